@@ -1,0 +1,180 @@
+"""Reading a hidden-state cache; needs neither the model nor the data set."""
+
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from bvkeras.cache.format import Manifest, parse_record, parse_scalar
+from bvkeras.errors import ArgumentError, CacheError
+
+_SHUFFLE_BUFFER_BYTES = 1 << 30
+
+
+class HiddenStateCache:
+    """All hidden states of a split, on disk, ready for `model.fit`.
+
+    Opening checks that the cache is complete and that every shard has the
+    size the manifest gives; `bvkeras.cache.verify.verify_cache` also reads
+    their bytes.
+
+    Args:
+        directory: str or path. What `write_cache` wrote.
+
+    Raises:
+        CacheError: no cache, an unfinished one, or a shard is missing or cut.
+
+    Example:
+        ```python
+        cache = bvkeras.HiddenStateCache("runs/reviews/cache/tuned/train")
+        model = bvkeras.models.PoolingClassifier(
+            num_classes=2, units=16, sequence_length=64
+        )
+        model.compile(
+            "adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
+        model.fit(cache.as_dataset(batch_size=16, shuffle=True), epochs=3)
+        ```
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        self.directory = pathlib.Path(directory)
+        self.manifest = Manifest.read(self.directory)
+        if not self.manifest.complete:
+            raise CacheError(
+                f"{self.directory} is unfinished: run the extraction again, "
+                "it goes on where it stopped"
+            )
+        for shard in self.manifest.shards:
+            path = self._path(shard.file)
+            if not path.is_file():
+                raise CacheError(f"{path} is missing")
+            if path.stat().st_size != shard.num_bytes:
+                raise CacheError(
+                    f"{path} has {path.stat().st_size} bytes, the manifest "
+                    f"says {shard.num_bytes}"
+                )
+
+    def __len__(self) -> int:
+        return self.manifest.examples
+
+    def __repr__(self) -> str:
+        return (
+            f"<HiddenStateCache {self.directory}: {len(self):,} examples, "
+            f"{self.num_layers} layers, {self.hidden_dim} features, "
+            f"{self.dtype}>"
+        )
+
+    @property
+    def num_layers(self) -> int:
+        """Hidden states a token."""
+        return self.manifest.num_layers
+
+    @property
+    def hidden_dim(self) -> int:
+        """Features a hidden state."""
+        return self.manifest.hidden_dim
+
+    @property
+    def dtype(self) -> str:
+        """How values are stored."""
+        return self.manifest.identity["dtype"]
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens an example can have."""
+        return self.manifest.identity["max_tokens"]
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the shards in bytes."""
+        return sum(shard.num_bytes for shard in self.manifest.shards)
+
+    def records(self, shuffle: bool = False, seed: int = 0) -> tf.data.Dataset:
+        """The records one by one, as `parse_record` gives them.
+
+        Args:
+            shuffle: bool. Shuffle shards, then examples in a buffer of at
+                most 1 GiB. Defaults to `False`: the split's order.
+            seed: int. Seed of the shuffling.
+        """
+        paths = self._paths()
+        if shuffle:
+            np.random.default_rng(seed).shuffle(paths)
+        dataset = tf.data.TFRecordDataset(paths)
+        if shuffle:
+            mean_bytes = max(1, self.num_bytes // max(1, len(self)))
+            buffer = min(len(self), max(1, _SHUFFLE_BUFFER_BYTES // mean_bytes))
+            dataset = dataset.shuffle(buffer, seed=seed)
+        return dataset.map(
+            lambda record: parse_record(record, self.manifest),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        ).apply(tf.data.experimental.assert_cardinality(len(self)))
+
+    def as_dataset(
+        self, batch_size: int, shuffle: bool = False, seed: int = 0
+    ) -> tf.data.Dataset:
+        """Batches for `model.fit`, `evaluate` and `predict`.
+
+        Args:
+            batch_size: int. Examples a batch; the last may be smaller.
+            shuffle: bool. Whether to shuffle. Defaults to `False`.
+            seed: int. Seed of the shuffling; give each epoch its own, or
+                iterate twice for the same order.
+
+        Returns:
+            Dataset of `((hidden_states, mask), label)`: hidden states
+            `(batch, tokens, layers, features)` in the cache's dtype, zero
+            behind the last token; mask `(batch, tokens)`, bool; labels
+            `(batch,)`. `tokens` is the longest of the batch.
+
+        Raises:
+            ArgumentError: `batch_size` is below 1.
+        """
+        if batch_size < 1:
+            raise ArgumentError(
+                f"batch_size: expected at least 1, got {batch_size}"
+            )
+        batches = self.records(shuffle, seed).padded_batch(
+            batch_size,
+            padded_shapes={
+                "index": (),
+                "id": (),
+                "length": (),
+                "label": (),
+                "hidden_states": (None, self.num_layers, self.hidden_dim),
+            },
+        )
+        return batches.map(_inputs_and_label).prefetch(2)
+
+    def labels(self) -> np.ndarray:
+        """The labels in the split's order, int64 or float32 `(examples,)`."""
+        return self._scalars("label")
+
+    def ids(self) -> list[str]:
+        """The examples' ids in the split's order."""
+        return [value.decode("utf-8") for value in self._scalars("id")]
+
+    def _scalars(self, name: str) -> np.ndarray:
+        dataset = tf.data.TFRecordDataset(self._paths()).map(
+            lambda record: parse_scalar(record, name, self.manifest)
+        )
+        return np.array(list(dataset.as_numpy_iterator()))
+
+    def _paths(self) -> list[str]:
+        return [str(self._path(shard.file)) for shard in self.manifest.shards]
+
+    def _path(self, file: str) -> pathlib.Path:
+        if pathlib.PurePath(file).name != file:
+            raise CacheError(
+                f"{self.directory}: the manifest names {file!r}, a path "
+                "outside the cache"
+            )
+        return self.directory / file
+
+
+def _inputs_and_label(batch):
+    hidden_states = batch["hidden_states"]
+    mask = tf.sequence_mask(batch["length"], tf.shape(hidden_states)[1])
+    return (hidden_states, mask), batch["label"]

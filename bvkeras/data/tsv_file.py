@@ -1,0 +1,91 @@
+"""Reads tab-separated files as GLUE writes them.
+
+There is no quoting: a `"` is text. Text is UTF-8, with or without a byte
+order mark; a line ends with LF or CRLF.
+"""
+
+import codecs
+import pathlib
+from collections.abc import Iterator
+
+from bvkeras.errors import DataError
+
+
+def read_rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
+    """Reads the rows of a file, one at a time.
+
+    Args:
+        path: path. The file.
+
+    Yields:
+        The number of the line, from 1, and its fields.
+
+    Raises:
+        DataError: the file is missing, is empty, or is not UTF-8.
+    """
+    number = 0
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
+                line = line.removesuffix(b"\n").removesuffix(b"\r")
+                yield number, line.decode("utf-8").split("\t")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: row {number}: byte {error.object[error.start]:#04x} at "
+            f"position {error.start} is not UTF-8, expected UTF-8 text"
+        ) from None
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}), expected a "
+            "tab-separated file"
+        ) from None
+    if number == 0:
+        raise DataError(f"{path}: is empty, expected one example a row")
+
+
+def read_table(
+    path: pathlib.Path,
+    wanted: tuple[str, ...],
+    columns: tuple[str, ...] | None = None,
+) -> Iterator[tuple[int, list[str]]]:
+    """Reads some columns of a file, in the order asked for.
+
+    Args:
+        path: path. The file.
+        wanted: tuple of str. Names of the columns to read.
+        columns: tuple of str, or None. Names of all columns, for a file
+            without a header. None reads the names from the first row.
+
+    Yields:
+        The number of the line, from 1, and the fields of `wanted`.
+
+    Raises:
+        DataError: a column is missing, a row has another number of columns,
+            there is no row, or the file cannot be read.
+    """
+    rows = read_rows(path)
+    if columns is None:
+        _, header = next(rows)
+        for name in wanted:
+            if name not in header:
+                raise DataError(
+                    f"{path}: row 1: no column {name!r} among "
+                    f"{', '.join(map(repr, header))}; expected "
+                    f"{', '.join(map(repr, wanted))}"
+                )
+        columns = tuple(header)
+    positions = [columns.index(name) for name in wanted]
+    number = 0
+    for number, fields in rows:
+        if len(fields) != len(columns):
+            raise DataError(
+                f"{path}: row {number}: {len(fields)} tab-separated columns, "
+                f"expected {len(columns)}"
+            )
+        yield number, [fields[position] for position in positions]
+    if number == 0:
+        raise DataError(
+            f"{path}: has a header and no examples, expected one a row"
+        )

@@ -1,0 +1,33 @@
+"""The failures a user can meet, one class for each kind.
+
+Every message is one line: what was wrong, where (argument, file, row), and
+what was expected. The command line prints that line and no traceback.
+"""
+
+
+class BvkerasError(Exception):
+    """Base class of every error this package raises on purpose."""
+
+
+class ArgumentError(BvkerasError, ValueError):
+    """An argument has a value that cannot be used."""
+
+
+class DataError(BvkerasError, ValueError):
+    """An input file or data set is not what its task says it is."""
+
+
+class BackboneError(BvkerasError, ValueError):
+    """An encoder or its tokenizer cannot be loaded."""
+
+
+class CacheError(BvkerasError, ValueError):
+    """A hidden-state cache is damaged, incomplete, or somebody else's."""
+
+
+class RunError(BvkerasError, RuntimeError):
+    """A run's directory cannot be used: in use, or made by other settings."""
+
+
+class MissingPackageError(BvkerasError, ImportError):
+    """An optional package is needed and not installed."""

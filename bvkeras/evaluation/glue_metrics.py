@@ -1,0 +1,148 @@
+"""GLUE's metrics by scikit-learn and scipy, with every odd case decided."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.stats
+import sklearn.metrics
+
+from bvkeras.errors import ArgumentError
+
+
+def compute_metrics(
+    names: Sequence[str],
+    labels: np.ndarray,
+    predictions: np.ndarray,
+) -> dict[str, float]:
+    """Scores predictions against labels with GLUE's metrics.
+
+    `"accuracy"`, `"f1"` (binary, class 1 is the positive one) and
+    `"matthews"` compare class indices; `"pearson"` and `"spearman"` (tied
+    values get their average rank) compare numbers.
+
+    Where a definition divides by zero the score is 0.0: F1 without a positive
+    label or prediction, and Matthews, Pearson or Spearman when the labels or
+    the predictions are all the same. (scipy gives NaN for the last two, which
+    JSON cannot hold; a constant prediction says nothing about the labels.)
+
+    Args:
+        names: sequence of str. The metrics to compute.
+        labels: array of shape `(rows,)`. Class indices (integers), or numbers
+            for a regression task.
+        predictions: array of shape `(rows,)`. As `labels`.
+
+    Returns:
+        dict of metric name to score, in the order of `names`. Accuracy and F1
+        lie in 0 … 1, the others in -1 … 1.
+
+    Raises:
+        ArgumentError: an unknown metric, arrays that are empty, not
+            one-dimensional, of different lengths or not finite, or values
+            that are no class indices where a metric needs them.
+
+    Reference:
+        Wang et al. 2019, GLUE: A Multi-Task Benchmark and Analysis Platform
+        for Natural Language Understanding, section 3.
+    """
+    for name in names:
+        if name not in _METRICS:
+            raise ArgumentError(
+                f"names: unknown metric {name!r}; expected one of "
+                f"{', '.join(_METRICS)}"
+            )
+    labels = _checked("labels", labels)
+    predictions = _checked("predictions", predictions)
+    if len(labels) != len(predictions):
+        raise ArgumentError(
+            f"predictions: received {len(predictions)} rows for "
+            f"{len(labels)} labels; expected one prediction a label"
+        )
+    return {name: float(_METRICS[name](labels, predictions)) for name in names}
+
+
+def _checked(argument: str, values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values)
+    if values.ndim != 1 or values.size == 0:
+        raise ArgumentError(
+            f"{argument}: received an array of shape {values.shape}; expected "
+            "(rows,) with at least one row"
+        )
+    if values.dtype.kind in "iub":
+        return values.astype(np.int64)
+    try:
+        values = values.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"{argument}: received values of type {values.dtype}; expected "
+            "numbers"
+        ) from None
+    if not np.isfinite(values).all():
+        row = int(np.argmin(np.isfinite(values)))
+        raise ArgumentError(
+            f"{argument}: row {row} is {values[row]}; expected a finite number"
+        )
+    return values
+
+
+def _check_classes(
+    metric: str, labels: np.ndarray, predictions: np.ndarray, binary: bool
+) -> None:
+    expected = "the classes 0 and 1" if binary else "class indices from 0"
+    for argument, values in (("labels", labels), ("predictions", predictions)):
+        if values.dtype.kind != "i":
+            raise ArgumentError(
+                f"{argument}: received {values.dtype} values for {metric}; "
+                f"expected {expected}, as integers"
+            )
+        wrong = (values < 0) | (values > 1) if binary else values < 0
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ArgumentError(
+                f"{argument}: row {row} is {values[row]} for {metric}; "
+                f"expected {expected}"
+            )
+
+
+def _accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
+    _check_classes("accuracy", labels, predictions, binary=False)
+    return sklearn.metrics.accuracy_score(labels, predictions)
+
+
+def _f1(labels: np.ndarray, predictions: np.ndarray) -> float:
+    _check_classes("f1", labels, predictions, binary=True)
+    return sklearn.metrics.f1_score(labels, predictions, zero_division=0.0)
+
+
+def _matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
+    _check_classes("matthews", labels, predictions, binary=False)
+    if _constant(labels) or _constant(predictions):
+        return 0.0
+    return sklearn.metrics.matthews_corrcoef(labels, predictions)
+
+
+def _pearson(labels: np.ndarray, predictions: np.ndarray) -> float:
+    if _constant(labels) or _constant(predictions):
+        return 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", scipy.stats.NearConstantInputWarning)
+        return scipy.stats.pearsonr(labels, predictions).statistic
+
+
+def _spearman(labels: np.ndarray, predictions: np.ndarray) -> float:
+    if _constant(labels) or _constant(predictions):
+        return 0.0
+    return scipy.stats.spearmanr(labels, predictions).statistic
+
+
+def _constant(values: np.ndarray) -> bool:
+    return bool((values == values[0]).all())
+
+
+_METRICS = {
+    "accuracy": _accuracy,
+    "f1": _f1,
+    "matthews": _matthews,
+    "pearson": _pearson,
+    "spearman": _spearman,
+}

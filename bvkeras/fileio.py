@@ -1,0 +1,181 @@
+"""Files that are either whole or not there: atomic writes, digests, locks."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import filelock
+
+from bvkeras.errors import RunError
+
+_CHUNK_BYTES = 1 << 20
+
+
+def sync_directory(path: str | os.PathLike) -> None:
+    """Makes a rename inside `path` survive a power cut (POSIX only)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Gives a temporary path that becomes `path` when the block succeeds.
+
+    The file written there is synced to disk and renamed over `path`; if the
+    block raises, it is removed and `path` is left as it was.
+
+    Args:
+        path: str or path. The file to write. Its folder is made if needed.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_directory(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Gives a temporary folder that becomes `path` when the block succeeds.
+
+    An older `path` is replaced. The files in the folder are synced first.
+
+    Args:
+        path: str or path. The folder to write.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = pathlib.Path(
+        tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
+    )
+    try:
+        yield temporary
+        for file in sorted(temporary.rglob("*")):
+            if file.is_file():
+                with open(file, "rb+") as handle:
+                    os.fsync(handle.fileno())
+            else:
+                sync_directory(file)
+        sync_directory(temporary)
+        temporary.chmod(0o755)
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+        sync_directory(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(directory: str | os.PathLike) -> None:
+    """Removes what killed writers of this module left in `directory`."""
+    for path in pathlib.Path(directory).glob(".*"):
+        if path.is_file() and path.name.endswith(".tmp"):
+            path.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes `text` as UTF-8 to `path`, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes `value` as indented JSON to `path`, atomically."""
+    write_text(
+        path, json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    )
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Reads the JSON file `path` (UTF-8)."""
+    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+
+
+def file_digest(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def value_digest(value: Any) -> str:
+    """SHA-256 of a JSON value, the same whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+@contextlib.contextmanager
+def directory_lock(directory: str | os.PathLike) -> Iterator[None]:
+    """Holds `directory` for one process; the lock dies with the process.
+
+    Args:
+        directory: str or path. Made if it is not there.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(directory / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise RunError(
+            f"{directory} is in use by another bvkeras process; wait for it "
+            "or choose another output directory"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def require_same(
+    where: str | os.PathLike, found: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    """Refuses earlier work that was made with other settings.
+
+    Args:
+        where: str or path. The earlier work, for the message.
+        found: dict. The settings it was made with.
+        wanted: dict. The settings asked for now.
+
+    Raises:
+        RunError: they differ; the message names the first difference.
+    """
+    for name in [*wanted, *found]:
+        if name not in found or name not in wanted:
+            raise RunError(f"{where} was made by another version of bvkeras")
+        if found[name] != wanted[name]:
+            raise RunError(
+                f"{where} was made with {name} = {_short(found[name])}, not "
+                f"{_short(wanted[name])}; use another output directory, or "
+                "remove it"
+            )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:16] + "…"

@@ -1,0 +1,6 @@
+"""Keras models: pooled heads on hidden states."""
+
+from bvkeras.models.pooling_classifier import PoolingClassifier
+from bvkeras.models.pooling_regressor import PoolingRegressor
+
+__all__ = ["PoolingClassifier", "PoolingRegressor"]

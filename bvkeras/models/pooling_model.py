@@ -1,0 +1,203 @@
+"""What the pooling classifier and the pooling regressor share."""
+
+from typing import Any
+
+import keras
+
+from bvkeras.errors import ArgumentError
+from bvkeras.layers.linear_pooling import LinearPooling
+from bvkeras.layers.scalar_mix import ScalarMix
+from bvkeras.ops.hidden_states import first_mask, stacked_shape
+from bvkeras.ops.linear_pooling import linear_pooling_projection, project
+
+POOLERS = ("linear", "scalar_mix")
+
+
+class PoolingModel(keras.Model):
+    """Pooled hidden states of a whole sequence, projected to a few outputs.
+
+    `outputs[b,c] = Σ_{t,l,a} Y[b,t,l,a] V[t,l,a,c] + d[c]` over the real
+    tokens t, with Y of `bvkeras.layers.linear_pooling.LinearPooling`.
+
+    Args:
+        num_outputs: int. Outputs of the projection.
+
+    The other arguments, the inputs and the errors are those of
+    `bvkeras.models.pooling_classifier.PoolingClassifier`.
+    """
+
+    def __init__(
+        self,
+        num_outputs: int,
+        units: int,
+        sequence_length: int,
+        num_layers: int | None = None,
+        hidden_dim: int | None = None,
+        approximate: bool = False,
+        dropout: float = 0.0,
+        pooler: str = "linear",
+        kernel_initializer: Any = "glorot_uniform",
+        projection_initializer: Any = "glorot_uniform",
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        for name, value in (
+            ("units", units),
+            ("sequence_length", sequence_length),
+            ("num_layers", num_layers),
+            ("hidden_dim", hidden_dim),
+        ):
+            if value is not None and value < 1:
+                raise ArgumentError(
+                    f"{name}: received {value!r}, expected a positive integer"
+                )
+        if not 0 <= dropout < 1:
+            raise ArgumentError(
+                f"dropout: received {dropout!r}, expected a number from 0 up"
+                " to, but not including, 1"
+            )
+        if pooler not in POOLERS:
+            raise ArgumentError(
+                f"pooler: received {pooler!r}, expected one of {POOLERS}"
+            )
+        self.num_outputs = num_outputs
+        self.units = units
+        self.sequence_length = sequence_length
+        self.num_layers = num_layers
+        self.hidden_dim = hidden_dim
+        self.approximate = approximate
+        self.dropout = dropout
+        self.pooler = pooler
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.projection_initializer = keras.initializers.get(
+            projection_initializer
+        )
+        self.seed = seed
+
+        self.scalar_mix = None
+        if pooler == "scalar_mix":
+            self.scalar_mix = ScalarMix(
+                dtype=self.dtype_policy, name="scalar_mix"
+            )
+        self.linear_pooling = LinearPooling(
+            units,
+            approximate=approximate,
+            kernel_initializer=self.kernel_initializer,
+            dtype=self.dtype_policy,
+            name="linear_pooling",
+        )
+        self.pooled_dropout = keras.layers.Dropout(
+            dropout, seed=seed, dtype=self.dtype_policy, name="dropout"
+        )
+        if num_layers is not None and hidden_dim is not None:
+            self.build((None, sequence_length, num_layers, hidden_dim))
+
+    def build(self, input_shape):
+        if _is_pair(input_shape, lambda shape: len(shape)):
+            input_shape = input_shape[0]
+        _, _, num_layers, hidden_dim = stacked_shape(input_shape)
+        for name, expected, received in (
+            ("num_layers", self.num_layers, num_layers),
+            ("hidden_dim", self.hidden_dim, hidden_dim),
+        ):
+            if received is None or expected not in (None, received):
+                raise ArgumentError(
+                    f"{name}: received hidden states with {received}, expected"
+                    f" {expected or 'a size known beforehand'}"
+                )
+        self._hidden_states_shape = (None, None, num_layers, hidden_dim)
+
+        if self.scalar_mix is not None:
+            self.scalar_mix.build(self._hidden_states_shape)
+            num_layers = 1
+        self.linear_pooling.build((None, None, num_layers, hidden_dim))
+        self._projection_shape = (
+            self.sequence_length,
+            num_layers,
+            self.units,
+            self.num_outputs,
+        )
+        # Stored as the kernel of a Dense on the flattened features, for its
+        # initializer to see that fan-in. Without autocast: the last sum runs
+        # over the whole sequence and stays in float32 under mixed precision.
+        self.projection = self.add_weight(
+            name="projection",
+            shape=(
+                self.sequence_length * num_layers * self.units,
+                self.num_outputs,
+            ),
+            initializer=self.projection_initializer,
+            autocast=False,
+        )
+        self.bias = self.add_weight(
+            name="bias",
+            shape=(self.num_outputs,),
+            initializer="zeros",
+            autocast=False,
+        )
+        self.built = True
+
+    def call(self, inputs, mask=None, training=False):
+        hidden_states, mask = inputs, first_mask(mask)
+        if _is_pair(inputs, lambda tensor: len(tensor.shape)):
+            hidden_states, mask = inputs
+        if self.scalar_mix is not None:
+            mixed = self.scalar_mix(hidden_states, mask=mask)
+            hidden_states = keras.ops.expand_dims(mixed, 2)
+
+        projection = keras.ops.reshape(self.projection, self._projection_shape)
+        if training and self.dropout:
+            pooled = self.linear_pooling(hidden_states, mask=mask)
+            projected = project(self.pooled_dropout(pooled), projection)
+        else:
+            projected = linear_pooling_projection(
+                hidden_states,
+                self.linear_pooling.kernel,
+                self.linear_pooling.bias,
+                projection,
+                mask,
+                approximate=self.approximate,
+            )
+        outputs = keras.ops.sum(projected, axis=1)
+        return outputs + keras.ops.cast(self.bias, outputs.dtype)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
+
+    def get_build_config(self) -> dict[str, Any]:
+        return {"input_shape": self._hidden_states_shape}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        self.build(config["input_shape"])
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(
+            num_outputs=self.num_outputs,
+            units=self.units,
+            sequence_length=self.sequence_length,
+            num_layers=self.num_layers,
+            hidden_dim=self.hidden_dim,
+            approximate=self.approximate,
+            dropout=self.dropout,
+            pooler=self.pooler,
+            kernel_initializer=keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            projection_initializer=keras.initializers.serialize(
+                self.projection_initializer
+            ),
+            seed=self.seed,
+        )
+        return config
+
+
+def _is_pair(inputs, rank):
+    """Whether inputs (or their shapes) are `(hidden_states, mask)`.
+
+    The rank of the second tells, 2 for a mask and 3 for a layer, because
+    Keras and `tf.data` turn lists into tuples and back.
+    """
+    is_structure = isinstance(inputs, (list, tuple))
+    return is_structure and len(inputs) == 2 and rank(inputs[1]) == 2

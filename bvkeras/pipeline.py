@@ -1,0 +1,453 @@
+"""The paper's steps in order: fine-tune, extract, train heads, compare."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import bvkeras
+from bvkeras import fileio, tasks
+from bvkeras.backbones import load_backbone
+from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.cache.writer import write_cache
+from bvkeras.data.examples import Examples
+from bvkeras.data.sources import load_examples
+from bvkeras.data.token_batches import tokenize_examples
+from bvkeras.encoder import Encoder
+from bvkeras.errors import ArgumentError
+from bvkeras.evaluation import plots
+from bvkeras.evaluation.comparison import Comparison, SystemResult
+from bvkeras.evaluation.compression import compression
+from bvkeras.evaluation.evaluate import evaluate, predict_from_cache
+from bvkeras.evaluation.glue_metrics import compute_metrics
+from bvkeras.evaluation.report import write_report
+from bvkeras.tasks.spec import TaskSpec
+from bvkeras.training.finetune import Snapshot, finetune, predict_scores
+from bvkeras.training.head import train_head
+
+# The rows kept by `limit` are chosen by a seed of their own, so that runs
+# with other seeds train on the same rows.
+_LIMIT_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """Every number of a run.
+
+    Attributes:
+        epochs: tuple of float. Stop points of fine-tuning, in epochs.
+        learning_rate: float. Highest rate of the encoder.
+        batch_size: int. Examples a step, encoder.
+        max_tokens: int. Longer examples are cut.
+        units: int. Width of the linear pooling.
+        head_epochs: int. Epochs of a head.
+        head_learning_rate: float. Highest rate of a head.
+        head_batch_size: int. Examples a step, head.
+        head_dropout: float. Dropout on the pooled features.
+        pooler: str. `"linear"` or `"scalar_mix"`.
+        cache_dtype: str. How hidden states are stored.
+        compute_dtype: str. Keras dtype policy of fine-tuning, as
+            `"mixed_bfloat16"`.
+        seed: int. Seed of everything random.
+        limit: int or None. Most training rows, chosen at random.
+    """
+
+    epochs: tuple[float, ...]
+    learning_rate: float
+    batch_size: int
+    max_tokens: int
+    units: int
+    head_epochs: int
+    head_learning_rate: float
+    head_batch_size: int
+    head_dropout: float
+    pooler: str = "linear"
+    cache_dtype: str = "bfloat16"
+    compute_dtype: str = "float32"
+    seed: int = 0
+    limit: int | None = None
+
+    @classmethod
+    def for_task(
+        cls, task: TaskSpec, hidden_dim: int, **overrides: Any
+    ) -> "RunSettings":
+        """A task's settings for an encoder, with some of them replaced.
+
+        Args:
+            task: TaskSpec.
+            hidden_dim: int. Features of the encoder.
+            **overrides: settings; None keeps the task's own.
+
+        Raises:
+            ArgumentError: there is no such setting, or a value is out of
+                range.
+        """
+        own = task.settings_for(hidden_dim)
+        values = {
+            "epochs": (own.epochs,),
+            "learning_rate": own.learning_rate,
+            "batch_size": own.batch_size,
+            "max_tokens": own.max_tokens,
+            "units": own.head_units,
+            "head_epochs": own.head_epochs,
+            "head_learning_rate": own.head_learning_rate,
+            "head_batch_size": own.head_batch_size,
+            "head_dropout": own.head_dropout,
+        }
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name, value in overrides.items():
+            if name not in names:
+                raise ArgumentError(
+                    f"{name}: no such setting, expected one of "
+                    f"{', '.join(names)}"
+                )
+            if value is not None:
+                values[name] = value
+        settings = cls(**values)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        at_least_one = (
+            "batch_size",
+            "units",
+            "head_epochs",
+            "head_batch_size",
+        )
+        for name in at_least_one:
+            if getattr(self, name) < 1:
+                raise ArgumentError(
+                    f"{name}: expected at least 1, got {getattr(self, name)}"
+                )
+        if self.limit is not None and self.limit < 1:
+            raise ArgumentError(f"limit: expected at least 1, got {self.limit}")
+        for name in ("learning_rate", "head_learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ArgumentError(
+                    f"{name}: expected a number above 0, got "
+                    f"{getattr(self, name)}"
+                )
+        if not self.epochs or min(self.epochs) <= 0:
+            raise ArgumentError(
+                f"epochs: expected numbers above 0, got {list(self.epochs)}"
+            )
+        if not 0 <= self.head_dropout < 1:
+            raise ArgumentError(
+                f"head_dropout: expected a number in [0, 1), got "
+                f"{self.head_dropout}"
+            )
+
+
+def run(
+    task: str | TaskSpec,
+    backbone: str,
+    output_dir: str | os.PathLike,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    frozen: bool = True,
+    control: bool = False,
+    **overrides: Any,
+) -> Comparison:
+    """Runs the paper's steps on one task and compares what they give.
+
+    For each stop point of fine-tuning: the fine-tuned encoder, scored; all
+    its hidden states, cached; a pooled head trained on them, scored. Then the
+    same head on the encoder as it came, and, if asked for, the encoder after
+    one more epoch. Each step finds its finished work in `output_dir` and goes
+    on from there.
+
+    Args:
+        task: str or TaskSpec.
+        backbone: str. What `load_backbone` opens.
+        output_dir: str or path. Everything is written below it.
+        data_dir: str or path. Official files or a prepared TFDS directory.
+            Defaults to the task's own source.
+        frozen: bool. Whether to train a head on the encoder as it came.
+            Defaults to `True`.
+        control: bool. Whether to train the encoder one epoch further, with a
+            new warm-up and decay, as a control. Defaults to `False`.
+        **overrides: settings that replace the task's own; see `RunSettings`.
+
+    Returns:
+        Comparison; also in `report.json`, `report.md` and `plots/`.
+
+    Raises:
+        BvkerasError: an argument, the data or the encoder cannot be used, or
+            `output_dir` holds a run with other settings.
+    """
+    task = task if isinstance(task, TaskSpec) else tasks.get(task)
+    output_dir = pathlib.Path(output_dir)
+    with fileio.directory_lock(output_dir):
+        return _Run(task, backbone, output_dir, data_dir, overrides).compare(
+            frozen, control
+        )
+
+
+class _Run:
+    """One run's inputs, and the steps over them."""
+
+    def __init__(self, task, backbone, output_dir, data_dir, overrides):
+        self.task = task
+        self.backbone = backbone
+        self.output_dir = output_dir
+        self.encoder = load_backbone(backbone, dropout=0.0)
+        self.settings = RunSettings.for_task(
+            task, self.encoder.hidden_dim, **overrides
+        )
+        self.examples = {
+            split: load_examples(task, split, data_dir) for split in task.splits
+        }
+        self.examples["train"] = self.examples["train"].limit(
+            self.settings.limit, seed=_LIMIT_SEED
+        )
+        self.histories: dict[str, list[dict[str, float]]] = {}
+        self.files: dict[str, str] = {}
+
+    def compare(self, frozen: bool, control: bool) -> Comparison:
+        settings = self.settings
+        tuned = load_backbone(self.backbone, dtype=settings.compute_dtype)
+        snapshots = self._finetune(
+            tuned, self.output_dir / "finetune", settings.epochs
+        )
+        systems = []
+        for snapshot in snapshots:
+            suffix = f", {snapshot.epochs:g} epochs"
+            suffix = suffix if len(snapshots) > 1 else ""
+            systems += self._snapshot_systems(snapshot, suffix)
+        if frozen:
+            systems.append(
+                self._head_system(
+                    "head on the frozen encoder", self.encoder, "frozen", {}
+                )
+            )
+        if control:
+            systems.append(self._control_system(snapshots[-1]))
+        return self._report(systems)
+
+    def _finetune(
+        self,
+        encoder: Encoder,
+        directory: pathlib.Path,
+        epochs: Sequence[float],
+        start: Snapshot | None = None,
+    ) -> list[Snapshot]:
+        return finetune(
+            encoder,
+            self.task,
+            self.examples["train"],
+            directory,
+            learning_rate=self.settings.learning_rate,
+            batch_size=self.settings.batch_size,
+            max_tokens=self.settings.max_tokens,
+            epochs=epochs,
+            seed=self.settings.seed,
+            start=start,
+        )
+
+    def _snapshot_systems(
+        self, snapshot: Snapshot, suffix: str
+    ) -> list[SystemResult]:
+        name = f"epoch_{snapshot.epochs:g}"
+        encoder_row = self._encoder_system(
+            f"fine-tuned encoder{suffix}",
+            snapshot,
+            {"fine-tune": snapshot.seconds},
+        )
+        encoder = load_backbone(snapshot.encoder_directory, dropout=0.0)
+        head_row = self._head_system(
+            f"pooled head on it{suffix}",
+            encoder,
+            name,
+            {"fine-tune": snapshot.seconds},
+        )
+        return [encoder_row, head_row]
+
+    def _control_system(self, snapshot: Snapshot) -> SystemResult:
+        further = self._finetune(
+            load_backbone(
+                snapshot.encoder_directory, dtype=self.settings.compute_dtype
+            ),
+            self.output_dir / "control",
+            (1.0,),
+            start=snapshot,
+        )[0]
+        return self._encoder_system(
+            "encoder after one more epoch",
+            further,
+            {"fine-tune": snapshot.seconds, "one more epoch": further.seconds},
+        )
+
+    def _encoder_system(
+        self, name: str, snapshot: Snapshot, seconds: dict[str, float]
+    ) -> SystemResult:
+        self.histories[name] = snapshot.history
+        self._add_file(name, snapshot.directory)
+        encoder, model = snapshot.load_model(self.task.num_labels)
+        scores, predict_seconds = {}, 0.0
+        for split in self.task.evaluation_splits:
+            examples = self.examples[split]
+            tokens = tokenize_examples(
+                examples, encoder.tokenizer, self.settings.max_tokens
+            )
+            result = evaluate(
+                self.task,
+                split,
+                snapshot.directory / "evaluation",
+                {
+                    "encoder": encoder.digest(),
+                    "data": examples.digest,
+                    "max_tokens": self.settings.max_tokens,
+                },
+                examples.ids,
+                examples.labels,
+                lambda tokens=tokens: predict_scores(model, tokens),
+            )
+            self._add_file(f"{name}, {split}", result.predictions_path)
+            scores[split] = result.metrics
+            predict_seconds += result.seconds
+        parameters = model.count_params()
+        return SystemResult(
+            name=name,
+            scores=scores,
+            trained_parameters=parameters,
+            total_parameters=parameters,
+            compression=compression(
+                self.encoder.backbone.count_params(), parameters
+            ),
+            seconds={**seconds, "predict": predict_seconds},
+        )
+
+    def _head_system(
+        self,
+        name: str,
+        encoder: Encoder,
+        directory: str,
+        seconds: dict[str, float],
+    ) -> SystemResult:
+        settings = self.settings
+        caches = {
+            split: write_cache(
+                encoder,
+                self.task,
+                examples,
+                self.output_dir / "cache" / directory / split,
+                max_tokens=settings.max_tokens,
+                dtype=settings.cache_dtype,
+            )
+            for split, examples in self.examples.items()
+        }
+        head = train_head(
+            self.task,
+            caches["train"],
+            self.output_dir / "head" / directory,
+            units=settings.units,
+            learning_rate=settings.head_learning_rate,
+            epochs=settings.head_epochs,
+            batch_size=settings.head_batch_size,
+            dropout=settings.head_dropout,
+            pooler=settings.pooler,
+            seed=settings.seed,
+        )
+        self.histories[name] = head.history
+        self._add_file(name, head.model_path)
+        self._add_file(
+            f"{name}, hidden states", self.output_dir / "cache" / directory
+        )
+        scores, predict_seconds = {}, 0.0
+        for split in self.task.evaluation_splits:
+            result = self._evaluate_head(head, caches[split], split)
+            self._add_file(f"{name}, {split}", result.predictions_path)
+            scores[split] = result.metrics
+            predict_seconds += result.seconds
+        encoder_parameters = encoder.backbone.count_params()
+        return SystemResult(
+            name=name,
+            scores=scores,
+            trained_parameters=head.parameters,
+            total_parameters=encoder_parameters + head.parameters,
+            compression=compression(encoder_parameters, head.parameters),
+            seconds={
+                **seconds,
+                "extract": sum(
+                    cache.manifest.seconds for cache in caches.values()
+                ),
+                "train head": head.seconds,
+                "predict": predict_seconds,
+            },
+        )
+
+    def _evaluate_head(self, head, cache: HiddenStateCache, split: str):
+        examples = self.examples[split]
+        return evaluate(
+            self.task,
+            split,
+            head.directory / "evaluation",
+            {
+                "head": fileio.file_digest(head.model_path),
+                "cache": cache.manifest.identity,
+            },
+            examples.ids,
+            examples.labels,
+            lambda: predict_from_cache(head.load_model(), cache),
+        )
+
+    def _report(self, systems: list[SystemResult]) -> Comparison:
+        plot_directory = self.output_dir / "plots"
+        self.files |= {
+            "scores plot": "plots/scores.png",
+            "training plot": "plots/training.png",
+        }
+        comparison = Comparison(
+            task=self.task.name,
+            title=self.task.title,
+            main_metric=self.task.metrics[0],
+            backbone=self.encoder.name,
+            systems=systems,
+            examples={
+                split: len(examples)
+                for split, examples in self.examples.items()
+            },
+            created=datetime.datetime.now(datetime.UTC).isoformat(
+                timespec="seconds"
+            ),
+            settings=dataclasses.asdict(self.settings),
+            files=self.files,
+            versions=_versions(),
+            baseline=_majority_baseline(self.task, self.examples),
+            histories=self.histories,
+        )
+        plots.plot_comparison(comparison, plot_directory / "scores.png")
+        plots.plot_training(self.histories, plot_directory / "training.png")
+        write_report(comparison, self.output_dir)
+        return comparison
+
+    def _add_file(self, name: str, path: pathlib.Path) -> None:
+        self.files[name] = path.relative_to(self.output_dir).as_posix()
+
+
+def _majority_baseline(
+    task: TaskSpec, examples: dict[str, Examples]
+) -> dict[str, dict[str, float]]:
+    """Scores of always answering the most frequent class of training."""
+    if task.is_regression:
+        return {}
+    majority = np.bincount(examples["train"].labels).argmax()
+    return {
+        split: compute_metrics(
+            task.metrics,
+            examples[split].labels,
+            np.full(len(examples[split]), majority),
+        )
+        for split in task.evaluation_splits
+    }
+
+
+def _versions() -> dict[str, str]:
+    packages = ("keras", "keras-hub", "tensorflow", "numpy")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {"bvkeras": bvkeras.__version__, **versions}

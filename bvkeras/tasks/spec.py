@@ -1,0 +1,80 @@
+"""What a task is: its columns, labels, metrics and settings."""
+
+import dataclasses
+
+from bvkeras.tasks.settings import TaskSettings
+
+_BASE_HIDDEN_DIM = 768
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSpec:
+    """One task, for classification or regression of one or two texts.
+
+    Args:
+        name: str. The name on the command line, such as `"rte"`.
+        title: str. The name in tables, such as `"RTE"`.
+        text_columns: tuple of one or two str. Text columns of the official
+            files, in the order the encoder reads them.
+        label_column: str. Label column of the official files.
+        label_names: tuple of str, or None. Names of the classes; a label is
+            an index into it. None for regression.
+        metrics: tuple of str. Metrics of the benchmark, the main one first:
+            `"accuracy"`, `"f1"`, `"matthews"`, `"pearson"`, `"spearman"`.
+        paper_settings: `TaskSettings`. For encoders like BERT-base.
+        small_settings: `TaskSettings`. For encoders with fewer features.
+        label_range: pair of float, or None. Lowest and highest score of a
+            regression task. Defaults to `None`.
+        evaluation_splits: tuple of str. The splits a model is scored on.
+            Defaults to `("validation",)`.
+
+    Example:
+
+    >>> spec = bvkeras.tasks.get("rte")
+    >>> spec.label_names[0]
+    'entailment'
+
+    Reference:
+        Wang et al. 2018, "GLUE: A Multi-Task Benchmark and Analysis Platform
+        for Natural Language Understanding".
+    """
+
+    name: str
+    title: str
+    text_columns: tuple[str, ...]
+    label_column: str
+    label_names: tuple[str, ...] | None
+    metrics: tuple[str, ...]
+    paper_settings: TaskSettings
+    small_settings: TaskSettings
+    label_range: tuple[float, float] | None = None
+    evaluation_splits: tuple[str, ...] = ("validation",)
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether a label is a score and not a class."""
+        return self.label_names is None
+
+    @property
+    def num_labels(self) -> int:
+        """Outputs of a model: the number of classes, 1 for regression."""
+        return 1 if self.is_regression else len(self.label_names)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits with labels: train, then evaluation."""
+        return ("train", *self.evaluation_splits)
+
+    def settings_for(self, hidden_dim: int) -> TaskSettings:
+        """Settings that fit an encoder.
+
+        Args:
+            hidden_dim: int. Features of the encoder's hidden states.
+
+        Returns:
+            The small encoder's settings below 768 features (BERT-base), the
+            paper's otherwise.
+        """
+        if hidden_dim < _BASE_HIDDEN_DIM:
+            return self.small_settings
+        return self.paper_settings

@@ -1,0 +1,321 @@
+"""Fine-tuning an encoder for fractions and multiples of an epoch."""
+
+import dataclasses
+import math
+import os
+import pathlib
+import time
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import safetensors.numpy
+import tensorflow as tf
+
+from bvkeras import fileio
+from bvkeras.backbones import load_backbone
+from bvkeras.data.examples import Examples
+from bvkeras.data.token_batches import (
+    TokenizedExamples,
+    bucketed_batches,
+    token_budget_batches,
+    tokenize_examples,
+)
+from bvkeras.encoder import Encoder
+from bvkeras.errors import ArgumentError, DataError
+from bvkeras.models.finetuning_model import finetuning_model
+from bvkeras.progress import progress_bar
+from bvkeras.tasks.spec import TaskSpec
+from bvkeras.training.losses import task_loss
+from bvkeras.training.optimizers import adamw
+from bvkeras.training.state import (
+    load_state,
+    read_progress,
+    save_state,
+    state_variables,
+)
+
+_HEAD_FILE = "head.safetensors"
+_STATE_FILE = "state.safetensors"
+_SNAPSHOT_FILE = "snapshot.json"
+_INPUT_SIGNATURE = {
+    name: tf.TensorSpec((None, None), tf.int32)
+    for name in ("token_ids", "segment_ids", "padding_mask")
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """An encoder as it was at one stop point, with its task's head.
+
+    Attributes:
+        directory: path. `encoder/` in it opens with `load_backbone`.
+        epochs: float. Epochs trained when it was taken.
+        seconds: float. Training time up to there.
+        history: list of `{"step", "loss"}`, one for every few steps.
+    """
+
+    directory: pathlib.Path
+    epochs: float
+    seconds: float
+    history: list[dict[str, float]]
+
+    @property
+    def encoder_directory(self) -> pathlib.Path:
+        """Where the encoder lies, in keras-hub's layout."""
+        return self.directory / "encoder"
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike) -> "Snapshot":
+        """Opens a finished snapshot.
+
+        Raises:
+            DataError: `directory` is not one.
+        """
+        directory = pathlib.Path(directory)
+        path = directory / _SNAPSHOT_FILE
+        if not path.exists():
+            raise DataError(
+                f"{directory} is not a fine-tuning snapshot: it has no "
+                f"{_SNAPSHOT_FILE}"
+            )
+        record = fileio.read_json(path)
+        return cls(
+            directory, record["epochs"], record["seconds"], record["history"]
+        )
+
+    def load_model(self, num_outputs: int) -> tuple[Encoder, keras.Model]:
+        """The fine-tuned encoder and the model that predicts with it.
+
+        Args:
+            num_outputs: int. Outputs of the task it was fine-tuned for.
+        """
+        encoder = load_backbone(self.encoder_directory, dropout=0.0)
+        model = finetuning_model(encoder.backbone, num_outputs)
+        _load_head(self.directory, model)
+        return encoder, model
+
+
+def snapshot_directory(
+    directory: str | os.PathLike, epochs: float
+) -> pathlib.Path:
+    """Where `finetune` puts the snapshot of a stop point."""
+    return pathlib.Path(directory) / f"epoch_{epochs:g}"
+
+
+def finetune(
+    encoder: Encoder,
+    task: TaskSpec,
+    examples: Examples,
+    directory: str | os.PathLike,
+    *,
+    learning_rate: float,
+    batch_size: int = 32,
+    max_tokens: int = 128,
+    epochs: Sequence[float] = (1.0,),
+    dropout: float = 0.1,
+    seed: int = 0,
+    start: Snapshot | None = None,
+    save_every_seconds: float = 60.0,
+) -> list[Snapshot]:
+    """Trains encoder and head, and keeps a snapshot at every stop point.
+
+    One run: the learning rate warms up over 10% of all steps up to the last
+    stop point and decays to zero there, so a snapshot at an earlier point is
+    one of a run still under way. Interrupted, the same call goes on from the
+    last saved state, at most `save_every_seconds` back, and comes to the same
+    weights.
+
+    Args:
+        encoder: Encoder. Its backbone is trained in place.
+        task: TaskSpec. Gives the loss and the number of outputs.
+        examples: Examples. The training split.
+        directory: str or path. Gets `epoch_<stop>/` for each stop point, and
+            the state of the run while it is under way.
+        learning_rate: float. The highest rate.
+        batch_size: int. Examples a step. Defaults to `32`.
+        max_tokens: int. Longer examples are cut. Defaults to `128`.
+        epochs: sequence of floats. Stop points in epochs, fractions allowed.
+        dropout: float. Dropout in front of the head. Defaults to `0.1`.
+        seed: int. Seed of the head's start, the order of batches and dropout.
+        start: Snapshot. Its head is the starting point, for training an
+            encoder on that was opened from it. Defaults to a new head.
+        save_every_seconds: float. How often the state is saved.
+
+    Returns:
+        list of Snapshot, in the order of the stop points.
+
+    Raises:
+        ArgumentError: a stop point is not positive, no example is given, or
+            the loss became infinite.
+        RunError: `directory` holds a run with other settings, encoder or
+            data.
+    """
+    directory = pathlib.Path(directory)
+    stops = sorted(set(epochs))
+    if not stops or stops[0] <= 0:
+        raise ArgumentError(
+            f"epochs: expected numbers above 0, got {list(epochs)}"
+        )
+    if not len(examples):
+        raise ArgumentError("examples: expected at least one, got none")
+    settings = {
+        "task": task.name,
+        "encoder": encoder.digest(),
+        "data": examples.digest,
+        "head": start and fileio.file_digest(start.directory / _HEAD_FILE),
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "max_tokens": max_tokens,
+        "epochs": stops,
+        "dropout": dropout,
+        "seed": seed,
+    }
+    state_path = directory / _STATE_FILE
+    paths = [snapshot_directory(directory, stop) for stop in stops]
+    if all((path / _SNAPSHOT_FILE).exists() for path in paths):
+        for path in paths:
+            record = fileio.read_json(path / _SNAPSHOT_FILE)
+            fileio.require_same(path, record["settings"], settings)
+        state_path.unlink(missing_ok=True)
+        return [Snapshot.open(path) for path in paths]
+
+    keras.utils.set_random_seed(seed)
+    tokens = tokenize_examples(examples, encoder.tokenizer, max_tokens)
+    model = finetuning_model(
+        encoder.backbone, task.num_labels, dropout=dropout, seed=seed
+    )
+    if start is not None:
+        _load_head(start.directory, model)
+    steps_per_epoch = math.ceil(len(examples) / batch_size)
+    stop_steps = [max(1, round(stop * steps_per_epoch)) for stop in stops]
+    optimizer = adamw(learning_rate, stop_steps[-1])
+    optimizer.build(model.trainable_variables)
+    variables = [*state_variables(model), *optimizer.variables]
+    train_step = _train_step(model, optimizer, task)
+
+    progress = {"step": 0, "seconds": 0.0, "history": []}
+    if state_path.exists():
+        fileio.require_same(
+            directory, read_progress(state_path)["settings"], settings
+        )
+        progress = load_state(state_path, variables)
+    step, history = progress["step"], progress["history"]
+    earlier_seconds = progress["seconds"]
+    began = saved = time.monotonic()
+    every = max(1, stop_steps[-1] // 200)
+    losses: list[tf.Tensor] = []
+
+    with progress_bar(
+        "fine-tune", stop_steps[-1], "steps", done=step
+    ) as progress_line:
+        while step < stop_steps[-1]:
+            epoch, first = divmod(step, steps_per_epoch)
+            batches = bucketed_batches(tokens.lengths, batch_size, seed, epoch)
+            for indices in batches[first:]:
+                losses.append(
+                    train_step(tokens.batch(indices), examples.labels[indices])
+                )
+                step += 1
+                note = ""
+                if step % every == 0 or step in stop_steps:
+                    loss = float(np.mean([loss.numpy() for loss in losses]))
+                    _check_finite(loss, step, learning_rate)
+                    history.append({"step": step, "loss": loss})
+                    losses = []
+                    note = f"loss {loss:.3f}"
+                progress_line.advance(note=note)
+                now = time.monotonic()
+                seconds = earlier_seconds + now - began
+                if step in stop_steps:
+                    stop = stops[stop_steps.index(step)]
+                    _save_snapshot(
+                        snapshot_directory(directory, stop),
+                        encoder,
+                        model,
+                        {"epochs": stop, "seconds": seconds, "step": step,
+                         "history": history, "settings": settings},
+                    )
+                if step == stop_steps[-1]:
+                    break
+                if now - saved > save_every_seconds or step in stop_steps:
+                    save_state(
+                        state_path,
+                        variables,
+                        {"step": step, "seconds": seconds,
+                         "history": history, "settings": settings},
+                    )
+                    saved = time.monotonic()
+    state_path.unlink(missing_ok=True)
+    return [Snapshot.open(path) for path in paths]
+
+
+def predict_scores(
+    model: keras.Model, tokens: TokenizedExamples, max_batch_tokens: int = 4096
+) -> np.ndarray:
+    """The model's outputs for every example, in the examples' order.
+
+    Args:
+        model: what `Snapshot.load_model` returned.
+        tokens: TokenizedExamples.
+        max_batch_tokens: int. Most tokens a batch has, padding included.
+
+    Returns:
+        float32 array `(examples, outputs)`.
+    """
+    forward = tf.function(
+        lambda inputs: model(inputs, training=False),
+        input_signature=[_INPUT_SIGNATURE],
+    )
+    scores = np.zeros((len(tokens), model.output_shape[-1]), np.float32)
+    with progress_bar("predict", len(tokens), "examples") as progress_line:
+        for indices in token_budget_batches(tokens.lengths, max_batch_tokens):
+            scores[indices] = forward(tokens.batch(indices)).numpy()
+            progress_line.advance(len(indices))
+    return scores
+
+
+def _train_step(model, optimizer, task):
+    loss_function = task_loss(task)
+    label_dtype = tf.float32 if task.is_regression else tf.int64
+
+    @tf.function(
+        input_signature=[_INPUT_SIGNATURE, tf.TensorSpec((None,), label_dtype)]
+    )
+    def step(inputs, labels):
+        with tf.GradientTape() as tape:
+            outputs = model(inputs, training=True)
+            if task.is_regression:
+                outputs = outputs[:, 0]
+            loss = loss_function(labels, outputs)
+        gradients = tape.gradient(
+            loss, [v.value for v in model.trainable_variables]
+        )
+        optimizer.apply(gradients, model.trainable_variables)
+        return loss
+
+    return step
+
+
+def _check_finite(loss: float, step: int, learning_rate: float) -> None:
+    if not math.isfinite(loss):
+        raise ArgumentError(
+            f"learning_rate: the loss is {loss} at step {step}; try a rate "
+            f"below {learning_rate:g}"
+        )
+
+
+def _save_snapshot(path, encoder, model, record) -> None:
+    head = model.get_layer("logits")
+    with fileio.atomic_directory(path) as temporary:
+        encoder.save(temporary / "encoder")
+        safetensors.numpy.save_file(
+            {"kernel": head.kernel.numpy(), "bias": head.bias.numpy()},
+            temporary / _HEAD_FILE,
+        )
+        fileio.write_json(temporary / _SNAPSHOT_FILE, record)
+
+
+def _load_head(directory: pathlib.Path, model: keras.Model) -> None:
+    weights = safetensors.numpy.load_file(directory / _HEAD_FILE)
+    model.get_layer("logits").set_weights([weights["kernel"], weights["bias"]])

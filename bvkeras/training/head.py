@@ -1,0 +1,244 @@
+"""Training a pooled head on a cache of hidden states."""
+
+import dataclasses
+import math
+import os
+import pathlib
+import time
+
+import keras
+import numpy as np
+
+from bvkeras import fileio
+from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.errors import DataError
+from bvkeras.models.pooling_classifier import PoolingClassifier
+from bvkeras.models.pooling_regressor import PoolingRegressor
+from bvkeras.progress import Bar, progress_bar
+from bvkeras.tasks.spec import TaskSpec
+from bvkeras.training.losses import task_loss
+from bvkeras.training.optimizers import adamw
+from bvkeras.training.state import (
+    load_state,
+    read_progress,
+    save_state,
+    state_variables,
+)
+
+_MODEL_FILE = "head.keras"
+_RESULT_FILE = "head.json"
+_STATE_FILE = "state.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedHead:
+    """A head that has been trained, on disk.
+
+    Attributes:
+        directory: path. `head.keras` in it opens with
+            `keras.models.load_model` once bvkeras is imported.
+        seconds: float. Training time.
+        parameters: int. Parameters trained.
+        history: list of `{"step", "loss"}`.
+    """
+
+    directory: pathlib.Path
+    seconds: float
+    parameters: int
+    history: list[dict[str, float]]
+
+    @property
+    def model_path(self) -> pathlib.Path:
+        """The saved Keras model."""
+        return self.directory / _MODEL_FILE
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike) -> "TrainedHead":
+        """Opens a finished head.
+
+        Raises:
+            DataError: `directory` does not hold one.
+        """
+        directory = pathlib.Path(directory)
+        path = directory / _RESULT_FILE
+        if not path.exists():
+            raise DataError(
+                f"{directory} is not a trained head: it has no {_RESULT_FILE}"
+            )
+        record = fileio.read_json(path)
+        return cls(
+            directory,
+            record["seconds"],
+            record["parameters"],
+            record["history"],
+        )
+
+    def load_model(self) -> keras.Model:
+        """The head as a Keras model."""
+        return keras.models.load_model(self.model_path)
+
+
+def build_head(
+    task: TaskSpec,
+    cache: HiddenStateCache,
+    *,
+    units: int = 16,
+    dropout: float = 0.0,
+    pooler: str = "linear",
+    seed: int = 0,
+) -> keras.Model:
+    """The pooled head for a task, of the size a cache asks for.
+
+    Args:
+        task: TaskSpec. Classifier or regressor.
+        cache: HiddenStateCache. Gives tokens, layers and features.
+        units: int. Width of the linear pooling. Defaults to `16`.
+        dropout: float. Dropout on the pooled features. Defaults to `0.0`.
+        pooler: str. `"linear"` or `"scalar_mix"`. Defaults to `"linear"`.
+        seed: int. Seed of the start and of dropout.
+    """
+    keras.utils.set_random_seed(seed)
+    settings = {
+        "units": units,
+        "sequence_length": cache.max_tokens,
+        "num_layers": cache.num_layers,
+        "hidden_dim": cache.hidden_dim,
+        "dropout": dropout,
+        "pooler": pooler,
+        "name": "head",
+    }
+    if task.is_regression:
+        return PoolingRegressor(**settings)
+    return PoolingClassifier(num_classes=task.num_labels, **settings)
+
+
+def train_head(
+    task: TaskSpec,
+    cache: HiddenStateCache,
+    directory: str | os.PathLike,
+    *,
+    units: int = 16,
+    learning_rate: float = 1e-3,
+    epochs: int = 3,
+    batch_size: int = 16,
+    dropout: float = 0.0,
+    pooler: str = "linear",
+    seed: int = 0,
+) -> TrainedHead:
+    """Trains a head by `model.fit` and saves it.
+
+    The number of epochs is fixed beforehand; nothing is chosen on the
+    development set. Interrupted, the same call goes on after the last
+    finished epoch and comes to the same weights.
+
+    Args:
+        task: TaskSpec.
+        cache: HiddenStateCache of the training split.
+        directory: str or path. Gets `head.keras`.
+        units: int. Width of the linear pooling. Defaults to `16`.
+        learning_rate: float. Highest rate; 10% warm-up, linear decay.
+        epochs: int. Defaults to `3`.
+        batch_size: int. Defaults to `16`.
+        dropout: float. Dropout on the pooled features. Defaults to `0.0`.
+        pooler: str. `"linear"` or `"scalar_mix"`. Defaults to `"linear"`.
+        seed: int. Seed of the start, of dropout and of the order.
+
+    Returns:
+        TrainedHead.
+
+    Raises:
+        RunError: `directory` holds a head trained with other settings or on
+            another cache.
+    """
+    directory = pathlib.Path(directory)
+    settings = {
+        "cache": cache.manifest.identity,
+        "units": units,
+        "learning_rate": learning_rate,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "dropout": dropout,
+        "pooler": pooler,
+        "seed": seed,
+    }
+    result_path = directory / _RESULT_FILE
+    state_path = directory / _STATE_FILE
+    if result_path.exists():
+        found = fileio.read_json(result_path)["settings"]
+        fileio.require_same(directory, found, settings)
+        state_path.unlink(missing_ok=True)
+        return TrainedHead.open(directory)
+
+    model = build_head(
+        task, cache, units=units, dropout=dropout, pooler=pooler, seed=seed
+    )
+    steps_per_epoch = math.ceil(len(cache) / batch_size)
+    model.compile(
+        adamw(learning_rate, steps_per_epoch * epochs),
+        task_loss(task),
+        jit_compile=False,
+    )
+    model.optimizer.build(model.trainable_variables)
+    variables = [*state_variables(model), *model.optimizer.variables]
+    progress = {"epoch": 0, "seconds": 0.0, "history": []}
+    if state_path.exists():
+        fileio.require_same(
+            directory, read_progress(state_path)["settings"], settings
+        )
+        progress = load_state(state_path, variables)
+    history = progress["history"]
+    began = time.monotonic()
+    with progress_bar(
+        "train head",
+        epochs * steps_per_epoch,
+        "steps",
+        done=progress["epoch"] * steps_per_epoch,
+    ) as bar:
+        for epoch in range(progress["epoch"], epochs):
+            order_seed = int(
+                np.random.default_rng([seed, epoch]).integers(1 << 31)
+            )
+            model.fit(
+                cache.as_dataset(batch_size, shuffle=True, seed=order_seed),
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                shuffle=False,
+                verbose=0,
+                callbacks=[_Recorder(bar, history, epoch * steps_per_epoch)],
+            )
+            seconds = progress["seconds"] + time.monotonic() - began
+            record = {
+                "epoch": epoch + 1,
+                "seconds": seconds,
+                "history": history,
+                "settings": settings,
+            }
+            save_state(state_path, variables, record)
+    with fileio.atomic_path(directory / _MODEL_FILE) as temporary:
+        whole = temporary.with_suffix(".keras")
+        model.save(whole)
+        whole.rename(temporary)
+    fileio.write_json(
+        result_path, {**record, "parameters": model.count_params()}
+    )
+    state_path.unlink(missing_ok=True)
+    return TrainedHead.open(directory)
+
+
+class _Recorder(keras.callbacks.Callback):
+    """Moves the progress bar and keeps the running loss of a fit."""
+
+    def __init__(self, bar: Bar, history: list, first_step: int):
+        super().__init__()
+        self._bar, self._history, self._first = bar, history, first_step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._bar.advance(note=f"loss {logs['loss']:.3f}")
+        if batch % 20 == 19:
+            self._history.append(
+                {"step": self._first + batch + 1, "loss": logs["loss"]}
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise DataError(f"the head's loss is {logs['loss']}")

@@ -1,0 +1,79 @@
+"""A training run's state on disk, so that a killed run goes on."""
+
+import json
+import os
+from typing import Any
+
+import keras
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from bvkeras import fileio
+from bvkeras.errors import RunError
+
+
+def state_variables(model: keras.Model) -> list[keras.Variable]:
+    """What a model must remember between steps: weights, dropout's seeds.
+
+    Metrics are left out: they appear only once a model has been fitted.
+    """
+    seeds = [
+        variable
+        for variable in model.variables
+        if variable.name == "seed_generator_state"
+    ]
+    return [*model.weights, *seeds]
+
+
+def save_state(
+    path: str | os.PathLike,
+    variables: list[keras.Variable],
+    progress: dict[str, Any],
+) -> None:
+    """Writes variables and a JSON record of how far the run is, atomically.
+
+    Args:
+        path: str or path. A safetensors file.
+        variables: list of variables: the model's (with the seeds of its
+            dropout) and the optimizer's, in a fixed order.
+        progress: dict. Any JSON value.
+    """
+    tensors = {
+        f"{i:05d}": np.ascontiguousarray(variable.numpy())
+        for i, variable in enumerate(variables)
+    }
+    with fileio.atomic_path(path) as temporary:
+        safetensors.numpy.save_file(
+            tensors, temporary, metadata={"progress": json.dumps(progress)}
+        )
+
+
+def read_progress(path: str | os.PathLike) -> dict[str, Any]:
+    """The progress record of a state file, without its variables."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        return json.loads(file.metadata()["progress"])
+
+
+def load_state(
+    path: str | os.PathLike, variables: list[keras.Variable]
+) -> dict[str, Any]:
+    """Gives `variables` their saved values and returns the saved progress.
+
+    Args:
+        path: str or path. What `save_state` wrote.
+        variables: list of variables, in the order they were saved in.
+
+    Raises:
+        RunError: the file belongs to another model.
+    """
+    with safetensors.safe_open(path, framework="numpy") as file:
+        tensors = [file.get_tensor(name) for name in sorted(file.keys())]
+    shapes = [tuple(variable.shape) for variable in variables]
+    if [tensor.shape for tensor in tensors] != shapes:
+        raise RunError(
+            f"{path} holds the state of another model; remove it to start anew"
+        )
+    for tensor, variable in zip(tensors, variables, strict=True):
+        variable.assign(tensor)
+    return read_progress(path)

@@ -1,0 +1,11 @@
+"""CoLA: acceptability of a sentence; Matthews correlation.
+
+    python recipes/glue/cola.py --data-dir GLUE --output-dir runs/cola
+"""
+
+import sys
+
+from bvkeras.cli import recipe
+
+if __name__ == "__main__":
+    sys.exit(recipe("cola"))

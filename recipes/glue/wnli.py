@@ -1,0 +1,11 @@
+"""WNLI: what a pronoun refers to; accuracy.
+
+    python recipes/glue/wnli.py --data-dir GLUE --output-dir runs/wnli
+"""
+
+import sys
+
+from bvkeras.cli import recipe
+
+if __name__ == "__main__":
+    sys.exit(recipe("wnli"))

@@ -1,0 +1,74 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bvkeras.data.examples import Examples
+from bvkeras.errors import ArgumentError, DataError
+
+
+def make_examples(n=20, texts_b=True):
+    return Examples(
+        task="rte",
+        split="train",
+        ids=tuple(map(str, range(n))),
+        texts_a=tuple(f"first {i}" for i in range(n)),
+        texts_b=tuple(f"second {i}" for i in range(n)) if texts_b else None,
+        labels=np.arange(n) % 2,
+    )
+
+
+def test_take_keeps_the_fields_together():
+    taken = make_examples().take([7, 2])
+    assert len(taken) == 2
+    assert taken.ids == ("7", "2")
+    assert taken.texts_a == ("first 7", "first 2")
+    assert taken.texts_b == ("second 7", "second 2")
+    np.testing.assert_array_equal(taken.labels, [1, 0])
+    assert make_examples(texts_b=False).take([3]).texts_b is None
+
+
+def test_limit_is_a_seeded_subset_in_order():
+    examples = make_examples()
+    limited = examples.limit(8, seed=3)
+    positions = [int(i) for i in limited.ids]
+    assert len(positions) == 8
+    assert positions == sorted(positions)
+    assert examples.limit(8, seed=3).digest == limited.digest
+    assert examples.limit(8, seed=4).ids != limited.ids
+    assert set(examples.limit(5, seed=3).ids) < set(limited.ids)
+
+
+def test_limit_above_the_length_keeps_all():
+    examples = make_examples()
+    assert examples.limit(99) is examples
+    assert examples.limit(None) is examples
+    with pytest.raises(ArgumentError, match="limit: got 0"):
+        examples.limit(0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": "wnli"},
+        {"split": "validation"},
+        {"ids": ("9", "1")},
+        {"texts_a": ("other", "first 1")},
+        {"texts_b": None},
+        {"labels": np.array([0, 0])},
+        {"labels": np.array([0, 1], dtype=np.float32)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_digest_sees_every_field(change):
+    examples = make_examples(2)
+    assert examples.digest == make_examples(2).digest
+    assert dataclasses.replace(examples, **change).digest != examples.digest
+
+
+def test_fields_must_fit():
+    examples = make_examples(3)
+    with pytest.raises(DataError, match=r"lengths \[3, 2, 3, 3\]"):
+        dataclasses.replace(examples, texts_a=("a", "b"))
+    with pytest.raises(DataError, match="3 examples have 2 different ids"):
+        dataclasses.replace(examples, ids=("0", "1", "1"))

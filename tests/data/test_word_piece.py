@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+
+from bvkeras.data.word_piece import WordPiece
+from bvkeras.errors import ArgumentError, BackboneError
+
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "fox", "##es", "é"]
+UNK, CLS, SEP, THE, FOX, ES, ACCENTED = range(1, 8)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return WordPiece(VOCABULARY)
+
+
+def test_attributes(tokenizer):
+    assert (tokenizer.pad_id, tokenizer.unk_id) == (0, UNK)
+    assert (tokenizer.cls_id, tokenizer.sep_id) == (CLS, SEP)
+    assert tokenizer.vocabulary_size == len(VOCABULARY)
+    assert tokenizer.vocabulary == VOCABULARY
+    assert tokenizer.lowercase
+    assert tokenizer.strip_accents
+
+
+def test_encode_gives_int32_pieces_without_special_tokens(tokenizer):
+    ids = tokenizer.encode(["The foxes", "", "cat [SEP]"])
+    assert [row.tolist() for row in ids] == [[THE, FOX, ES], [], [UNK, SEP]]
+    assert {row.dtype for row in ids} == {np.dtype("int32")}
+
+
+def test_encode_of_more_texts_than_one_call_takes(tokenizer, monkeypatch):
+    monkeypatch.setattr("bvkeras.data.word_piece._TEXTS_PER_CALL", 2)
+    ids = tokenizer.encode(["the", "fox", "the fox", "fox the", "foxes"])
+    assert [len(row) for row in ids] == [1, 1, 2, 2, 2]
+
+
+def test_pack_puts_special_tokens_and_segments(tokenizer):
+    [(ids, segments)] = tokenizer.pack(["the"], ["fox the"])
+    assert ids.tolist() == [CLS, THE, SEP, FOX, THE, SEP]
+    assert segments.tolist() == [0, 0, 0, 1, 1, 1]
+    [(ids, segments)] = tokenizer.pack(["foxes"])
+    assert ids.tolist() == [CLS, FOX, ES, SEP]
+    assert segments.tolist() == [0, 0, 0, 0]
+    assert ids.dtype == segments.dtype == np.int32
+
+
+def test_pack_truncates_one_text_at_its_end(tokenizer):
+    [(ids, _)] = tokenizer.pack(["the fox the"], max_tokens=4)
+    assert ids.tolist() == [CLS, THE, FOX, SEP]
+
+
+def test_accents_follow_case_unless_told(tokenizer):
+    assert tokenizer.encode(["É"])[0].tolist() == [UNK]
+    kept = WordPiece(VOCABULARY, strip_accents=False)
+    assert kept.encode(["É"])[0].tolist() == [ACCENTED]
+    cased = WordPiece(VOCABULARY, lowercase=False)
+    assert cased.encode(["é The"])[0].tolist() == [ACCENTED, UNK]
+
+
+def test_chinese_characters_stay_together_when_told():
+    vocabulary = [*VOCABULARY, "中文", "中", "文"]
+    split = WordPiece(vocabulary).encode(["中文"])[0]
+    whole = WordPiece(vocabulary, tokenize_chinese_chars=False)
+    assert split.tolist() == [9, 10]
+    assert whole.encode(["中文"])[0].tolist() == [8]
+
+
+def test_digest_depends_on_vocabulary_and_settings(tokenizer):
+    assert WordPiece(VOCABULARY).digest == tokenizer.digest
+    others = [
+        WordPiece(VOCABULARY[:-1]),
+        WordPiece(VOCABULARY, lowercase=False),
+        WordPiece(VOCABULARY, strip_accents=False),
+        WordPiece(VOCABULARY, tokenize_chinese_chars=False),
+    ]
+    assert len({tokenizer.digest, *(t.digest for t in others)}) == 5
+
+
+def test_a_missing_special_token_is_named():
+    with pytest.raises(BackboneError, match=r"7 pieces .* \[SEP\]"):
+        WordPiece([piece for piece in VOCABULARY if piece != "[SEP]"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ("the fox", "got one str"),
+        (["the", None], "NoneType in row 1"),
+        (["the", b"fox"], "bytes in row 1"),
+        (["é", "a\ud800"], "row 1 has a lone surrogate at character 1"),
+    ],
+)
+def test_what_is_no_text_is_named(tokenizer, texts, message):
+    with pytest.raises(ArgumentError, match=message):
+        tokenizer.encode(texts)
+
+
+def test_pack_refuses_what_leaves_no_room(tokenizer):
+    with pytest.raises(ArgumentError, match=r"more than 2,.*got 2"):
+        tokenizer.pack(["the"], max_tokens=2)
+    with pytest.raises(ArgumentError, match=r"more than 3,.*got 3"):
+        tokenizer.pack(["the"], ["fox"], max_tokens=3)
+
+
+def test_pack_refuses_unequal_numbers_of_texts(tokenizer):
+    with pytest.raises(ArgumentError, match=r"\(2\), got 1"):
+        tokenizer.pack(["the", "fox"], ["fox"])

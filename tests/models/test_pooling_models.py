@@ -1,0 +1,306 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bvkeras.errors import ArgumentError
+from bvkeras.models.pooling_classifier import PoolingClassifier
+from bvkeras.models.pooling_regressor import PoolingRegressor
+from tests.layer_checks import check_model
+from tests.ops import float64_reference
+
+RANDOM = np.random.default_rng(0)
+HIDDEN_STATES = RANDOM.normal(size=(4, 5, 3, 7)).astype("float32")
+LAYERS = [np.ascontiguousarray(HIDDEN_STATES[:, :, i]) for i in range(3)]
+MASK = np.arange(5) < np.array([[5], [3], [1], [0]])
+SIZES = {"sequence_length": 6, "num_layers": 3, "hidden_dim": 7}
+MODELS = [(PoolingClassifier, {"num_classes": 3}), (PoolingRegressor, {})]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("pooler", ["linear", "scalar_mix"])
+@pytest.mark.parametrize(("model_class", "outputs"), MODELS)
+def test_model(model_class, outputs, pooler, masked, tmp_path):
+    num_outputs = outputs.get("num_classes", 1)
+    mixed = pooler == "scalar_mix"
+    layers = 1 if mixed else 3
+    check_model(
+        model_class,
+        {
+            **outputs,
+            **(SIZES if masked else {"sequence_length": 6}),
+            "units": 4,
+            "pooler": pooler,
+            "dropout": 0.2,
+            "seed": 3,
+            "approximate": True,
+            "projection_initializer": "he_normal",
+        },
+        (HIDDEN_STATES, MASK) if masked else HIDDEN_STATES,
+        directory=tmp_path,
+        output_shape=(4, num_outputs),
+        output_dtype="float32",
+        num_weights=4 + 2 * mixed,
+        num_parameters=(7 * 4 + 4)
+        + (6 * layers * 4 * num_outputs + num_outputs)
+        + (3 + 1) * mixed,
+    )
+
+
+@pytest.mark.parametrize(
+    ("layers", "features", "units", "num_parameters"),
+    [(13, 768, 128, 524_418), (7, 384, 16, 34_834)],
+)
+def test_parameters_of_the_classifier(layers, features, units, num_parameters):
+    model = PoolingClassifier(
+        num_classes=2,
+        units=units,
+        sequence_length=128,
+        num_layers=layers,
+        hidden_dim=features,
+    )
+    assert model.count_params() == num_parameters
+
+
+def test_projection_starts_as_a_dense_layer_on_the_flattened_features():
+    model = PoolingClassifier(
+        2,
+        units=16,
+        sequence_length=128,
+        num_layers=7,
+        hidden_dim=8,
+        projection_initializer=keras.initializers.GlorotUniform(seed=1),
+    )
+    dense = keras.layers.Dense(
+        2, kernel_initializer=keras.initializers.GlorotUniform(seed=1)
+    )
+    dense.build((None, 128 * 7 * 16))
+    np.testing.assert_array_equal(model.projection, dense.kernel)
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+@pytest.mark.parametrize("as_list", [False, True])
+def test_logits_match_float64(as_list, approximate):
+    model = PoolingClassifier(3, units=4, approximate=approximate, **SIZES)
+    for weight in model.weights:
+        weight.assign(RANDOM.normal(size=weight.shape))
+    logits = model((LAYERS if as_list else HIDDEN_STATES, MASK))
+    weights = {weight.path: np.float64(weight) for weight in model.weights}
+    kernel, pooling_bias = map(np.float64, model.linear_pooling.weights)
+    assert len(weights) == 4
+    expected = float64_reference.linear_pooling_projection(
+        np.float64(HIDDEN_STATES),
+        kernel,
+        pooling_bias,
+        np.float64(model.projection).reshape(6, 3, 4, 3),
+        MASK,
+        approximate,
+    ).sum(axis=1) + np.float64(model.bias)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("pooler", ["linear", "scalar_mix"])
+@pytest.mark.parametrize(("model_class", "outputs"), MODELS)
+def test_padding_changes_nothing(model_class, outputs, pooler):
+    model = model_class(**outputs, units=4, pooler=pooler, **SIZES)
+    full_length = np.full((4, 6, 3, 7), np.nan, "float32")
+    full_length[:, :5][MASK] = HIDDEN_STATES[MASK]
+    full_mask = np.pad(MASK, [(0, 0), (0, 1)])
+
+    def predict(hidden_states, mask):
+        with tf.GradientTape() as tape:
+            predictions = model((hidden_states, mask))
+            loss = tf.reduce_sum(predictions**2)
+        return predictions, tape.gradient(loss, model.trainable_weights)
+
+    expected, expected_gradients = predict(HIDDEN_STATES, MASK)
+    actual, gradients = predict(full_length, full_mask)
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+    for gradient, other in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(gradient, other, atol=1e-5)
+    # A sequence of padding alone leaves the bias of the outputs.
+    np.testing.assert_array_equal(actual[3], model.bias)
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_mask_by_argument_or_from_the_layer_before(as_list):
+    model = PoolingClassifier(3, units=4, **SIZES)
+    inputs = LAYERS if as_list else HIDDEN_STATES
+    expected = model((inputs, MASK))
+    assert np.abs(expected - model(inputs)).max() > 1e-3
+    np.testing.assert_array_equal(model(inputs, mask=MASK), expected)
+
+    # Masking hides the positions whose features are all 9.
+    layers = [np.where(MASK[..., None], layer, 9) for layer in LAYERS]
+    symbolic = [keras.Input((5, 7)) for _ in layers]
+    masked = [keras.layers.Masking(9.0)(layer) for layer in symbolic]
+    functional = keras.Model(symbolic, model(masked))
+    np.testing.assert_allclose(functional(layers), expected, atol=1e-6)
+
+
+def test_two_layers_are_not_taken_for_a_mask():
+    model = PoolingRegressor(4, 6, num_layers=2, hidden_dim=7)
+    stacked = model(HIDDEN_STATES[:, :, :2])
+    np.testing.assert_allclose(model(tuple(LAYERS[:2])), stacked, atol=1e-6)
+    np.testing.assert_allclose(model(LAYERS[:2]), stacked, atol=1e-6)
+
+
+def learnable(num_examples=192):
+    """The class is the sign of one direction in one layer, at real tokens."""
+    random = np.random.default_rng(1)
+    hidden_states = random.normal(size=(num_examples, 6, 3, 7))
+    mask = np.arange(6) < random.integers(3, 7, size=(num_examples, 1))
+    score = (hidden_states[:, :, 1, 2] * mask).sum(axis=1)
+    hidden_states[~mask] = np.nan
+    return hidden_states.astype("float32"), mask, score
+
+
+def as_dataset(hidden_states, mask, labels, form):
+    if form == "list":
+        hidden_states = tuple(np.moveaxis(hidden_states, 2, 0))
+    dataset = tf.data.Dataset.from_tensor_slices(
+        ((hidden_states, mask), labels)
+    )
+    return dataset.batch(32)
+
+
+@pytest.mark.parametrize(
+    ("form", "init_kwargs"),
+    [
+        ("stacked", {}),
+        ("list", {}),
+        ("stacked", SIZES),
+        ("list", {"dropout": 0.1, "seed": 5}),
+        ("stacked", {"pooler": "scalar_mix"}),
+        ("stacked", {"dtype": "mixed_bfloat16"}),
+        ("list", {"dtype": "mixed_float16"}),
+    ],
+)
+def test_classifier_learns_from_a_dataset(form, init_kwargs):
+    keras.utils.set_random_seed(0)
+    hidden_states, mask, score = learnable()
+    dataset = as_dataset(hidden_states, mask, score > 0, form)
+    model = PoolingClassifier(
+        2, units=8, **{"sequence_length": 6, **init_kwargs}
+    )
+    model.compile(
+        keras.optimizers.Adam(0.03),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    before = model.evaluate(dataset, return_dict=True, verbose=0)
+    model.fit(dataset, epochs=15, verbose=0)
+    after = model.evaluate(dataset, return_dict=True, verbose=0)
+    assert after["loss"] < before["loss"] / 2
+    assert after["accuracy"] > 0.9
+    assert model.predict(dataset, verbose=0).dtype == "float32"
+
+
+@pytest.mark.parametrize("form", ["stacked", "list"])
+def test_regressor_learns_from_a_dataset(form):
+    keras.utils.set_random_seed(0)
+    hidden_states, mask, score = learnable()
+    dataset = as_dataset(hidden_states, mask, score, form)
+    model = PoolingRegressor(units=8, sequence_length=6)
+    model.compile(keras.optimizers.Adam(0.03), "mean_squared_error")
+    before = model.evaluate(dataset, verbose=0)
+    model.fit(dataset, epochs=15, verbose=0)
+    assert model.evaluate(dataset, verbose=0) < before / 4
+
+
+def test_batches_padded_to_different_lengths_train():
+    hidden_states, mask, score = learnable(8)
+    pieces = [
+        ((hidden_states[:4, :length], mask[:4, :length]), score[:4])
+        for length in (6, 3, 5)
+    ]
+    spec = (
+        (
+            tf.TensorSpec((None, None, 3, 7), tf.float32),
+            tf.TensorSpec((None, None), tf.bool),
+        ),
+        tf.TensorSpec((None,), tf.float32),
+    )
+    dataset = tf.data.Dataset.from_generator(
+        lambda: iter(pieces), output_signature=spec
+    )
+    model = PoolingRegressor(units=8, sequence_length=6)
+    model.compile("adam", "mean_squared_error")
+    history = model.fit(dataset, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
+def test_dropout_acts_in_training_only_and_keeps_the_mean():
+    model = PoolingRegressor(8, dropout=0.5, seed=7, **SIZES)
+    same = PoolingRegressor(8, dropout=0.5, seed=7, **SIZES)
+    same.set_weights(model.get_weights())
+    inputs = (HIDDEN_STATES, MASK)
+    quiet = model(inputs)
+    np.testing.assert_array_equal(model(inputs), quiet)
+    noisy = [model(inputs, training=True) for _ in range(400)]
+    np.testing.assert_array_equal(same(inputs, training=True), noisy[0])
+    assert (noisy[0][0] != noisy[1][0]).all()
+    spread = np.std(noisy, axis=0) / 400**0.5
+    assert (np.abs(np.mean(noisy, axis=0) - quiet) <= 5 * spread).all()
+
+
+@pytest.mark.parametrize(
+    ("model_class", "arguments", "message"),
+    [
+        (PoolingClassifier, {"num_classes": 1}, "num_classes: received 1"),
+        (PoolingRegressor, {"num_outputs": 0}, "num_outputs: received 0"),
+        (PoolingRegressor, {"units": 0}, "units: received 0, expected a posi"),
+        (PoolingRegressor, {"sequence_length": 0}, "sequence_length: rec"),
+        (PoolingRegressor, {"num_layers": -1}, "num_layers: received -1"),
+        (PoolingRegressor, {"hidden_dim": 0}, "hidden_dim: received 0"),
+        (PoolingRegressor, {"dropout": 1}, "dropout: received 1, expected a"),
+        (PoolingRegressor, {"dropout": -0.1}, "dropout: received -0.1"),
+        (PoolingRegressor, {"pooler": "mean"}, "pooler: received 'mean', exp"),
+    ],
+)
+def test_a_bad_argument_is_named(model_class, arguments, message):
+    good = {"units": 4, **SIZES}
+    if model_class is PoolingClassifier:
+        good["num_classes"] = 2
+    model_class(**good)
+    with pytest.raises(ArgumentError, match=message) as error:
+        model_class(**{**good, **arguments})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("pooler", ["linear", "scalar_mix"])
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((4, 5, 2, 7), "received 2 layers, expected"),
+        ((4, 5, 3, 6), "received 6 features, expected 7"),
+        ((4, 7, 3, 7), "sequence_length: received hidden states of 7 tokens"),
+    ],
+)
+def test_hidden_states_of_another_size_are_refused(
+    shape, message, pooler, training
+):
+    model = PoolingRegressor(4, dropout=0.1, pooler=pooler, **SIZES)
+    with pytest.raises(ArgumentError, match=message):
+        model(np.ones(shape), training=training)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"num_layers": 4}, "num_layers: received hidden states with 3, exp"),
+        ({"hidden_dim": 8}, "hidden_dim: received hidden states with 7, exp"),
+    ],
+)
+def test_first_input_must_agree_with_the_size_given(sizes, message):
+    model = PoolingRegressor(4, sequence_length=6, **sizes)
+    with pytest.raises(ArgumentError, match=message):
+        model(HIDDEN_STATES)
+
+
+def test_fit_names_the_wrong_size():
+    model = PoolingRegressor(4, sequence_length=4)
+    model.compile("sgd", "mean_squared_error")
+    with pytest.raises(ArgumentError, match="sequence_length: received"):
+        model.fit(HIDDEN_STATES, np.ones(4), verbose=0)

@@ -1,0 +1,138 @@
+import dataclasses
+
+import pytest
+
+from bvkeras import tasks
+from bvkeras.errors import ArgumentError
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [("rte", "rte"), ("SST-2", "sst2"), ("sst_2", "sst2"), ("STS-B", "stsb")],
+)
+def test_get_accepts_spellings(spelling, name):
+    assert tasks.get(spelling).name == name
+
+
+def test_unknown_name_lists_the_tasks():
+    with pytest.raises(ArgumentError, match=r"no task 'snli'.*cola, sst2,"):
+        tasks.get("snli")
+
+
+def test_names_are_the_nine_of_glue_and_reviews():
+    assert tasks.names() == (
+        *("cola", "sst2", "mrpc", "stsb", "qqp", "mnli"),
+        *("qnli", "rte", "wnli", "reviews"),
+    )
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_titles_are_spellings(name):
+    spec = tasks.get(name)
+    if name != "reviews":
+        assert tasks.get(spec.title) is spec
+
+
+@pytest.mark.parametrize(
+    ("name", "metrics"),
+    [
+        ("cola", ("matthews",)),
+        ("sst2", ("accuracy",)),
+        ("mrpc", ("accuracy", "f1")),
+        ("stsb", ("pearson", "spearman")),
+        ("qqp", ("accuracy", "f1")),
+        ("mnli", ("accuracy",)),
+        ("qnli", ("accuracy",)),
+        ("rte", ("accuracy",)),
+        ("wnli", ("accuracy",)),
+        ("reviews", ("accuracy",)),
+    ],
+)
+def test_metrics_are_the_benchmarks(name, metrics):
+    assert tasks.get(name).metrics == metrics
+
+
+def test_labels_and_splits():
+    assert tasks.get("mnli").num_labels == 3
+    assert tasks.get("mnli").splits == (
+        *("train", "validation_matched", "validation_mismatched"),
+    )
+    assert tasks.get("rte").num_labels == 2
+    assert tasks.get("rte").splits == ("train", "validation")
+    stsb = tasks.get("stsb")
+    assert stsb.is_regression
+    assert stsb.num_labels == 1
+    assert stsb.label_range == (0.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "batch", "tokens", "units", "head_rate"),
+    [
+        ("mnli", 1e-5, 32, 128, 128, 1e-5),
+        ("qnli", 1e-5, 32, 128, 32, 8.65e-4),
+        ("qqp", 1e-5, 32, 128, 128, 1e-5),
+        ("rte", 2e-5, 16, 250, 8, 3.59e-4),
+        ("sst2", 2e-5, 32, 128, 32, 9.74e-4),
+        ("mrpc", 2e-5, 32, 128, 16, 7.59e-4),
+        ("cola", 2e-5, 16, 128, 128, 2.26e-5),
+        ("stsb", 2e-5, 16, 128, 128, 2.78e-5),
+        ("wnli", 2e-5, 16, 128, 128, 2e-5),
+        ("reviews", 2e-5, 32, 128, 32, 9.74e-4),
+    ],
+)
+def test_settings_from_768_features_on_are_the_papers(
+    name, rate, batch, tokens, units, head_rate
+):
+    assert tasks.get(name).settings_for(768) == tasks.TaskSettings(
+        learning_rate=rate,
+        batch_size=batch,
+        max_tokens=tokens,
+        epochs=1.0,
+        head_units=units,
+        head_learning_rate=head_rate,
+        head_epochs=1,
+        head_batch_size=batch,
+        head_dropout=0.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("mnli", {}),
+        ("qnli", {}),
+        ("qqp", {}),
+        ("mrpc", {}),
+        ("wnli", {"batch_size": 16}),
+        ("rte", {"batch_size": 16, "max_tokens": 250, "epochs": 2.0}),
+        ("cola", {"batch_size": 16, "max_tokens": 48}),
+        (
+            "stsb",
+            {
+                "batch_size": 16,
+                "learning_rate": 2e-4,
+                "max_tokens": 64,
+                "head_dropout": 0.0,
+            },
+        ),
+        (
+            "sst2",
+            {"learning_rate": 2e-4, "max_tokens": 64, "head_dropout": 0.0},
+        ),
+        ("reviews", {"max_tokens": 64}),
+    ],
+)
+def test_settings_below_768_features_are_the_small_encoders(name, changes):
+    small = tasks.TaskSettings(
+        learning_rate=1e-4,
+        batch_size=32,
+        max_tokens=128,
+        epochs=1.0,
+        head_units=16,
+        head_learning_rate=1e-3,
+        head_epochs=3,
+        head_batch_size=16,
+        head_dropout=0.3,
+    )
+    expected = dataclasses.replace(small, **changes)
+    assert tasks.get(name).settings_for(767) == expected
