@@ -1,3 +1,49 @@
-"""bvkeras: BERT's hidden states as a cheap, reusable feature engine."""
+"""bvkeras: BERT's hidden states as a cheap, reusable feature engine.
+
+Importing it registers its layers and models with Keras, so that
+`keras.models.load_model` opens what was saved with them.
+"""
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+
+from bvkeras import layers, models, tasks
+
+_LAZY = {
+    "Encoder": "bvkeras.encoder",
+    "HiddenStateCache": "bvkeras.cache.reader",
+    "finetune": "bvkeras.training.finetune",
+    "load_backbone": "bvkeras.backbones",
+    "load_examples": "bvkeras.data.sources",
+    "train_head": "bvkeras.training.head",
+    "write_cache": "bvkeras.cache.writer",
+}
+
+__all__ = [
+    "Encoder",
+    "HiddenStateCache",
+    "__version__",
+    "finetune",
+    "layers",
+    "load_backbone",
+    "load_examples",
+    "models",
+    "pipeline",
+    "tasks",
+    "train_head",
+    "write_cache",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "pipeline":
+        return importlib.import_module("bvkeras.pipeline")
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'bvkeras' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

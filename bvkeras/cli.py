@@ -190,27 +190,26 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from bvkeras.cache.reader import HiddenStateCache
+    from bvkeras.data.sources import load_examples
     from bvkeras.evaluation.evaluate import evaluate_head, evaluate_snapshot
+    from bvkeras.training.finetune import Snapshot
+    from bvkeras.training.head import TrainedHead
 
     task = tasks.get(options.task)
-    if (options.head is None) == (options.snapshot is None):
-        raise ArgumentError("evaluate: expected either --head or --snapshot")
     if options.head is not None:
         if options.cache is None:
-            raise ArgumentError("evaluate: --head needs --cache")
-        result = evaluate_head(
-            task, options.head, options.cache, options.output_dir
-        )
+            raise ArgumentError("--head: expected --cache with it, got none")
+        head = TrainedHead.open(options.head)
+        cache = HiddenStateCache(options.cache)
+        result = evaluate_head(task, head, cache, options.output_dir)
     else:
-        from bvkeras.data.sources import load_examples
-
         split = options.split or task.evaluation_splits[0]
         result = evaluate_snapshot(
             task,
-            options.snapshot,
+            Snapshot.open(options.snapshot),
             load_examples(task, split, options.data_dir),
             options.output_dir,
-            max_tokens=options.max_tokens,
         )
     for metric, score in result.metrics.items():
         print(f"{metric}: {score:.4f}")
@@ -302,17 +301,17 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_task(parser)
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
         "--head", type=pathlib.Path, help="what train wrote; needs --cache"
+    )
+    what.add_argument(
+        "--snapshot", type=pathlib.Path, help="what finetune wrote"
     )
     parser.add_argument(
         "--cache", type=pathlib.Path, help="the split's hidden states"
     )
-    parser.add_argument(
-        "--snapshot", type=pathlib.Path, help="what finetune wrote"
-    )
     parser.add_argument("--split", help="which split (validation)")
-    parser.add_argument("--max-tokens", type=int, help="longer texts are cut")
     _add_data(parser)
     _add_output(parser)
 

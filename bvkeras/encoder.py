@@ -10,7 +10,7 @@ import keras_hub
 import numpy as np
 
 from bvkeras import fileio
-from bvkeras.data.word_piece import WordPiece
+from bvkeras.data.word_piece import WordPiece, pad_rows
 from bvkeras.errors import ArgumentError
 from bvkeras.layers.gelu import get_hidden_act
 
@@ -87,28 +87,24 @@ class Encoder:
             ArgumentError: there are no texts; `max_tokens` is more than the
                 backbone takes; what `WordPiece.pack` raises.
         """
+        self.check_max_tokens(max_tokens)
+        rows = self.tokenizer.pack(texts, texts_b, max_tokens=max_tokens)
+        if not rows:
+            raise ArgumentError("texts must hold at least one text, got none")
+        return pad_rows(rows, self.tokenizer.pad_id)
+
+    def check_max_tokens(self, max_tokens: int) -> None:
+        """Refuses inputs that are longer than the encoder's positions.
+
+        Raises:
+            ArgumentError: `max_tokens` is more than the backbone takes.
+        """
         limit = self.backbone.max_sequence_length
         if max_tokens > limit:
             raise ArgumentError(
                 f"max_tokens must be at most {limit} for {self.name}, got "
                 f"{max_tokens}"
             )
-        rows = self.tokenizer.pack(texts, texts_b, max_tokens=max_tokens)
-        if not rows:
-            raise ArgumentError("texts must hold at least one text, got none")
-        shape = (len(rows), max(len(ids) for ids, _ in rows))
-        token_ids = np.full(shape, self.tokenizer.pad_id, dtype=np.int32)
-        segment_ids = np.zeros(shape, dtype=np.int32)
-        padding_mask = np.zeros(shape, dtype=np.int32)
-        for row, (ids, segments) in enumerate(rows):
-            token_ids[row, : len(ids)] = ids
-            segment_ids[row, : len(ids)] = segments
-            padding_mask[row, : len(ids)] = 1
-        return {
-            "token_ids": token_ids,
-            "segment_ids": segment_ids,
-            "padding_mask": padding_mask,
-        }
 
     def digest(self) -> str:
         """SHA-256 of all that decides the hidden states of given token ids.

@@ -101,9 +101,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes `value` as indented JSON to `path`, atomically."""
-    write_text(
-        path, json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    )
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: str | os.PathLike) -> Any:

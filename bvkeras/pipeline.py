@@ -5,7 +5,7 @@ import datetime
 import importlib.metadata
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,21 +13,23 @@ import numpy as np
 import bvkeras
 from bvkeras import fileio, tasks
 from bvkeras.backbones import load_backbone
-from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.writer import write_cache
 from bvkeras.data.examples import Examples
 from bvkeras.data.sources import load_examples
-from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.encoder import Encoder
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation import plots
 from bvkeras.evaluation.comparison import Comparison, SystemResult
 from bvkeras.evaluation.compression import compression
-from bvkeras.evaluation.evaluate import evaluate, predict_from_cache
+from bvkeras.evaluation.evaluate import (
+    Evaluation,
+    evaluate_head,
+    evaluate_snapshot,
+)
 from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.evaluation.report import write_report
 from bvkeras.tasks.spec import TaskSpec
-from bvkeras.training.finetune import Snapshot, finetune, predict_scores
+from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.training.head import train_head
 
 # The rows kept by `limit` are chosen by a seed of their own, so that runs
@@ -287,30 +289,16 @@ class _Run:
     ) -> SystemResult:
         self.histories[name] = snapshot.history
         self._add_file(name, snapshot.directory)
-        encoder, model = snapshot.load_model(self.task.num_labels)
-        scores, predict_seconds = {}, 0.0
-        for split in self.task.evaluation_splits:
-            examples = self.examples[split]
-            tokens = tokenize_examples(
-                examples, encoder.tokenizer, self.settings.max_tokens
-            )
-            result = evaluate(
+        scores, predict_seconds = self._scores(
+            name,
+            lambda split: evaluate_snapshot(
                 self.task,
-                split,
+                snapshot,
+                self.examples[split],
                 snapshot.directory / "evaluation",
-                {
-                    "encoder": encoder.digest(),
-                    "data": examples.digest,
-                    "max_tokens": self.settings.max_tokens,
-                },
-                examples.ids,
-                examples.labels,
-                lambda tokens=tokens: predict_scores(model, tokens),
-            )
-            self._add_file(f"{name}, {split}", result.predictions_path)
-            scores[split] = result.metrics
-            predict_seconds += result.seconds
-        parameters = model.count_params()
+            ),
+        )
+        parameters = self.encoder.backbone.count_params() + snapshot.parameters
         return SystemResult(
             name=name,
             scores=scores,
@@ -358,12 +346,12 @@ class _Run:
         self._add_file(
             f"{name}, hidden states", self.output_dir / "cache" / directory
         )
-        scores, predict_seconds = {}, 0.0
-        for split in self.task.evaluation_splits:
-            result = self._evaluate_head(head, caches[split], split)
-            self._add_file(f"{name}, {split}", result.predictions_path)
-            scores[split] = result.metrics
-            predict_seconds += result.seconds
+        scores, predict_seconds = self._scores(
+            name,
+            lambda split: evaluate_head(
+                self.task, head, caches[split], head.directory / "evaluation"
+            ),
+        )
         encoder_parameters = encoder.backbone.count_params()
         return SystemResult(
             name=name,
@@ -381,20 +369,17 @@ class _Run:
             },
         )
 
-    def _evaluate_head(self, head, cache: HiddenStateCache, split: str):
-        examples = self.examples[split]
-        return evaluate(
-            self.task,
-            split,
-            head.directory / "evaluation",
-            {
-                "head": fileio.file_digest(head.model_path),
-                "cache": cache.manifest.identity,
-            },
-            examples.ids,
-            examples.labels,
-            lambda: predict_from_cache(head.load_model(), cache),
-        )
+    def _scores(
+        self, name: str, evaluate: Callable[[str], Evaluation]
+    ) -> tuple[dict[str, dict[str, float]], float]:
+        """Scores of a system on every evaluation split, and the seconds."""
+        scores, seconds = {}, 0.0
+        for split in self.task.evaluation_splits:
+            result = evaluate(split)
+            self._add_file(f"{name}, {split}", result.predictions_path)
+            scores[split] = result.metrics
+            seconds += result.seconds
+        return scores, seconds
 
     def _report(self, systems: list[SystemResult]) -> Comparison:
         plot_directory = self.output_dir / "plots"

@@ -89,42 +89,60 @@ def check_fit_step(layer, inputs):
 
 
 def check_model(model_class, init_kwargs, inputs, *, directory, **expected):
-    """`check_layer`, and saving, loading here and in a fresh process.
+    """`check_layer`, and saving and loading.
 
     Args:
         model_class: class. The model to check.
         init_kwargs: dict. Its arguments.
-        inputs: array, or a tuple of arrays.
+        inputs: array, or a structure of arrays.
         directory: path. Where to save.
         **expected: What `check_layer` expects.
     """
     check_layer(model_class, init_kwargs, inputs, **expected)
     model = model_class(**init_kwargs)
     predictions = model.predict(inputs, verbose=0)
-    model_path = directory / "model.keras"
-    model.save(model_path)
+    # Twice, as a loaded model must save as well as the first one did.
+    for name in ("first.keras", "second.keras"):
+        model.save(directory / name)
+        config = model.get_config()
+        model = keras.models.load_model(directory / name)
+        assert model.get_config() == config
+        np.testing.assert_array_equal(
+            model.predict(inputs, verbose=0), predictions
+        )
 
-    loaded = keras.models.load_model(model_path)
-    assert loaded.get_config() == model.get_config()
-    np.testing.assert_array_equal(
-        loaded.predict(inputs, verbose=0), predictions
-    )
 
+def check_fresh_process(models, inputs, directory):
+    """Saved models load and predict alike in a process without this one's.
+
+    Args:
+        models: list. Built models; only their modules are imported there.
+        inputs: array, or a tuple of arrays, for all of them.
+        directory: path. Where to save.
+    """
     arrays = inputs if isinstance(inputs, tuple) else (inputs,)
     np.savez(directory / "inputs.npz", *arrays)
-    script = (
-        f"import {model_class.__module__}, keras, numpy\n"
-        f"arrays = numpy.load({str(directory / 'inputs.npz')!r})\n"
-        "inputs = tuple(arrays[name] for name in arrays.files)\n"
-        "inputs = inputs if len(inputs) > 1 else inputs[0]\n"
-        f"model = keras.models.load_model({str(model_path)!r})\n"
-        f"numpy.save({str(directory / 'predictions.npy')!r},"
-        " model.predict(inputs, verbose=0))\n"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True)
-    np.testing.assert_array_equal(
-        np.load(directory / "predictions.npy"), predictions
-    )
+    script = [
+        "import keras, numpy",
+        f"arrays = numpy.load({str(directory / 'inputs.npz')!r})",
+        "inputs = tuple(arrays[name] for name in arrays.files)",
+        "inputs = inputs if len(inputs) > 1 else inputs[0]",
+    ]
+    for index, model in enumerate(models):
+        path = str(directory / f"{index}.keras")
+        model.save(path)
+        script += [
+            f"import {type(model).__module__}",
+            f"model = keras.models.load_model({path!r})",
+            "predictions = model.predict(inputs, verbose=0)",
+            f"numpy.save({path + '.npy'!r}, predictions)",
+        ]
+    subprocess.run([sys.executable, "-c", "\n".join(script)], check=True)
+    for index, model in enumerate(models):
+        np.testing.assert_array_equal(
+            np.load(directory / f"{index}.keras.npy"),
+            model.predict(inputs, verbose=0),
+        )
 
 
 def symbolic_inputs(inputs):

@@ -84,9 +84,7 @@ class Manifest:
 
     def write(self, directory: pathlib.Path) -> None:
         """Writes the manifest, atomically."""
-        fileio.write_json(
-            directory / MANIFEST_FILE, dataclasses.asdict(self)
-        )
+        fileio.write_json(directory / MANIFEST_FILE, dataclasses.asdict(self))
 
     @classmethod
     def read(cls, directory: pathlib.Path) -> "Manifest":
@@ -190,8 +188,7 @@ def _features(manifest: Manifest) -> dict[str, tf.io.FixedLenFeature]:
         "hidden_states": tf.string,
     }
     return {
-        name: tf.io.FixedLenFeature((), dtype)
-        for name, dtype in dtypes.items()
+        name: tf.io.FixedLenFeature((), dtype) for name, dtype in dtypes.items()
     }
 
 

@@ -136,29 +136,47 @@ class HiddenStateCache:
             raise ArgumentError(
                 f"batch_size: expected at least 1, got {batch_size}"
             )
-        batches = self.records(shuffle, seed).padded_batch(
-            batch_size,
-            padded_shapes={
-                "index": (),
-                "id": (),
-                "length": (),
-                "label": (),
-                "hidden_states": (None, self.num_layers, self.hidden_dim),
-            },
+        return self.batches(batch_size, shuffle, seed).map(
+            lambda batch: (
+                (batch["hidden_states"], batch["mask"]),
+                batch["label"],
+            )
         )
-        return batches.map(_inputs_and_label).prefetch(2)
+
+    def batches(
+        self, batch_size: int, shuffle: bool = False, seed: int = 0
+    ) -> tf.data.Dataset:
+        """As `as_dataset`, but each batch a dict with ids and indices too.
+
+        Args:
+            batch_size: int. Examples a batch; the last may be smaller.
+            shuffle: bool. Whether to shuffle. Defaults to `False`.
+            seed: int. Seed of the shuffling.
+
+        Returns:
+            Dataset of dicts: `hidden_states`, `mask`, `label`, `id`,
+            `index`, `length`.
+
+        Raises:
+            ArgumentError: `batch_size` is below 1.
+        """
+        if batch_size < 1:
+            raise ArgumentError(
+                f"batch_size: expected at least 1, got {batch_size}"
+            )
+        shapes = {name: () for name in ("index", "id", "length", "label")}
+        shapes["hidden_states"] = (None, self.num_layers, self.hidden_dim)
+        return (
+            self.records(shuffle, seed)
+            .padded_batch(batch_size, padded_shapes=shapes)
+            .map(_with_mask)
+            .prefetch(2)
+        )
 
     def labels(self) -> np.ndarray:
         """The labels in the split's order, int64 or float32 `(examples,)`."""
-        return self._scalars("label")
-
-    def ids(self) -> list[str]:
-        """The examples' ids in the split's order."""
-        return [value.decode("utf-8") for value in self._scalars("id")]
-
-    def _scalars(self, name: str) -> np.ndarray:
         dataset = tf.data.TFRecordDataset(self._paths()).map(
-            lambda record: parse_scalar(record, name, self.manifest)
+            lambda record: parse_scalar(record, "label", self.manifest)
         )
         return np.array(list(dataset.as_numpy_iterator()))
 
@@ -174,7 +192,6 @@ class HiddenStateCache:
         return self.directory / file
 
 
-def _inputs_and_label(batch):
-    hidden_states = batch["hidden_states"]
-    mask = tf.sequence_mask(batch["length"], tf.shape(hidden_states)[1])
-    return (hidden_states, mask), batch["label"]
+def _with_mask(batch):
+    tokens = tf.shape(batch["hidden_states"])[1]
+    return {**batch, "mask": tf.sequence_mask(batch["length"], tokens)}

@@ -83,7 +83,7 @@ def write_cache(
         )
     directory = pathlib.Path(directory)
     extractor = HiddenStates(encoder.backbone, layers=layers, as_list=True)
-    num_layers = len(extractor._indices)
+    num_layers = len(extractor.layer_indices)
     identity = {
         "task": task.name,
         "split": examples.split,
@@ -91,7 +91,7 @@ def write_cache(
         "tokenizer": encoder.tokenizer.digest,
         "data": examples.digest,
         "max_tokens": max_tokens,
-        "layers": list(extractor._indices),
+        "layers": list(extractor.layer_indices),
         "dtype": dtype,
     }
     manifest = Manifest(
@@ -115,7 +115,7 @@ def write_cache(
             _extract(
                 extractor,
                 examples,
-                tokenize_examples(examples, encoder.tokenizer, max_tokens),
+                tokenize_examples(examples, encoder, max_tokens),
                 directory,
                 manifest,
                 max_batch_tokens,
@@ -156,7 +156,7 @@ def _extract(
                 states = forward(tokens.batch(rows[batch])).numpy()
                 for row, hidden_states in zip(rows[batch], states, strict=True):
                     records[row] = _record(
-                        row, examples, hidden_states[: len(tokens.token_ids[row])]
+                        row, examples, hidden_states[: tokens.lengths[row]]
                     )
                 progress_line.advance(len(batch))
             shards.append(

@@ -1,11 +1,14 @@
 """Tokenised examples and the batches they are read in."""
 
 import dataclasses
+import functools
+from collections.abc import Iterable
 
 import numpy as np
 
 from bvkeras.data.examples import Examples
-from bvkeras.data.word_piece import WordPiece
+from bvkeras.data.word_piece import pad_rows
+from bvkeras.encoder import Encoder
 
 _BATCHES_SORTED_TOGETHER = 50
 
@@ -15,57 +18,49 @@ class TokenizedExamples:
     """Examples as token ids, not yet padded.
 
     Attributes:
-        token_ids: list of int32 arrays `(tokens,)`, with [CLS] and [SEP].
-        segment_ids: list of int32 arrays `(tokens,)`; 1 in a second text.
+        rows: list of pairs of int32 arrays `(tokens,)`: token ids with [CLS]
+            and [SEP], and segment ids, 1 in a second text.
         pad_id: int. The id that fills shorter rows of a batch.
     """
 
-    token_ids: list[np.ndarray]
-    segment_ids: list[np.ndarray]
+    rows: list[tuple[np.ndarray, np.ndarray]]
     pad_id: int
 
     def __len__(self) -> int:
-        return len(self.token_ids)
+        return len(self.rows)
 
-    @property
+    @functools.cached_property
     def lengths(self) -> np.ndarray:
         """int64 array `(examples,)`: tokens of each example."""
-        return np.array([len(ids) for ids in self.token_ids], np.int64)
+        return np.array([len(ids) for ids, _ in self.rows], np.int64)
 
-    def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def batch(self, indices: Iterable[int]) -> dict[str, np.ndarray]:
         """The examples at `indices`, padded to the longest of them.
 
         Returns:
-            dict of int32 arrays `(batch, tokens)`: `token_ids`,
-            `segment_ids`, `padding_mask` (1 where there is a token).
+            What `pad_rows` gives.
         """
-        longest = max(len(self.token_ids[i]) for i in indices)
-        shape = (len(indices), longest)
-        token_ids = np.full(shape, self.pad_id, np.int32)
-        segment_ids = np.zeros(shape, np.int32)
-        padding_mask = np.zeros(shape, np.int32)
-        for row, i in enumerate(indices):
-            length = len(self.token_ids[i])
-            token_ids[row, :length] = self.token_ids[i]
-            segment_ids[row, :length] = self.segment_ids[i]
-            padding_mask[row, :length] = 1
-        return {
-            "token_ids": token_ids,
-            "segment_ids": segment_ids,
-            "padding_mask": padding_mask,
-        }
+        return pad_rows([self.rows[i] for i in indices], self.pad_id)
 
 
 def tokenize_examples(
-    examples: Examples, tokenizer: WordPiece, max_tokens: int
+    examples: Examples, encoder: Encoder, max_tokens: int
 ) -> TokenizedExamples:
-    """Tokenises and packs every example: `[CLS] a [SEP]` (`b [SEP]`)."""
-    packed = tokenizer.pack(examples.texts_a, examples.texts_b, max_tokens)
-    return TokenizedExamples(
-        token_ids=[ids for ids, _ in packed],
-        segment_ids=[segments for _, segments in packed],
-        pad_id=tokenizer.pad_id,
+    """Tokenises and packs every example: `[CLS] a [SEP]` (`b [SEP]`).
+
+    Args:
+        examples: Examples.
+        encoder: Encoder. Gives the tokenizer and the longest input.
+        max_tokens: int. Longer examples are cut.
+
+    Raises:
+        ArgumentError: the encoder does not take `max_tokens`.
+    """
+    encoder.check_max_tokens(max_tokens)
+    rows = encoder.tokenizer.pack(
+        examples.texts_a, examples.texts_b, max_tokens
     )
+    return TokenizedExamples(rows, encoder.tokenizer.pad_id)
 
 
 def bucketed_batches(

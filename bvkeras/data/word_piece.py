@@ -37,7 +37,8 @@ class WordPiece:
         digest: str. SHA-256 of vocabulary and settings.
 
     Raises:
-        BackboneError: a special token is missing in `vocabulary`.
+        BackboneError: a special token is missing in `vocabulary`, or a piece
+            is there twice.
 
     Reference:
         Devlin et al., 2019; code of google-research/bert, tokenization.py.
@@ -56,7 +57,13 @@ class WordPiece:
             lowercase if strip_accents is None else strip_accents
         )
         self.tokenize_chinese_chars = bool(tokenize_chinese_chars)
-        ids = {piece: index for index, piece in enumerate(self.vocabulary)}
+        ids = {}
+        for index, piece in enumerate(self.vocabulary):
+            if ids.setdefault(piece, index) != index:
+                raise BackboneError(
+                    f"vocabulary holds {piece!r} twice, as piece {ids[piece]} "
+                    f"and as piece {index}"
+                )
         for piece in _REQUIRED:
             if piece not in ids:
                 raise BackboneError(
@@ -212,3 +219,32 @@ def _truncated_lengths(num_a, num_b, room):
     if num_a <= num_b:
         return shorter, room - shorter
     return room - shorter, shorter
+
+
+def pad_rows(
+    rows: Sequence[tuple[np.ndarray, np.ndarray]], pad_id: int
+) -> dict[str, np.ndarray]:
+    """Packed rows as one batch, padded to the longest.
+
+    Args:
+        rows: sequence of pairs of int32 arrays `(tokens,)`, token ids and
+            segment ids, as `WordPiece.pack` gives them; at least one.
+        pad_id: int. The id that fills shorter rows.
+
+    Returns:
+        dict of int32 arrays `(batch, tokens)`: "token_ids", "segment_ids",
+        "padding_mask" (1 where there is a token).
+    """
+    shape = (len(rows), max(len(ids) for ids, _ in rows))
+    token_ids = np.full(shape, pad_id, dtype=np.int32)
+    segment_ids = np.zeros(shape, dtype=np.int32)
+    padding_mask = np.zeros(shape, dtype=np.int32)
+    for row, (ids, segments) in enumerate(rows):
+        token_ids[row, : len(ids)] = ids
+        segment_ids[row, : len(ids)] = segments
+        padding_mask[row, : len(ids)] = 1
+    return {
+        "token_ids": token_ids,
+        "segment_ids": segment_ids,
+        "padding_mask": padding_mask,
+    }

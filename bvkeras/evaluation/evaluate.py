@@ -13,10 +13,18 @@ import scipy.special
 
 from bvkeras import fileio
 from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.data.examples import Examples
+from bvkeras.data.token_batches import tokenize_examples
+from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.evaluation.predictions import write_predictions
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.spec import TaskSpec
+from bvkeras.training.finetune import Snapshot, predict_scores
+from bvkeras.training.head import TrainedHead
+
+# ids, labels, and the model's outputs `(examples, outputs)`
+_Predicted = tuple[Sequence[str], np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,36 +42,80 @@ class Evaluation:
     predictions_path: pathlib.Path
 
 
-def evaluate(
+def evaluate_head(
     task: TaskSpec,
-    split: str,
+    head: TrainedHead,
+    cache: HiddenStateCache,
     directory: str | os.PathLike,
-    settings: dict[str, Any],
-    ids: Sequence[str],
-    labels: np.ndarray,
-    predict: Callable[[], np.ndarray],
 ) -> Evaluation:
-    """Predicts, scores, and writes `<split>.tsv` and `<split>.json`.
+    """Scores a pooled head on the hidden states of a split.
 
-    Done before with the same settings, it reads the result instead.
+    Writes `<split>.tsv`, the predictions, and `<split>.json`, the scores;
+    done before, it reads them instead.
 
     Args:
         task: TaskSpec. Gives metrics and label names.
-        split: str. Name of the split.
+        head: TrainedHead.
+        cache: HiddenStateCache of the split.
         directory: str or path. Where the two files go.
-        settings: dict. JSON values that decide the result.
-        ids: sequence of str. The examples' ids.
-        labels: array `(examples,)`. Classes or scores.
-        predict: callable. Returns the model's outputs, an array
-            `(examples, outputs)`: logits, or one score.
-
-    Returns:
-        Evaluation.
 
     Raises:
-        RunError: the files are there and were made with other settings.
+        ArgumentError: the cache is another task's, or of another encoder
+            than the head was trained on.
+        RunError: the files are there and were made with something else.
     """
-    directory = pathlib.Path(directory)
+    _check_belongs(task, head, cache)
+    settings = {
+        "head": fileio.file_digest(head.model_path),
+        "cache": cache.manifest.identity,
+    }
+    return _evaluate(
+        task,
+        cache.manifest.identity["split"],
+        pathlib.Path(directory),
+        settings,
+        lambda: _predict_from_cache(head.load_model(), cache),
+    )
+
+
+def evaluate_snapshot(
+    task: TaskSpec,
+    snapshot: Snapshot,
+    examples: Examples,
+    directory: str | os.PathLike,
+) -> Evaluation:
+    """Scores a fine-tuned encoder with its own head on a split.
+
+    Writes and reads the same two files as `evaluate_head`.
+
+    Args:
+        task: TaskSpec. Gives metrics and label names.
+        snapshot: Snapshot. What `finetune` gave.
+        examples: Examples. The split.
+        directory: str or path. Where the two files go.
+
+    Raises:
+        RunError: the files are there and were made with something else.
+    """
+    settings = {"snapshot": snapshot.digest(), "data": examples.digest}
+
+    def predict() -> _Predicted:
+        encoder, model = snapshot.load_model(task.num_labels)
+        tokens = tokenize_examples(examples, encoder, snapshot.max_tokens)
+        return examples.ids, examples.labels, predict_scores(model, tokens)
+
+    return _evaluate(
+        task, examples.split, pathlib.Path(directory), settings, predict
+    )
+
+
+def _evaluate(
+    task: TaskSpec,
+    split: str,
+    directory: pathlib.Path,
+    settings: dict[str, Any],
+    predict: Callable[[], _Predicted],
+) -> Evaluation:
     path = directory / f"{split}.tsv"
     record_path = directory / f"{split}.json"
     if record_path.exists():
@@ -71,7 +123,7 @@ def evaluate(
         fileio.require_same(record_path, record["settings"], settings)
         return Evaluation(record["metrics"], record["seconds"], path)
     began = time.monotonic()
-    outputs = np.asarray(predict(), np.float32)
+    ids, labels, outputs = predict()
     seconds = time.monotonic() - began
     if task.is_regression:
         scores = predictions = outputs[:, 0]
@@ -79,9 +131,7 @@ def evaluate(
         scores = scipy.special.softmax(outputs.astype(np.float64), axis=-1)
         predictions = outputs.argmax(axis=-1)
     metrics = compute_metrics(task.metrics, labels, predictions)
-    write_predictions(
-        path, ids, predictions, labels, scores, task.label_names
-    )
+    write_predictions(path, ids, predictions, labels, scores, task.label_names)
     fileio.write_json(
         record_path,
         {"metrics": metrics, "seconds": seconds, "settings": settings},
@@ -89,22 +139,34 @@ def evaluate(
     return Evaluation(metrics, seconds, path)
 
 
-def predict_from_cache(
+def _predict_from_cache(
     model: keras.Model, cache: HiddenStateCache, batch_size: int = 64
-) -> np.ndarray:
-    """A head's outputs for every example of a cache, in its order.
-
-    Args:
-        model: a pooled head.
-        cache: HiddenStateCache.
-        batch_size: int. Examples a batch. Defaults to `64`.
-
-    Returns:
-        float32 array `(examples, outputs)`.
-    """
-    outputs = []
+) -> _Predicted:
+    ids: list[str] = []
+    labels: list[np.ndarray] = []
+    outputs: list[np.ndarray] = []
     with progress_bar("predict", len(cache), "examples") as bar:
-        for inputs, labels in cache.as_dataset(batch_size):
+        for batch in cache.batches(batch_size):
+            inputs = (batch["hidden_states"], batch["mask"])
             outputs.append(np.asarray(model.predict_on_batch(inputs)))
-            bar.advance(len(labels))
-    return np.concatenate(outputs).astype(np.float32)
+            labels.append(batch["label"].numpy())
+            ids += [name.decode("utf-8") for name in batch["id"].numpy()]
+            bar.advance(len(batch["label"]))
+    return ids, np.concatenate(labels), np.concatenate(outputs)
+
+
+def _check_belongs(
+    task: TaskSpec, head: TrainedHead, cache: HiddenStateCache
+) -> None:
+    identity = cache.manifest.identity
+    if identity["task"] != task.name:
+        raise ArgumentError(
+            f"cache: {cache.directory} is of task {identity['task']}, expected "
+            f"{task.name}"
+        )
+    for name in ("task", "encoder", "tokenizer", "layers", "max_tokens"):
+        if head.cache_identity[name] != identity[name]:
+            raise ArgumentError(
+                f"cache: {cache.directory} has {name} {identity[name]}, the "
+                f"head was trained with {head.cache_identity[name]}"
+            )

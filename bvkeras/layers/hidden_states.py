@@ -87,11 +87,10 @@ class HiddenStates(keras.layers.Layer):
         self.as_list = as_list
         self.hidden_act = get_hidden_act(backbone)
         self.supports_masking = True
-        self._indices = _layer_indices(self.layers, backbone.num_layers)
-        if self.trainable:
-            self._freeze_unused()
-        else:
-            self.trainable = False
+        self.layer_indices = _layer_indices(self.layers, backbone.num_layers)
+        if not self.trainable:
+            backbone.trainable = False
+        self._freeze_unused()
 
     def call(self, inputs, training=None):
         self._check_inputs(inputs)
@@ -104,22 +103,22 @@ class HiddenStates(keras.layers.Layer):
         state = backbone.embeddings_layer_norm(state)
         state = backbone.embeddings_dropout(state, training=training)
         states = [state]
-        for layer in backbone.transformer_layers[: max(self._indices)]:
+        for layer in backbone.transformer_layers[: max(self.layer_indices)]:
             state = layer(state, padding_mask=padding_mask, training=training)
             states.append(state)
         wanted = [
             ops.cast(states[index], self.compute_dtype)
-            for index in self._indices
+            for index in self.layer_indices
         ]
         return wanted if self.as_list else ops.stack(wanted, axis=2)
 
     def compute_mask(self, inputs, previous_mask=None):
         mask = ops.cast(inputs["padding_mask"], "bool")
-        return [mask] * len(self._indices) if self.as_list else mask
+        return [mask] * len(self.layer_indices) if self.as_list else mask
 
     def compute_output_shape(self, input_shape):
         batch, tokens = input_shape["token_ids"]
-        num_layers = len(self._indices)
+        num_layers = len(self.layer_indices)
         features = self.backbone.hidden_dim
         if self.as_list:
             return [(batch, tokens, features)] * num_layers
@@ -140,7 +139,7 @@ class HiddenStates(keras.layers.Layer):
         config.update(
             {
                 "backbone": keras.saving.serialize_keras_object(self.backbone),
-                "layers": self.layers,
+                "layers": self.layers and list(self.layers),
                 "as_list": self.as_list,
                 "hidden_act": get_hidden_act(self.backbone),
             }
@@ -158,7 +157,9 @@ class HiddenStates(keras.layers.Layer):
     def _freeze_unused(self):
         """Keeps Keras from training weights that no hidden state depends on."""
         self.backbone.pooled_dense.trainable = False
-        for layer in self.backbone.transformer_layers[max(self._indices) :]:
+        for layer in self.backbone.transformer_layers[
+            max(self.layer_indices) :
+        ]:
             layer.trainable = False
 
     def _check_inputs(self, inputs):

@@ -106,10 +106,8 @@ class PoolingModel(keras.Model):
                     f"{name}: received hidden states with {received}, expected"
                     f" {expected or 'a size known beforehand'}"
                 )
-        self._hidden_states_shape = (None, None, num_layers, hidden_dim)
-
         if self.scalar_mix is not None:
-            self.scalar_mix.build(self._hidden_states_shape)
+            self.scalar_mix.build((None, None, num_layers, hidden_dim))
             num_layers = 1
         self.linear_pooling.build((None, None, num_layers, hidden_dim))
         self._projection_shape = (
@@ -164,12 +162,6 @@ class PoolingModel(keras.Model):
 
     def compute_mask(self, inputs, previous_mask):
         return None
-
-    def get_build_config(self) -> dict[str, Any]:
-        return {"input_shape": self._hidden_states_shape}
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        self.build(config["input_shape"])
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

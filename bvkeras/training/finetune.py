@@ -6,6 +6,7 @@ import os
 import pathlib
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,6 +39,7 @@ from bvkeras.training.state import (
 _HEAD_FILE = "head.safetensors"
 _STATE_FILE = "state.safetensors"
 _SNAPSHOT_FILE = "snapshot.json"
+_HISTORY_RECORDS = 200
 _INPUT_SIGNATURE = {
     name: tf.TensorSpec((None, None), tf.int32)
     for name in ("token_ids", "segment_ids", "padding_mask")
@@ -51,19 +53,28 @@ class Snapshot:
     Attributes:
         directory: path. `encoder/` in it opens with `load_backbone`.
         epochs: float. Epochs trained when it was taken.
+        max_tokens: int. Longer examples were cut.
         seconds: float. Training time up to there.
+        parameters: int. Parameters of the task's head.
         history: list of `{"step", "loss"}`, one for every few steps.
     """
 
     directory: pathlib.Path
     epochs: float
+    max_tokens: int
     seconds: float
+    parameters: int
     history: list[dict[str, float]]
 
     @property
     def encoder_directory(self) -> pathlib.Path:
         """Where the encoder lies, in keras-hub's layout."""
         return self.directory / "encoder"
+
+    def digest(self) -> str:
+        """SHA-256 of the settings it comes from, with the stop point."""
+        record = fileio.read_json(self.directory / _SNAPSHOT_FILE)
+        return fileio.value_digest([record["settings"], record["step"]])
 
     @classmethod
     def open(cls, directory: str | os.PathLike) -> "Snapshot":
@@ -81,7 +92,12 @@ class Snapshot:
             )
         record = fileio.read_json(path)
         return cls(
-            directory, record["epochs"], record["seconds"], record["history"]
+            directory,
+            record["epochs"],
+            record["settings"]["max_tokens"],
+            record["seconds"],
+            record["parameters"],
+            record["history"],
         )
 
     def load_model(self, num_outputs: int) -> tuple[Encoder, keras.Model]:
@@ -163,7 +179,7 @@ def finetune(
         "task": task.name,
         "encoder": encoder.digest(),
         "data": examples.digest,
-        "head": start and fileio.file_digest(start.directory / _HEAD_FILE),
+        "start": start and start.digest(),
         "learning_rate": learning_rate,
         "batch_size": batch_size,
         "max_tokens": max_tokens,
@@ -181,7 +197,9 @@ def finetune(
         return [Snapshot.open(path) for path in paths]
 
     keras.utils.set_random_seed(seed)
-    tokens = tokenize_examples(examples, encoder.tokenizer, max_tokens)
+    # An encoder that was wrapped in `HiddenStates` has its pooler frozen.
+    encoder.backbone.trainable = True
+    tokens = tokenize_examples(examples, encoder, max_tokens)
     model = finetuning_model(
         encoder.backbone, task.num_labels, dropout=dropout, seed=seed
     )
@@ -194,58 +212,52 @@ def finetune(
     variables = [*state_variables(model), *optimizer.variables]
     train_step = _train_step(model, optimizer, task)
 
-    progress = {"step": 0, "seconds": 0.0, "history": []}
+    step, earlier_seconds, history = 0, 0.0, []
     if state_path.exists():
-        fileio.require_same(
-            directory, read_progress(state_path)["settings"], settings
-        )
-        progress = load_state(state_path, variables)
-    step, history = progress["step"], progress["history"]
-    earlier_seconds = progress["seconds"]
-    began = saved = time.monotonic()
-    every = max(1, stop_steps[-1] // 200)
-    losses: list[tf.Tensor] = []
+        saved = read_progress(state_path)
+        fileio.require_same(directory, saved["settings"], settings)
+        load_state(state_path, variables)
+        step, history = saved["step"], saved["history"]
+        earlier_seconds = saved["seconds"]
 
-    with progress_bar(
-        "fine-tune", stop_steps[-1], "steps", done=step
-    ) as progress_line:
-        while step < stop_steps[-1]:
+    began = saved_at = time.monotonic()
+    last_step = stop_steps[-1]
+    steps_a_record = max(1, last_step // _HISTORY_RECORDS)
+    losses: list[tf.Tensor] = []
+    with progress_bar("fine-tune", last_step, "steps", done=step) as bar:
+        while step < last_step:
             epoch, first = divmod(step, steps_per_epoch)
             batches = bucketed_batches(tokens.lengths, batch_size, seed, epoch)
-            for indices in batches[first:]:
+            for indices in batches[first : first + last_step - step]:
                 losses.append(
                     train_step(tokens.batch(indices), examples.labels[indices])
                 )
                 step += 1
                 note = ""
-                if step % every == 0 or step in stop_steps:
+                if step % steps_a_record == 0 or step in stop_steps:
                     loss = float(np.mean([loss.numpy() for loss in losses]))
                     _check_finite(loss, step, learning_rate)
                     history.append({"step": step, "loss": loss})
                     losses = []
                     note = f"loss {loss:.3f}"
-                progress_line.advance(note=note)
+                bar.advance(note=note)
                 now = time.monotonic()
-                seconds = earlier_seconds + now - began
-                if step in stop_steps:
-                    stop = stops[stop_steps.index(step)]
-                    _save_snapshot(
-                        snapshot_directory(directory, stop),
-                        encoder,
-                        model,
-                        {"epochs": stop, "seconds": seconds, "step": step,
-                         "history": history, "settings": settings},
-                    )
-                if step == stop_steps[-1]:
-                    break
-                if now - saved > save_every_seconds or step in stop_steps:
-                    save_state(
-                        state_path,
-                        variables,
-                        {"step": step, "seconds": seconds,
-                         "history": history, "settings": settings},
-                    )
-                    saved = time.monotonic()
+                due = now - saved_at > save_every_seconds
+                if not due and step not in stop_steps:
+                    continue
+                record = {
+                    "step": step,
+                    "seconds": earlier_seconds + now - began,
+                    "history": history,
+                    "settings": settings,
+                }
+                for stop, stop_step in zip(stops, stop_steps, strict=True):
+                    if stop_step == step:
+                        path = snapshot_directory(directory, stop)
+                        _save_snapshot(path, encoder, model, stop, record)
+                if step < last_step:
+                    save_state(state_path, variables, record)
+                saved_at = time.monotonic()
     state_path.unlink(missing_ok=True)
     return [Snapshot.open(path) for path in paths]
 
@@ -305,7 +317,13 @@ def _check_finite(loss: float, step: int, learning_rate: float) -> None:
         )
 
 
-def _save_snapshot(path, encoder, model, record) -> None:
+def _save_snapshot(
+    path: pathlib.Path,
+    encoder: Encoder,
+    model: keras.Model,
+    epochs: float,
+    record: dict[str, Any],
+) -> None:
     head = model.get_layer("logits")
     with fileio.atomic_directory(path) as temporary:
         encoder.save(temporary / "encoder")
@@ -313,7 +331,10 @@ def _save_snapshot(path, encoder, model, record) -> None:
             {"kernel": head.kernel.numpy(), "bias": head.bias.numpy()},
             temporary / _HEAD_FILE,
         )
-        fileio.write_json(temporary / _SNAPSHOT_FILE, record)
+        fileio.write_json(
+            temporary / _SNAPSHOT_FILE,
+            {**record, "epochs": epochs, "parameters": head.count_params()},
+        )
 
 
 def _load_head(directory: pathlib.Path, model: keras.Model) -> None:

@@ -5,6 +5,7 @@ import math
 import os
 import pathlib
 import time
+from typing import Any
 
 import keras
 import numpy as np
@@ -40,12 +41,14 @@ class TrainedHead:
         seconds: float. Training time.
         parameters: int. Parameters trained.
         history: list of `{"step", "loss"}`.
+        cache_identity: dict. The identity of the cache it was trained on.
     """
 
     directory: pathlib.Path
     seconds: float
     parameters: int
     history: list[dict[str, float]]
+    cache_identity: dict[str, Any]
 
     @property
     def model_path(self) -> pathlib.Path:
@@ -71,6 +74,7 @@ class TrainedHead:
             record["seconds"],
             record["parameters"],
             record["history"],
+            record["settings"]["cache"],
         )
 
     def load_model(self) -> keras.Model:

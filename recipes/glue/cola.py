@@ -1,6 +1,6 @@
 """CoLA: acceptability of a sentence; Matthews correlation.
 
-    python recipes/glue/cola.py --data-dir GLUE --output-dir runs/cola
+python recipes/glue/cola.py --data-dir GLUE --output-dir runs/cola
 """
 
 import sys

@@ -1,6 +1,6 @@
 """MNLI: entailment of a sentence pair, two dev sets; accuracy.
 
-    python recipes/glue/mnli.py --data-dir GLUE --output-dir runs/mnli
+python recipes/glue/mnli.py --data-dir GLUE --output-dir runs/mnli
 """
 
 import sys

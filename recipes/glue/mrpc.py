@@ -1,6 +1,6 @@
 """MRPC: whether two sentences are paraphrases; accuracy and F1.
 
-    python recipes/glue/mrpc.py --data-dir GLUE --output-dir runs/mrpc
+python recipes/glue/mrpc.py --data-dir GLUE --output-dir runs/mrpc
 """
 
 import sys

@@ -1,6 +1,6 @@
 """QNLI: whether a sentence answers a question; accuracy.
 
-    python recipes/glue/qnli.py --data-dir GLUE --output-dir runs/qnli
+python recipes/glue/qnli.py --data-dir GLUE --output-dir runs/qnli
 """
 
 import sys

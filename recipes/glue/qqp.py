@@ -1,6 +1,6 @@
 """QQP: whether two questions are duplicates; accuracy and F1.
 
-    python recipes/glue/qqp.py --data-dir GLUE --output-dir runs/qqp
+python recipes/glue/qqp.py --data-dir GLUE --output-dir runs/qqp
 """
 
 import sys

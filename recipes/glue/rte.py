@@ -1,6 +1,6 @@
 """RTE: entailment of a sentence pair; accuracy.
 
-    python recipes/glue/rte.py --data-dir GLUE --output-dir runs/rte
+python recipes/glue/rte.py --data-dir GLUE --output-dir runs/rte
 """
 
 import sys

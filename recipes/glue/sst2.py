@@ -1,6 +1,6 @@
 """SST-2: sentiment of a phrase; accuracy.
 
-    python recipes/glue/sst2.py --data-dir GLUE --output-dir runs/sst2
+python recipes/glue/sst2.py --data-dir GLUE --output-dir runs/sst2
 """
 
 import sys

@@ -1,6 +1,6 @@
 """STS-B: similarity of two sentences, 0 to 5; Pearson and Spearman.
 
-    python recipes/glue/stsb.py --data-dir GLUE --output-dir runs/stsb
+python recipes/glue/stsb.py --data-dir GLUE --output-dir runs/stsb
 """
 
 import sys

@@ -1,6 +1,6 @@
 """WNLI: what a pronoun refers to; accuracy.
 
-    python recipes/glue/wnli.py --data-dir GLUE --output-dir runs/wnli
+python recipes/glue/wnli.py --data-dir GLUE --output-dir runs/wnli
 """
 
 import sys

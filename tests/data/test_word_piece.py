@@ -81,6 +81,11 @@ def test_a_missing_special_token_is_named():
         WordPiece([piece for piece in VOCABULARY if piece != "[SEP]"])
 
 
+def test_a_repeated_piece_is_named():
+    with pytest.raises(BackboneError, match=r"'fox' twice, as piece 5 .* 8"):
+        WordPiece([*VOCABULARY, "fox"])
+
+
 @pytest.mark.parametrize(
     ("texts", "message"),
     [

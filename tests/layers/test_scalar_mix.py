@@ -31,7 +31,7 @@ def test_is_the_softmax_weighted_sum_times_the_scale(inputs):
     np.testing.assert_allclose(
         layer(inputs), HIDDEN_STATES.mean(axis=2), atol=1e-6
     )
-    weights, scale = RANDOM.normal(size=4), 0.7
+    weights, scale = RANDOM.normal(size=4), np.float32(0.7)
     layer.set_weights([weights, scale])
     shares = np.exp(weights) / np.exp(weights).sum()
     expected = scale * np.einsum("btle,l->bte", HIDDEN_STATES, shares)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from bvkeras.errors import ArgumentError
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
-from tests.layer_checks import check_model
+from tests.layer_checks import check_fresh_process, check_model
 from tests.ops import float64_reference
 
 RANDOM = np.random.default_rng(0)
@@ -17,10 +17,18 @@ SIZES = {"sequence_length": 6, "num_layers": 3, "hidden_dim": 7}
 MODELS = [(PoolingClassifier, {"num_classes": 3}), (PoolingRegressor, {})]
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("pooler", ["linear", "scalar_mix"])
+@pytest.mark.parametrize(
+    ("inputs", "pooler", "sizes"),
+    [
+        (HIDDEN_STATES, "linear", {"sequence_length": 6}),
+        (LAYERS, "scalar_mix", {"sequence_length": 6}),
+        ((HIDDEN_STATES, MASK), "scalar_mix", SIZES),
+        ((LAYERS, MASK), "linear", {"sequence_length": 6}),
+    ],
+    ids=["stacked", "list", "stacked and mask", "list and mask"],
+)
 @pytest.mark.parametrize(("model_class", "outputs"), MODELS)
-def test_model(model_class, outputs, pooler, masked, tmp_path):
+def test_model(model_class, outputs, pooler, inputs, sizes, tmp_path):
     num_outputs = outputs.get("num_classes", 1)
     mixed = pooler == "scalar_mix"
     layers = 1 if mixed else 3
@@ -28,7 +36,7 @@ def test_model(model_class, outputs, pooler, masked, tmp_path):
         model_class,
         {
             **outputs,
-            **(SIZES if masked else {"sequence_length": 6}),
+            **sizes,
             "units": 4,
             "pooler": pooler,
             "dropout": 0.2,
@@ -36,7 +44,7 @@ def test_model(model_class, outputs, pooler, masked, tmp_path):
             "approximate": True,
             "projection_initializer": "he_normal",
         },
-        (HIDDEN_STATES, MASK) if masked else HIDDEN_STATES,
+        inputs,
         directory=tmp_path,
         output_shape=(4, num_outputs),
         output_dtype="float32",
@@ -45,6 +53,15 @@ def test_model(model_class, outputs, pooler, masked, tmp_path):
         + (6 * layers * 4 * num_outputs + num_outputs)
         + (3 + 1) * mixed,
     )
+
+
+def test_saved_models_load_in_a_fresh_process(tmp_path):
+    models = [
+        model_class(**outputs, units=4, pooler=pooler, **SIZES)
+        for model_class, outputs in MODELS
+        for pooler in ("linear", "scalar_mix")
+    ]
+    check_fresh_process(models, (HIDDEN_STATES, MASK), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -85,9 +102,7 @@ def test_logits_match_float64(as_list, approximate):
     for weight in model.weights:
         weight.assign(RANDOM.normal(size=weight.shape))
     logits = model((LAYERS if as_list else HIDDEN_STATES, MASK))
-    weights = {weight.path: np.float64(weight) for weight in model.weights}
     kernel, pooling_bias = map(np.float64, model.linear_pooling.weights)
-    assert len(weights) == 4
     expected = float64_reference.linear_pooling_projection(
         np.float64(HIDDEN_STATES),
         kernel,
@@ -237,11 +252,12 @@ def test_dropout_acts_in_training_only_and_keeps_the_mean():
     inputs = (HIDDEN_STATES, MASK)
     quiet = model(inputs)
     np.testing.assert_array_equal(model(inputs), quiet)
-    noisy = [model(inputs, training=True) for _ in range(400)]
+    noisy = np.stack([model(inputs, training=True) for _ in range(400)])
     np.testing.assert_array_equal(same(inputs, training=True), noisy[0])
-    assert (noisy[0][0] != noisy[1][0]).all()
-    spread = np.std(noisy, axis=0) / 400**0.5
-    assert (np.abs(np.mean(noisy, axis=0) - quiet) <= 5 * spread).all()
+    assert (noisy[0, 0] != noisy[1, 0]).all()
+    standard_error = noisy.std(axis=0) / 400**0.5
+    error = np.abs(noisy.mean(axis=0) - quiet)
+    assert (error <= 5 * standard_error).all()
 
 
 @pytest.mark.parametrize(

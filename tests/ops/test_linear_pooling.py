@@ -282,7 +282,7 @@ def test_a_shorter_batch_uses_the_first_positions():
 
 
 def test_no_bias_is_a_bias_of_zero():
-    case, mask = make_case((3, 7, 2, 5, 3, 2))
+    case, _ = make_case((3, 7, 2, 5, 3, 2))
     arguments = [tf.constant(value, tf.float32) for value in case.values()]
     hidden_states, kernel, bias, projection = arguments
     np.testing.assert_array_equal(

