@@ -1,5 +1,6 @@
 """Reads the official GLUE files."""
 
+import logging
 import math
 import pathlib
 
@@ -31,6 +32,14 @@ _FILES = {
 _HEADERLESS = {"cola": ("source", "label", "mark", "sentence")}
 _NAMED_LABELS = ("mnli", "qnli", "rte")
 
+# Official files that were published with broken rows. QQP: a line break
+# inside a question cuts an example into two short rows (about 20 rows of
+# train.tsv), and two examples have an empty question2. As in
+# `tensorflow_datasets`, a row without a label is left out but counted in the
+# ids, and an empty question stays.
+_BROKEN_ROWS = ("qqp",)
+_MOST_BROKEN = 0.01
+
 _MSR_TRAIN = "msr_paraphrase_train.txt"
 _MSR_TEST = "msr_paraphrase_test.txt"
 _MSR_DEV_IDS = "dev_ids.tsv"
@@ -46,9 +55,15 @@ def read_official(spec: TaskSpec, split: str, folder: pathlib.Path) -> Examples:
     """Reads one split of a task from its official files.
 
     An id is the number of the example in its file, from 0, as in
-    `tensorflow_datasets`. MRPC comes in two layouts. `train.tsv` and
-    `dev.tsv` are read where one of them is there. Otherwise the files of
-    the Microsoft Research Paraphrase Corpus are: with GLUE's `dev_ids.tsv`
+    `tensorflow_datasets`.
+
+    A broken row is an error, except in QQP, whose published files have some:
+    there a row that lacks a column or its label is left out, and still
+    counts in the ids, and an empty question stays, all as in
+    `tensorflow_datasets`. The logger "bvkeras" names file and count.
+
+    MRPC comes in two layouts. `train.tsv` and `dev.tsv` are read where one
+    of them is there. Otherwise the files of the Microsoft Research Paraphrase Corpus are: with GLUE's `dev_ids.tsv`
     beside them, validation is the rows of the corpus' train file listed
     there, as in GLUE; without it, validation is the corpus' test file, as
     in work older than GLUE and in the authors' published code of the paper.
@@ -59,7 +74,8 @@ def read_official(spec: TaskSpec, split: str, folder: pathlib.Path) -> Examples:
         folder: path. The task's own folder.
 
     Raises:
-        DataError: a file is missing, or is not what the task says it is.
+        DataError: a file is missing, or is not what the task says it is;
+            more than 1% of QQP's rows are broken.
     """
     if spec.name == "mrpc" and not any(
         (folder / name).exists() for name in ("train.tsv", "dev.tsv")
@@ -93,12 +109,17 @@ def _read_file(spec, split, path):
     wanted = (*spec.text_columns, spec.label_column)
     make_parser = _score_parser if spec.is_regression else _class_parser
     parse_label = make_parser(spec)
-    texts, labels = [], []
-    for number, (*row_texts, label) in read_table(
-        path, wanted, _HEADERLESS.get(spec.name)
-    ):
+    has_broken_rows = spec.name in _BROKEN_ROWS
+    ids, texts, labels, broken = [], [], [], []
+    rows = read_table(
+        path, wanted, _HEADERLESS.get(spec.name), allow_short=has_broken_rows
+    )
+    for index, (number, (*row_texts, label)) in enumerate(rows):
+        if has_broken_rows and (not label or None in row_texts):
+            broken.append(number)
+            continue
         for name, text in zip(spec.text_columns, row_texts, strict=True):
-            if not text.strip():
+            if not text.strip() and not has_broken_rows:
                 raise DataError(
                     f"{path}: row {number}: {name} is empty, expected text"
                 )
@@ -106,17 +127,37 @@ def _read_file(spec, split, path):
             labels.append(parse_label(label))
         except ValueError as error:
             raise DataError(f"{path}: row {number}: {error}") from None
+        ids.append(str(index))
         texts.append(row_texts)
+    if broken:
+        _report_broken(path, broken, len(broken) + len(texts))
     columns = tuple(zip(*texts, strict=True))
     return Examples(
         task=spec.name,
         split=split,
-        ids=tuple(map(str, range(len(texts)))),
+        ids=tuple(ids),
         texts_a=columns[0],
         texts_b=columns[1] if len(columns) > 1 else None,
         labels=np.array(
             labels, dtype=np.float32 if spec.is_regression else np.int64
         ),
+    )
+
+
+def _report_broken(path, numbers, num_rows):
+    if len(numbers) > _MOST_BROKEN * num_rows:
+        raise DataError(
+            f"{path}: row {numbers[0]}: lacks a column or its label, as do "
+            f"{len(numbers)} of {num_rows} rows; expected at most "
+            f"{_MOST_BROKEN:.0%}, so this is not the official file"
+        )
+    logging.getLogger("bvkeras").warning(
+        "%s: left out %d of %d rows, which lack a column or their label "
+        "(first: row %d)",
+        path,
+        len(numbers),
+        num_rows,
+        numbers[0],
     )
 
 

@@ -22,10 +22,10 @@ def load_examples(
     `data_dir` if that holds its official files, in `CoLA/`, in `glue/CoLA/`
     or by themselves, or a data set that `tensorflow_datasets` prepared, in
     `glue/cola/<version>/`. Without a `data_dir` it comes from
-    `tensorflow_datasets`. Ids and examples are the same either way, with two
-    exceptions: MRPC's `train.tsv` and `dev.tsv` count their own rows, and a
-    broken row is an error in an official file (QQP's train file has some)
-    where `tensorflow_datasets` leaves it out.
+    `tensorflow_datasets`. Ids and examples are the same either way, except
+    that MRPC's `train.tsv` and `dev.tsv` count their own rows. QQP's official
+    files have a few broken rows, which are left out either way; a broken row
+    in another task's official file is an error.
 
     Args:
         task: str or `TaskSpec`. The task.

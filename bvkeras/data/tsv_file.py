@@ -49,7 +49,8 @@ def read_table(
     path: pathlib.Path,
     wanted: tuple[str, ...],
     columns: tuple[str, ...] | None = None,
-) -> Iterator[tuple[int, list[str]]]:
+    allow_short: bool = False,
+) -> Iterator[tuple[int, list[str | None]]]:
     """Reads some columns of a file, in the order asked for.
 
     Args:
@@ -57,9 +58,13 @@ def read_table(
         wanted: tuple of str. Names of the columns to read.
         columns: tuple of str, or None. Names of all columns, for a file
             without a header. None reads the names from the first row.
+        allow_short: bool. Whether a row may have too few columns and a line
+            may be blank. Defaults to `False`.
 
     Yields:
-        The number of the line, from 1, and the fields of `wanted`.
+        The number of the line, from 1, and the fields of `wanted`. With
+        `allow_short` a field that a row is too short for is None, and a
+        blank line is no row: what `csv.DictReader` makes of them.
 
     Raises:
         DataError: a column is missing, a row has another number of columns,
@@ -77,15 +82,21 @@ def read_table(
                 )
         columns = tuple(header)
     positions = [columns.index(name) for name in wanted]
-    number = 0
+    has_rows = False
     for number, fields in rows:
-        if len(fields) != len(columns):
+        missing = len(columns) - len(fields)
+        if allow_short and missing > 0:
+            if fields == [""]:
+                continue
+            fields += [None] * missing
+        elif missing:
             raise DataError(
                 f"{path}: row {number}: {len(fields)} tab-separated columns, "
                 f"expected {len(columns)}"
             )
+        has_rows = True
         yield number, [fields[position] for position in positions]
-    if number == 0:
+    if not has_rows:
         raise DataError(
             f"{path}: has a header and no examples, expected one a row"
         )

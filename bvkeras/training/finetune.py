@@ -33,6 +33,7 @@ from bvkeras.training.state import (
     load_state,
     read_progress,
     save_state,
+    seed_dropout,
     state_variables,
 )
 
@@ -196,13 +197,13 @@ def finetune(
         state_path.unlink(missing_ok=True)
         return [Snapshot.open(path) for path in paths]
 
-    keras.utils.set_random_seed(seed)
     # An encoder that was wrapped in `HiddenStates` has its pooler frozen.
     encoder.backbone.trainable = True
     tokens = tokenize_examples(examples, encoder, max_tokens)
     model = finetuning_model(
         encoder.backbone, task.num_labels, dropout=dropout, seed=seed
     )
+    seed_dropout(model, seed)
     if start is not None:
         _load_head(start.directory, model)
     steps_per_epoch = math.ceil(len(examples) / batch_size)

@@ -101,7 +101,6 @@ def build_head(
         pooler: str. `"linear"` or `"scalar_mix"`. Defaults to `"linear"`.
         seed: int. Seed of the start and of dropout.
     """
-    keras.utils.set_random_seed(seed)
     settings = {
         "units": units,
         "sequence_length": cache.max_tokens,
@@ -109,6 +108,9 @@ def build_head(
         "hidden_dim": cache.hidden_dim,
         "dropout": dropout,
         "pooler": pooler,
+        "kernel_initializer": keras.initializers.GlorotUniform(seed),
+        "projection_initializer": keras.initializers.GlorotUniform(seed + 1),
+        "seed": seed,
         "name": "head",
     }
     if task.is_regression:

@@ -18,12 +18,18 @@ def state_variables(model: keras.Model) -> list[keras.Variable]:
 
     Metrics are left out: they appear only once a model has been fitted.
     """
-    seeds = [
-        variable
-        for variable in model.variables
-        if variable.name == "seed_generator_state"
-    ]
-    return [*model.weights, *seeds]
+    return [*model.weights, *_dropout_seeds(model)]
+
+
+def seed_dropout(model: keras.Model, seed: int) -> None:
+    """Starts every dropout layer of a model from one seed.
+
+    Keras seeds a layer when it is made; a backbone is made before anybody
+    knows the seed of the run.
+    """
+    for number, variable in enumerate(_dropout_seeds(model)):
+        sequence = np.random.SeedSequence([seed, number])
+        variable.assign([int(sequence.generate_state(1)[0]) >> 1, 0])
 
 
 def save_state(
@@ -77,3 +83,11 @@ def load_state(
     for tensor, variable in zip(tensors, variables, strict=True):
         variable.assign(tensor)
     return read_progress(path)
+
+
+def _dropout_seeds(model: keras.Model) -> list[keras.Variable]:
+    return [
+        variable
+        for variable in model.variables
+        if variable.name == "seed_generator_state"
+    ]

@@ -1,5 +1,6 @@
 """The official GLUE files: what they hold, and what is wrong with them."""
 
+import logging
 import os
 import re
 import shutil
@@ -227,12 +228,16 @@ def replace_fields(path, row, changes):
         ("stsb", 2, {9: "-1"}, "row 2: score is '-1', expected a number"),
         ("stsb", 2, {9: "nan"}, "row 2: score is 'nan', expected a number"),
         ("stsb", 2, {9: "high"}, "row 2: score is 'high', expected a number"),
-        ("qqp", 25, {5: None}, "row 25: 5 tab-separated columns, expected 6"),
+        ("qqp", 25, {5: None}, "row 25: lacks a column or its label, as do 1"),
         ("qqp", 7, {4: "a\tb"}, "row 7: 7 tab-separated columns, expected 6"),
+        ("qqp", 7, {5: "2"}, "row 7: is_duplicate is '2', expected one of"),
+        ("mnli", 5, {11: None}, "row 5: 11 tab-separated columns, expected 12"),
         ("mnli", 5, {11: "-"}, "row 5: gold_label is '-', expected one of"),
         ("qnli", 5, {1: ""}, "row 5: question is empty, expected text"),
         ("rte", 6, {3: "1"}, "row 6: label is '1', expected one of entailment"),
         ("rte", 6, {2: ""}, "row 6: sentence2 is empty, expected text"),
+        ("rte", 6, {3: ""}, "row 6: label is '', expected one of entailment"),
+        ("rte", 6, {3: "not_entailment\n"}, "row 7: 1 tab-separated columns"),
         ("wnli", 3, {3: "entailment"}, "row 3: label is 'entailment', expect"),
     ],
 )
@@ -244,6 +249,96 @@ def test_a_damaged_row_is_named(name, row, changes, message, task_dir):
         load_examples(name, "train", folder)
     assert str(caught.value).startswith(f"{path}: {message}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def broken_qqp_dir(task_dir):
+    """QQP, 500 train rows: row 0 cut into three lines, 497 cut into two."""
+    path = task_dir("qqp") / "train.tsv"
+    header, *rows = path.read_bytes().splitlines(keepends=True)
+    rows = (rows * 21)[:497]
+    rows[0] = b'9\t0\t1\t"How\r\n\nlong\n"\tHow far?\t0\n'
+    rows[7] = b"9\t0\t1\tHow long?\t\t1\n"
+    rows[8] = b"9\t0\t1\t \tHow long?\t0\n"
+    rows[-1] = b"9\t0\t1\tHow long?\tHow\nfar?\t0\n"
+    path.write_bytes(header + b"".join(rows))
+    return path.parent
+
+
+def test_qqp_leaves_out_its_broken_rows_and_counts_them(broken_qqp_dir, caplog):
+    examples = load_examples("qqp", "train", broken_qqp_dir)
+    assert examples.ids == tuple(map(str, range(3, 498)))
+    assert examples.labels[:2].tolist() == [1, 0]
+    assert caplog.record_tuples == [
+        (
+            "bvkeras",
+            logging.WARNING,
+            f"{broken_qqp_dir / 'train.tsv'}: left out 5 of 500 rows, which "
+            "lack a column or their label (first: row 2)",
+        )
+    ]
+
+
+def test_qqp_leaves_out_a_row_with_an_empty_label(broken_qqp_dir, caplog):
+    load_examples("qqp", "validation", broken_qqp_dir)
+    assert not caplog.records
+    path = broken_qqp_dir / "train.tsv"
+    path.write_bytes(path.read_bytes().replace(b"How\nfar?\t0", b"How far?\t"))
+    examples = load_examples("qqp", "train", broken_qqp_dir)
+    assert examples.ids == tuple(map(str, range(3, 498)))
+    assert "left out 4 of 499 rows" in caplog.text
+
+
+def test_qqp_keeps_an_empty_question(broken_qqp_dir):
+    examples = load_examples("qqp", "train", broken_qqp_dir)
+    position = examples.ids.index("9")
+    assert examples.texts_a[position : position + 2] == ("How long?", " ")
+    assert examples.texts_b[position : position + 2] == ("", "How long?")
+
+
+def test_broken_qqp_is_what_tensorflow_datasets_makes_of_it(
+    broken_qqp_dir, tmp_path
+):
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder("glue/qqp", data_dir=tmp_path)
+    theirs = [
+        (str(idx), row["question1"], row["question2"], row["label"])
+        for idx, row in builder._generate_examples(
+            broken_qqp_dir / "train.tsv", "train"
+        )
+    ]
+    ours = load_examples("qqp", "train", broken_qqp_dir)
+    columns = (ours.ids, ours.texts_a, ours.texts_b, ours.labels.tolist())
+    assert list(zip(*columns, strict=True)) == theirs
+
+
+def test_too_many_broken_rows_in_qqp_are_refused(broken_qqp_dir, caplog):
+    path = broken_qqp_dir / "train.tsv"
+    path.write_bytes(path.read_bytes() + b"far?\t0\n")
+    with pytest.raises(DataError) as caught:
+        load_examples("qqp", "train", broken_qqp_dir)
+    assert str(caught.value) == (
+        f"{path}: row 2: lacks a column or its label, as do 6 of 501 rows; "
+        "expected at most 1%, so this is not the official file"
+    )
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"9\t0\t1\tHow\n", "row 2: lacks a column or its label, as do 1 of"),
+        (b"\n\r\n", "has a header and no examples"),
+    ],
+)
+def test_qqp_needs_one_whole_row(content, message, broken_qqp_dir):
+    path = broken_qqp_dir / "train.tsv"
+    header = path.read_bytes().partition(b"\n")[0]
+    path.write_bytes(header + b"\n" + content)
+    with pytest.raises(DataError) as caught:
+        load_examples("qqp", "train", broken_qqp_dir)
+    assert str(caught.value).startswith(f"{path}: {message}")
 
 
 @pytest.mark.parametrize("name", FOLDERS)
