@@ -70,22 +70,28 @@ def _guarded(
     function: Callable[[argparse.Namespace], None], options: argparse.Namespace
 ) -> int:
     """Runs a verb; failures become one line and an exit status."""
-
-    def terminate(signum, frame):
-        raise SystemExit(_TERMINATED)
-
-    signal.signal(signal.SIGTERM, terminate)
+    earlier = signal.signal(signal.SIGTERM, _terminate)
     try:
         function(options)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _Terminated) as stop:
         print("stopped; the same command goes on from here", file=sys.stderr)
-        return _INTERRUPTED
+        return _TERMINATED if isinstance(stop, _Terminated) else _INTERRUPTED
     except (BvkerasError, OSError) as error:
         if options.debug:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
     return 0
+
+
+class _Terminated(BaseException):
+    """SIGTERM came; no `except Exception` on the way catches it."""
+
+
+def _terminate(signum, frame):
+    raise _Terminated
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -157,7 +163,9 @@ def _extract(options: argparse.Namespace) -> None:
         task,
         load_examples(task, split, options.data_dir).limit(options.limit),
         options.output_dir,
-        max_tokens=options.max_tokens or own.max_tokens,
+        max_tokens=(
+            own.max_tokens if options.max_tokens is None else options.max_tokens
+        ),
         layers=options.layers,
         dtype=options.cache_dtype or "bfloat16",
     )
@@ -441,8 +449,17 @@ def _overrides(options: argparse.Namespace) -> dict:
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
+    return _parts(text, float, "0.5,1,2")
 
 
 def _integers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+    return _parts(text, int, "0,3,6")
+
+
+def _parts(text: str, kind: type, example: str) -> tuple:
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected numbers such as {example}, got {text!r}"
+        ) from None

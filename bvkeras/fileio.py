@@ -15,6 +15,8 @@ import filelock
 from bvkeras.errors import RunError
 
 _CHUNK_BYTES = 1 << 20
+# In front, not behind: some writers choose the format by the suffix.
+_TEMPORARY = ".tmp."
 
 
 def sync_directory(path: str | os.PathLike) -> None:
@@ -43,7 +45,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}.{path.name}")
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -58,7 +60,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 def atomic_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Gives a temporary folder that becomes `path` when the block succeeds.
 
-    An older `path` is replaced. The files in the folder are synced first.
+    An older `path` is replaced: killed at any moment, the old folder, the new
+    one or none is there, never a part. The files are synced first.
 
     Args:
         path: str or path. The folder to write.
@@ -66,8 +69,11 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = pathlib.Path(
-        tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
+        tempfile.mkdtemp(
+            prefix=_TEMPORARY, suffix=f".{path.name}", dir=path.parent
+        )
     )
+    replaced = temporary.with_name(f"{temporary.name}.replaced")
     try:
         yield temporary
         for file in sorted(temporary.rglob("*")):
@@ -79,17 +85,22 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         sync_directory(temporary)
         temporary.chmod(0o755)
         if path.exists():
-            shutil.rmtree(path)
+            os.replace(path, replaced)
         os.replace(temporary, path)
         sync_directory(path.parent)
     finally:
+        if replaced.exists() and not path.exists():
+            os.replace(replaced, path)
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def remove_leftovers(directory: str | os.PathLike) -> None:
     """Removes what killed writers of this module left in `directory`."""
-    for path in pathlib.Path(directory).glob(".*"):
-        if path.is_file() and path.name.endswith(".tmp"):
+    for path in pathlib.Path(directory).glob(f"{_TEMPORARY}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import importlib.metadata
+import math
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ from bvkeras.training.head import train_head
 # The rows kept by `limit` are chosen by a seed of their own, so that runs
 # with other seeds train on the same rows.
 _LIMIT_SEED = 0
+_SETTINGS_FILE = "settings.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,12 +131,12 @@ class RunSettings:
         if self.limit is not None and self.limit < 1:
             raise ArgumentError(f"limit: expected at least 1, got {self.limit}")
         for name in ("learning_rate", "head_learning_rate"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ArgumentError(
                     f"{name}: expected a number above 0, got "
                     f"{getattr(self, name)}"
                 )
-        if not self.epochs or min(self.epochs) <= 0:
+        if not self.epochs or not all(0 < e < math.inf for e in self.epochs):
             raise ArgumentError(
                 f"epochs: expected numbers above 0, got {list(self.epochs)}"
             )
@@ -142,6 +144,10 @@ class RunSettings:
             raise ArgumentError(
                 f"head_dropout: expected a number in [0, 1), got "
                 f"{self.head_dropout}"
+            )
+        if not 0 <= self.seed < 1 << 32:
+            raise ArgumentError(
+                f"seed: expected a number from 0 to 2**32 - 1, got {self.seed}"
             )
 
 
@@ -212,6 +218,7 @@ class _Run:
 
     def compare(self, frozen: bool, control: bool) -> Comparison:
         settings = self.settings
+        self._keep_settings()
         tuned = load_backbone(self.backbone, dtype=settings.compute_dtype)
         snapshots = self._finetune(
             tuned, self.output_dir / "finetune", settings.epochs
@@ -230,6 +237,24 @@ class _Run:
         if control:
             systems.append(self._control_system(snapshots[-1]))
         return self._report(systems)
+
+    def _keep_settings(self) -> None:
+        """Refuses, before any work, a directory of a run with other settings.
+
+        The steps would do so too, but only one by one, and fine-tuning to
+        more stop points would first overwrite the snapshots of fewer.
+        """
+        path = self.output_dir / _SETTINGS_FILE
+        settings = {
+            "task": self.task.name,
+            **dataclasses.asdict(self.settings),
+            "epochs": list(self.settings.epochs),
+        }
+        if path.exists():
+            fileio.require_same(
+                self.output_dir, fileio.read_json(path), settings
+            )
+        fileio.write_json(path, settings)
 
     def _finetune(
         self,

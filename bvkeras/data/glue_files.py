@@ -35,7 +35,7 @@ _NAMED_LABELS = ("mnli", "qnli", "rte")
 # Official files that were published with broken rows. QQP: a line break
 # inside a question cuts an example into two short rows (about 20 rows of
 # train.tsv), and two examples have an empty question2. As in
-# `tensorflow_datasets`, a row without a label is left out but counted in the
+# `tensorflow_datasets`, a row without its label is left out but counted in the
 # ids, and an empty question stays.
 _BROKEN_ROWS = ("qqp",)
 _MOST_BROKEN = 0.01
@@ -62,11 +62,12 @@ def read_official(spec: TaskSpec, split: str, folder: pathlib.Path) -> Examples:
     counts in the ids, and an empty question stays, all as in
     `tensorflow_datasets`. The logger "bvkeras" names file and count.
 
-    MRPC comes in two layouts. `train.tsv` and `dev.tsv` are read where one
-    of them is there. Otherwise the files of the Microsoft Research Paraphrase Corpus are: with GLUE's `dev_ids.tsv`
-    beside them, validation is the rows of the corpus' train file listed
-    there, as in GLUE; without it, validation is the corpus' test file, as
-    in work older than GLUE and in the authors' published code of the paper.
+    MRPC comes in two layouts. `train.tsv` and `dev.tsv` are read where one of
+    them is there. Otherwise the files of the Microsoft Research Paraphrase
+    Corpus are: with GLUE's `dev_ids.tsv` beside them, validation is the rows
+    of the corpus' train file listed there, as in GLUE; without it, validation
+    is the corpus' test file, as in work older than GLUE and in the authors'
+    published code of the paper.
 
     Args:
         spec: `TaskSpec`. A GLUE task.

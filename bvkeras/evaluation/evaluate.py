@@ -118,7 +118,7 @@ def _evaluate(
 ) -> Evaluation:
     path = directory / f"{split}.tsv"
     record_path = directory / f"{split}.json"
-    if record_path.exists():
+    if record_path.exists() and path.exists():
         record = fileio.read_json(record_path)
         fileio.require_same(record_path, record["settings"], settings)
         return Evaluation(record["metrics"], record["seconds"], path)

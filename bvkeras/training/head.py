@@ -221,9 +221,7 @@ def train_head(
             }
             save_state(state_path, variables, record)
     with fileio.atomic_path(directory / _MODEL_FILE) as temporary:
-        whole = temporary.with_suffix(".keras")
-        model.save(whole)
-        whole.rename(temporary)
+        model.save(temporary)
     fileio.write_json(
         result_path, {**record, "parameters": model.count_params()}
     )

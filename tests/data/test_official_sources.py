@@ -17,6 +17,7 @@ from .glue_fixtures import (
     NUM_TRAIN,
     write_glue,
     write_paraphrase_corpus,
+    write_tsv,
 )
 
 FOLDERS = {
@@ -311,6 +312,15 @@ def test_broken_qqp_is_what_tensorflow_datasets_makes_of_it(
     ours = load_examples("qqp", "train", broken_qqp_dir)
     columns = (ours.ids, ours.texts_a, ours.texts_b, ours.labels.tolist())
     assert list(zip(*columns, strict=True)) == theirs
+
+
+def test_a_short_qqp_row_is_left_out_even_with_its_label(broken_qqp_dir):
+    path = broken_qqp_dir / "train.tsv"
+    turned = ("is_duplicate", "id", "qid1", "qid2", "question1", "question2")
+    rows = [["1", "9", "0", "1", "Why?", "Why not?"]] * 100
+    write_tsv(path, [turned, rows[0][:5], *rows[1:]])
+    examples = load_examples("qqp", "train", broken_qqp_dir)
+    assert examples.ids == tuple(map(str, range(1, 100)))
 
 
 def test_too_many_broken_rows_in_qqp_are_refused(broken_qqp_dir, caplog):
