@@ -14,6 +14,7 @@ import numpy as np
 import bvkeras
 from bvkeras import fileio, tasks
 from bvkeras.backbones import load_backbone
+from bvkeras.cache.format import DTYPES
 from bvkeras.cache.writer import write_cache
 from bvkeras.data.examples import Examples
 from bvkeras.data.sources import load_examples
@@ -29,6 +30,7 @@ from bvkeras.evaluation.evaluate import (
 )
 from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.evaluation.report import write_report
+from bvkeras.models.pooling_model import POOLERS
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.training.head import train_head
@@ -36,7 +38,6 @@ from bvkeras.training.head import train_head
 # The rows kept by `limit` are chosen by a seed of their own, so that runs
 # with other seeds train on the same rows.
 _LIMIT_SEED = 0
-_SETTINGS_FILE = "settings.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,6 +146,15 @@ class RunSettings:
                 f"head_dropout: expected a number in [0, 1), got "
                 f"{self.head_dropout}"
             )
+        for name, expected in (
+            ("pooler", POOLERS),
+            ("cache_dtype", tuple(DTYPES)),
+        ):
+            if getattr(self, name) not in expected:
+                raise ArgumentError(
+                    f"{name}: expected one of {', '.join(expected)}, got "
+                    f"{getattr(self, name)!r}"
+                )
         if not 0 <= self.seed < 1 << 32:
             raise ArgumentError(
                 f"seed: expected a number from 0 to 2**32 - 1, got {self.seed}"
@@ -213,16 +223,23 @@ class _Run:
         self.examples["train"] = self.examples["train"].limit(
             self.settings.limit, seed=_LIMIT_SEED
         )
+        self._settings_path = output_dir / "settings.json"
+        self._settings_record = {
+            "task": task.name,
+            **dataclasses.asdict(self.settings),
+            "epochs": list(self.settings.epochs),
+        }
         self.histories: dict[str, list[dict[str, float]]] = {}
         self.files: dict[str, str] = {}
 
     def compare(self, frozen: bool, control: bool) -> Comparison:
         settings = self.settings
-        self._keep_settings()
+        self._check_directory()
         tuned = load_backbone(self.backbone, dtype=settings.compute_dtype)
         snapshots = self._finetune(
             tuned, self.output_dir / "finetune", settings.epochs
         )
+        fileio.write_json(self._settings_path, self._settings_record)
         systems = []
         for snapshot in snapshots:
             suffix = f", {snapshot.epochs:g} epochs"
@@ -238,23 +255,18 @@ class _Run:
             systems.append(self._control_system(snapshots[-1]))
         return self._report(systems)
 
-    def _keep_settings(self) -> None:
+    def _check_directory(self) -> None:
         """Refuses, before any work, a directory of a run with other settings.
 
         The steps would do so too, but only one by one, and fine-tuning to
         more stop points would first overwrite the snapshots of fewer.
         """
-        path = self.output_dir / _SETTINGS_FILE
-        settings = {
-            "task": self.task.name,
-            **dataclasses.asdict(self.settings),
-            "epochs": list(self.settings.epochs),
-        }
-        if path.exists():
+        if self._settings_path.exists():
             fileio.require_same(
-                self.output_dir, fileio.read_json(path), settings
+                self.output_dir,
+                fileio.read_json(self._settings_path),
+                self._settings_record,
             )
-        fileio.write_json(path, settings)
 
     def _finetune(
         self,

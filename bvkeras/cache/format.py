@@ -147,9 +147,9 @@ def encode_record(
         "label": label_feature,
         "hidden_states": _bytes(hidden_states.tobytes()),
     }
-    return tf.train.Example(
-        features=tf.train.Features(feature=feature)
-    ).SerializeToString()
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    # Otherwise the order of the features changes from process to process.
+    return example.SerializeToString(deterministic=True)
 
 
 def parse_record(record: tf.Tensor, manifest: Manifest) -> dict[str, tf.Tensor]:

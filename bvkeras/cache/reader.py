@@ -120,8 +120,9 @@ class HiddenStateCache:
         Args:
             batch_size: int. Examples a batch; the last may be smaller.
             shuffle: bool. Whether to shuffle. Defaults to `False`.
-            seed: int. Seed of the shuffling; give each epoch its own, or
-                iterate twice for the same order.
+            seed: int. Seed of the shuffling, together with the global seed
+                of `tf.random.set_seed`. Each pass over one dataset has
+                another order.
 
         Returns:
             Dataset of `((hidden_states, mask), label)`: hidden states

@@ -163,16 +163,20 @@ def finetune(
         list of Snapshot, in the order of the stop points.
 
     Raises:
-        ArgumentError: a stop point is not positive, no example is given, or
-            the loss became infinite.
+        ArgumentError: a stop point is not positive, `batch_size` is below 1,
+            no example is given, or the loss became infinite.
         RunError: `directory` holds a run with other settings, encoder or
-            data.
+            data, or another process is using it.
     """
     directory = pathlib.Path(directory)
-    stops = sorted(set(epochs))
-    if not stops or stops[0] <= 0:
+    stops = sorted({float(stop) for stop in epochs})
+    if not stops or not all(0 < stop < math.inf for stop in stops):
         raise ArgumentError(
             f"epochs: expected numbers above 0, got {list(epochs)}"
+        )
+    if batch_size < 1:
+        raise ArgumentError(
+            f"batch_size: expected at least 1, got {batch_size}"
         )
     if not len(examples):
         raise ArgumentError("examples: expected at least one, got none")
@@ -188,20 +192,71 @@ def finetune(
         "dropout": dropout,
         "seed": seed,
     }
-    state_path = directory / _STATE_FILE
     paths = [snapshot_directory(directory, stop) for stop in stops]
-    if all((path / _SNAPSHOT_FILE).exists() for path in paths):
-        for path in paths:
-            record = fileio.read_json(path / _SNAPSHOT_FILE)
-            fileio.require_same(path, record["settings"], settings)
-        state_path.unlink(missing_ok=True)
-        return [Snapshot.open(path) for path in paths]
+    with fileio.directory_lock(directory):
+        fileio.remove_leftovers(directory)
+        for path in directory.glob(f"epoch_*/{_SNAPSHOT_FILE}"):
+            found = fileio.read_json(path)["settings"]
+            fileio.require_same(path.parent, found, settings)
+        if not all((path / _SNAPSHOT_FILE).exists() for path in paths):
+            _train(
+                encoder,
+                task,
+                examples,
+                directory,
+                settings,
+                start,
+                save_every_seconds,
+            )
+        (directory / _STATE_FILE).unlink(missing_ok=True)
+    return [Snapshot.open(path) for path in paths]
 
+
+def predict_scores(
+    model: keras.Model, tokens: TokenizedExamples, max_batch_tokens: int = 4096
+) -> np.ndarray:
+    """The model's outputs for every example, in the examples' order.
+
+    Args:
+        model: what `Snapshot.load_model` returned.
+        tokens: TokenizedExamples.
+        max_batch_tokens: int. Most tokens a batch has, padding included.
+
+    Returns:
+        float32 array `(examples, outputs)`.
+    """
+    forward = tf.function(
+        lambda inputs: model(inputs, training=False),
+        input_signature=[_INPUT_SIGNATURE],
+    )
+    scores = np.zeros((len(tokens), model.output_shape[-1]), np.float32)
+    with progress_bar("predict", len(tokens), "examples") as progress_line:
+        for indices in token_budget_batches(tokens.lengths, max_batch_tokens):
+            scores[indices] = forward(tokens.batch(indices)).numpy()
+            progress_line.advance(len(indices))
+    return scores
+
+
+def _train(
+    encoder: Encoder,
+    task: TaskSpec,
+    examples: Examples,
+    directory: pathlib.Path,
+    settings: dict[str, Any],
+    start: Snapshot | None,
+    save_every_seconds: float,
+) -> None:
+    learning_rate, seed = settings["learning_rate"], settings["seed"]
+    batch_size, stops = settings["batch_size"], settings["epochs"]
+    state_path = directory / _STATE_FILE
     # An encoder that was wrapped in `HiddenStates` has its pooler frozen.
     encoder.backbone.trainable = True
-    tokens = tokenize_examples(examples, encoder, max_tokens)
+    tokens = tokenize_examples(examples, encoder, settings["max_tokens"])
     model = finetuning_model(
-        encoder.backbone, task.num_labels, dropout=dropout, seed=seed
+        encoder.backbone,
+        task.num_labels,
+        dropout=settings["dropout"],
+        seed=seed,
     )
     seed_dropout(model, seed)
     if start is not None:
@@ -259,33 +314,6 @@ def finetune(
                 if step < last_step:
                     save_state(state_path, variables, record)
                 saved_at = time.monotonic()
-    state_path.unlink(missing_ok=True)
-    return [Snapshot.open(path) for path in paths]
-
-
-def predict_scores(
-    model: keras.Model, tokens: TokenizedExamples, max_batch_tokens: int = 4096
-) -> np.ndarray:
-    """The model's outputs for every example, in the examples' order.
-
-    Args:
-        model: what `Snapshot.load_model` returned.
-        tokens: TokenizedExamples.
-        max_batch_tokens: int. Most tokens a batch has, padding included.
-
-    Returns:
-        float32 array `(examples, outputs)`.
-    """
-    forward = tf.function(
-        lambda inputs: model(inputs, training=False),
-        input_signature=[_INPUT_SIGNATURE],
-    )
-    scores = np.zeros((len(tokens), model.output_shape[-1]), np.float32)
-    with progress_bar("predict", len(tokens), "examples") as progress_line:
-        for indices in token_budget_batches(tokens.lengths, max_batch_tokens):
-            scores[indices] = forward(tokens.batch(indices)).numpy()
-            progress_line.advance(len(indices))
-    return scores
 
 
 def _train_step(model, optimizer, task):
@@ -304,6 +332,15 @@ def _train_step(model, optimizer, task):
         gradients = tape.gradient(
             loss, [v.value for v in model.trainable_variables]
         )
+        # A gradient of embeddings comes as one row a token. Keras takes the
+        # squares, of the norm and of Adam, before it sums the rows of a token
+        # that stands in the batch twice.
+        gradients = [
+            tf.convert_to_tensor(gradient)
+            if isinstance(gradient, tf.IndexedSlices)
+            else gradient
+            for gradient in gradients
+        ]
         optimizer.apply(gradients, model.trainable_variables)
         return loss
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from bvkeras import fileio
 from bvkeras.cache.reader import HiddenStateCache
-from bvkeras.errors import DataError
+from bvkeras.errors import ArgumentError, DataError
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.progress import Bar, progress_bar
@@ -37,7 +37,8 @@ class TrainedHead:
 
     Attributes:
         directory: path. `head.keras` in it opens with
-            `keras.models.load_model` once bvkeras is imported.
+            `keras.models.load_model` once bvkeras is imported; it predicts,
+            and is compiled again to be trained on.
         seconds: float. Training time.
         parameters: int. Parameters trained.
         history: list of `{"step", "loss"}`.
@@ -153,10 +154,15 @@ def train_head(
         TrainedHead.
 
     Raises:
+        ArgumentError: `epochs` or `batch_size` is below 1.
+        DataError: the loss became infinite.
         RunError: `directory` holds a head trained with other settings or on
-            another cache.
+            another cache, or another process is using it.
     """
     directory = pathlib.Path(directory)
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if value < 1:
+            raise ArgumentError(f"{name}: expected at least 1, got {value}")
     settings = {
         "cache": cache.manifest.identity,
         "units": units,
@@ -168,39 +174,64 @@ def train_head(
         "seed": seed,
     }
     result_path = directory / _RESULT_FILE
-    state_path = directory / _STATE_FILE
-    if result_path.exists():
-        found = fileio.read_json(result_path)["settings"]
-        fileio.require_same(directory, found, settings)
-        state_path.unlink(missing_ok=True)
-        return TrainedHead.open(directory)
+    with fileio.directory_lock(directory):
+        fileio.remove_leftovers(directory)
+        if result_path.exists():
+            found = fileio.read_json(result_path)["settings"]
+            fileio.require_same(directory, found, settings)
+        else:
+            _train(task, cache, directory, settings)
+        (directory / _STATE_FILE).unlink(missing_ok=True)
+    return TrainedHead.open(directory)
 
+
+def _train(
+    task: TaskSpec,
+    cache: HiddenStateCache,
+    directory: pathlib.Path,
+    settings: dict[str, Any],
+) -> None:
+    state_path = directory / _STATE_FILE
+    seed, epochs = settings["seed"], settings["epochs"]
+    batch_size = settings["batch_size"]
+    # tf.data mixes the global seed into the seed of every shuffle.
+    keras.utils.set_random_seed(seed)
     model = build_head(
-        task, cache, units=units, dropout=dropout, pooler=pooler, seed=seed
+        task,
+        cache,
+        units=settings["units"],
+        dropout=settings["dropout"],
+        pooler=settings["pooler"],
+        seed=seed,
     )
     steps_per_epoch = math.ceil(len(cache) / batch_size)
     model.compile(
-        adamw(learning_rate, steps_per_epoch * epochs),
+        adamw(settings["learning_rate"], steps_per_epoch * epochs),
         task_loss(task),
         jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)
     variables = [*state_variables(model), *model.optimizer.variables]
-    progress = {"epoch": 0, "seconds": 0.0, "history": []}
+    record = {
+        "epoch": 0,
+        "seconds": 0.0,
+        "history": [],
+        "settings": settings,
+    }
     if state_path.exists():
         fileio.require_same(
             directory, read_progress(state_path)["settings"], settings
         )
-        progress = load_state(state_path, variables)
-    history = progress["history"]
+        record = load_state(state_path, variables)
+    history, earlier_seconds = record["history"], record["seconds"]
     began = time.monotonic()
     with progress_bar(
         "train head",
         epochs * steps_per_epoch,
         "steps",
-        done=progress["epoch"] * steps_per_epoch,
+        done=record["epoch"] * steps_per_epoch,
     ) as bar:
-        for epoch in range(progress["epoch"], epochs):
+        for epoch in range(record["epoch"], epochs):
             order_seed = int(
                 np.random.default_rng([seed, epoch]).integers(1 << 31)
             )
@@ -212,21 +243,23 @@ def train_head(
                 verbose=0,
                 callbacks=[_Recorder(bar, history, epoch * steps_per_epoch)],
             )
-            seconds = progress["seconds"] + time.monotonic() - began
             record = {
                 "epoch": epoch + 1,
-                "seconds": seconds,
+                "seconds": earlier_seconds + time.monotonic() - began,
                 "history": history,
                 "settings": settings,
             }
             save_state(state_path, variables, record)
     with fileio.atomic_path(directory / _MODEL_FILE) as temporary:
-        model.save(temporary)
+        # Without the optimizer: a third of the size, and nothing but
+        # bvkeras' models is needed to open it.
+        trained = model.from_config(model.get_config())
+        trained.set_weights(model.get_weights())
+        trained.save(temporary)
     fileio.write_json(
-        result_path, {**record, "parameters": model.count_params()}
+        directory / _RESULT_FILE,
+        {**record, "parameters": model.count_params()},
     )
-    state_path.unlink(missing_ok=True)
-    return TrainedHead.open(directory)
 
 
 class _Recorder(keras.callbacks.Callback):

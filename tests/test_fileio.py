@@ -1,0 +1,218 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bvkeras import fileio
+from bvkeras.errors import RunError
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def fail_after(action, error):
+    action()
+    raise error
+
+
+def test_atomic_path_replaces_the_file(tmp_path):
+    path = tmp_path / "new folder" / "ünï code.txt"
+    for text in ("old and longer", "new"):
+        with fileio.atomic_path(path) as temporary:
+            temporary.write_text(text)
+    assert path.read_text() == "new"
+    assert names(path.parent) == ["ünï code.txt"]
+
+
+def test_atomic_path_keeps_the_old_file_until_the_end(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with fileio.atomic_path(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_atomic_path_after_an_error(tmp_path, error):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with (
+        pytest.raises(error),
+        fileio.atomic_path(path) as temporary,
+    ):
+        fail_after(lambda: temporary.write_text("half"), error)
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_atomic_path_keeps_the_suffix(tmp_path):
+    with fileio.atomic_path(tmp_path / "model.keras") as temporary:
+        assert temporary.suffix == ".keras"
+        temporary.touch()
+
+
+def test_atomic_directory_replaces_the_whole_folder(tmp_path):
+    path = tmp_path / "folder"
+    for name in ("old", "new"):
+        with fileio.atomic_directory(path) as temporary:
+            (temporary / name).mkdir()
+            (temporary / name / "file").write_text(name)
+    assert names(tmp_path) == ["folder"]
+    assert names(path) == ["new"]
+    assert (path / "new" / "file").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_atomic_directory_after_an_error(tmp_path, error):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(error), fileio.atomic_directory(path) as temporary:
+        fail_after((temporary / "half").touch, error)
+    assert names(path) == ["old"]
+    assert names(tmp_path) == ["folder"]
+
+
+def test_atomic_directory_that_cannot_be_moved_in(tmp_path, monkeypatch):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old").touch()
+    replace = os.replace
+
+    def interrupted(source, target):
+        if target == path and (source / "new").exists():
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        fileio.atomic_directory(path) as temporary,
+    ):
+        (temporary / "new").touch()
+    assert names(path) == ["old"]
+    assert names(tmp_path) == ["folder"]
+
+
+def test_remove_leftovers_of_killed_writers(tmp_path):
+    script = (
+        "import os, sys\n"
+        "from bvkeras import fileio\n"
+        "folder = sys.argv[1]\n"
+        "with fileio.atomic_directory(folder + '/folder') as directory,"
+        " fileio.atomic_path(folder + '/file') as path:\n"
+        "    path.touch(), (directory / 'inside').touch()\n"
+        "    os._exit(9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert len(names(tmp_path)) == 2
+    others = (".hidden", ".tmp", "a.tmp")
+    for name in others:
+        (tmp_path / name).touch()
+    fileio.remove_leftovers(tmp_path)
+    assert names(tmp_path) == sorted(others)
+
+
+def test_json_round_trip(tmp_path):
+    value = {"text": "Zoë 🎈\u2028", "numbers": [1, 2.5, None]}
+    fileio.write_json(tmp_path / "value.json", value)
+    assert fileio.read_json(tmp_path / "value.json") == value
+    assert "Zoë" in (tmp_path / "value.json").read_text(encoding="utf-8")
+
+
+def test_value_that_is_no_json_leaves_the_old_file(tmp_path):
+    fileio.write_json(tmp_path / "value.json", 1)
+    with pytest.raises(TypeError):
+        fileio.write_json(tmp_path / "value.json", {1, 2})
+    assert fileio.read_json(tmp_path / "value.json") == 1
+
+
+@pytest.mark.parametrize("num_bytes", [0, 1, (1 << 20) - 1, (1 << 20) + 1])
+def test_file_digest(tmp_path, num_bytes):
+    content = bytes(range(256)) * (num_bytes // 256 + 1)
+    (tmp_path / "file").write_bytes(content[:num_bytes])
+    expected = hashlib.sha256(content[:num_bytes]).hexdigest()
+    assert fileio.file_digest(tmp_path / "file") == expected
+
+
+def test_value_digest_ignores_the_order_of_keys():
+    first = {"a": 1, "b": {"c": 2, "d": [3, 4]}}
+    second = {"b": {"d": [3, 4], "c": 2}, "a": 1}
+    assert fileio.value_digest(first) == fileio.value_digest(second)
+
+
+@pytest.mark.parametrize("other", [{"a": [2, 1]}, {"a": "[1, 2]"}, {}])
+def test_value_digest_sees_every_difference(other):
+    assert fileio.value_digest({"a": [1, 2]}) != fileio.value_digest(other)
+
+
+def test_require_same_names_the_first_difference():
+    found = {"seed": 1, "rate": 0.5, "task": "rte"}
+    wanted = {"seed": 1, "rate": 0.25, "task": "cola"}
+    with pytest.raises(RunError) as error:
+        fileio.require_same("runs/a", found, wanted)
+    assert str(error.value) == (
+        "runs/a was made with rate = 0.5, not 0.25; use another output "
+        "directory, or remove it"
+    )
+
+
+def test_require_same_shortens_digests():
+    found, wanted = {"data": "0" * 64}, {"data": "1" * 64}
+    with pytest.raises(RunError, match="data") as error:
+        fileio.require_same("runs/a", found, wanted)
+    assert "0" * 10 in str(error.value)
+    assert len(str(error.value)) < 140
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"), [({"a": 1}, {"a": 1, "b": 2}), ({"a": 1}, {})]
+)
+def test_require_same_refuses_other_names(found, wanted):
+    with pytest.raises(RunError, match="another version of bvkeras"):
+        fileio.require_same("runs/a", found, wanted)
+
+
+def test_require_same_accepts_what_json_gives_back():
+    settings = {"epochs": [0.5, 1.0], "start": None, "name": "Zoë"}
+    stored = json.loads(json.dumps(settings))
+    fileio.require_same("runs/a", stored, settings)
+
+
+def test_directory_lock_shuts_out_another_process(tmp_path):
+    script = (
+        "import sys\n"
+        "from bvkeras import fileio\n"
+        "with fileio.directory_lock(sys.argv[1]):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    directory = tmp_path / "run"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        try:
+            assert holder.stdout.readline().strip() == b"held"
+            with (
+                pytest.raises(RunError, match="in use by another"),
+                fileio.directory_lock(directory),
+            ):
+                pass
+        finally:
+            holder.kill()
+    # The lock of a killed process is free.
+    with fileio.directory_lock(directory):
+        pass
+
+
+def test_directory_lock_is_released_after_an_error(tmp_path):
+    with pytest.raises(OSError, match="x"), fileio.directory_lock(tmp_path):
+        raise OSError("x")
+    with fileio.directory_lock(tmp_path):
+        pass

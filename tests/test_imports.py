@@ -1,0 +1,188 @@
+"""Imports point one way, and `import bvkeras` brings what it needs alone."""
+
+import ast
+import graphlib
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).parents[1]
+
+# A module may import those of its own line and of the lines above.
+_ORDER = (
+    ("bvkeras.errors",),
+    ("bvkeras.fileio", "bvkeras.progress"),
+    ("bvkeras.ops",),
+    ("bvkeras.layers",),
+    ("bvkeras.models",),
+    ("bvkeras.encoder", "bvkeras.huggingface", "bvkeras.backbones"),
+    ("bvkeras.tasks",),
+    # The public names; only what lies above is imported at once.
+    ("bvkeras",),
+    ("bvkeras.data",),
+    ("bvkeras.cache",),
+    ("bvkeras.training",),
+    ("bvkeras.tuning", "bvkeras.evaluation", "bvkeras.serving"),
+    ("bvkeras.pipeline", "bvkeras.doctor"),
+    ("bvkeras.cli", "bvkeras.__main__", "recipes"),
+)
+_RANKS = {name: rank for rank, line in enumerate(_ORDER) for name in line}
+
+# Imported against the order, each for its reason. They import nothing but
+# what is named behind them, and that is held by a test.
+_LEAVES = {
+    # The tokenizer knows texts and word pieces, and no data set.
+    "bvkeras.data.word_piece": ("bvkeras.errors", "bvkeras.fileio"),
+    # Registered with Keras: a compiled model that is loaded may hold it.
+    "bvkeras.training.schedules": (),
+}
+_LEAF_USERS = {
+    "bvkeras.data.word_piece": (
+        "bvkeras.encoder",
+        "bvkeras.huggingface",
+        "bvkeras.backbones",
+    ),
+    "bvkeras.training.schedules": ("bvkeras",),
+}
+
+_KERAS_HUB_USERS = (
+    "bvkeras.backbones",
+    "bvkeras.encoder",
+    "bvkeras.huggingface",
+    "bvkeras.layers.hidden_states",
+    "bvkeras.data",
+    "bvkeras.serving",
+)
+
+
+def test_every_module_has_a_place_in_the_order():
+    for module in _modules():
+        _rank(module)
+
+
+@pytest.mark.parametrize("line", range(len(_ORDER)))
+def test_imports_point_towards_the_start(line):
+    wrong = [
+        f"{module} imports {imported}"
+        for module, path in _modules().items()
+        for imported in _own_imports(path)
+        if _rank(module) == line
+        and _rank(imported) > line
+        and module not in _LEAF_USERS.get(imported, ())
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("leaf", _LEAVES)
+def test_leaf_imports_nothing_more(leaf):
+    assert _own_imports(_modules()[leaf]) == set(_LEAVES[leaf])
+
+
+def test_no_module_imports_itself_round_a_circle():
+    graph = {module: _own_imports(path) for module, path in _modules().items()}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_recipes_import_the_command_line_only():
+    recipes = [name for name in _modules() if name.startswith("recipes")]
+    assert len(recipes) >= 10
+    for recipe in recipes:
+        assert _own_imports(_modules()[recipe]) == {"bvkeras.cli"}
+
+
+def test_cache_reader_needs_neither_model_nor_data():
+    seen, waiting = set(), ["bvkeras.cache.reader"]
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        waiting += _own_imports(_modules()[module]) - seen
+    assert seen == {
+        "bvkeras.cache.reader",
+        "bvkeras.cache.format",
+        "bvkeras.errors",
+        "bvkeras.fileio",
+    }
+
+
+def test_keras_hub_has_few_doors():
+    users = {
+        module
+        for module, path in _modules().items()
+        if "keras_hub" in {name.split(".")[0] for name in _imports(path)}
+    }
+    assert "bvkeras.backbones" in users
+    strangers = [
+        user for user in users if not _lies_in_one_of(user, _KERAS_HUB_USERS)
+    ]
+    assert not strangers
+
+
+def test_import_works_without_what_only_later_steps_need():
+    # Keras imports matplotlib and scikit-learn itself where it finds them.
+    script = """
+import sys
+for name in ("matplotlib", "sklearn", "tensorflow_datasets"):
+    sys.modules[name] = None
+import bvkeras
+print(*sorted(name for name in sys.modules if name.startswith("bvkeras.")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    loaded = done.stdout.split()
+    assert "bvkeras.layers.hidden_states" in loaded
+    late = {name for name in loaded if _rank(name) > _RANKS["bvkeras"]}
+    assert late == {"bvkeras.training", "bvkeras.training.schedules"}
+
+
+def _modules() -> dict[str, pathlib.Path]:
+    """Paths of the package's modules and the recipes by their names."""
+    modules = {}
+    for folder in ("bvkeras", "recipes"):
+        for path in sorted((_ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(_ROOT).with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            modules[".".join(parts)] = path
+    return modules
+
+
+def _imports(path: pathlib.Path) -> set[str]:
+    """What a file imports anywhere in it; `from a import b` gives `a.b`."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _own_imports(path: pathlib.Path) -> set[str]:
+    """The modules of ours that a file imports."""
+    modules = _modules()
+    own = set()
+    for name in _imports(path):
+        if name.split(".")[0] in ("bvkeras", "recipes"):
+            own.add(name if name in modules else name.rpartition(".")[0])
+    return own
+
+
+def _rank(module: str) -> int:
+    """The line of the order that names the module, or a package of it."""
+    name = module
+    while name not in _RANKS:
+        name = name.rpartition(".")[0]
+        assert name not in ("", "bvkeras"), f"{module}: not in the order"
+    return _RANKS[name]
+
+
+def _lies_in_one_of(module: str, places: tuple[str, ...]) -> bool:
+    return any(
+        module == place or module.startswith(f"{place}.") for place in places
+    )

@@ -1,0 +1,501 @@
+"""All steps of a run on a tiny BERT: what is written, and written once."""
+
+import json
+import shutil
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from bvkeras import pipeline, tasks
+from bvkeras.backbones import load_backbone
+from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.data.sources import load_examples
+from bvkeras.errors import ArgumentError, RunError
+from bvkeras.evaluation.report import read_report
+from bvkeras.tasks.glue import GLUE
+from tests.fast_run import FAST
+
+_ENCODER_ROW = "fine-tuned encoder"
+_HEAD_ROW = "pooled head on it"
+_FINISHED = {**FAST, "epochs": (0.5, 1.0)}
+
+# What each kind of work is done by; a finished run needs none of it.
+_WORK = (
+    "bvkeras.training.finetune._train_step",
+    "bvkeras.training.head.build_head",
+    "bvkeras.cache.writer._extract",
+    "bvkeras.evaluation.evaluate.predict_scores",
+    "bvkeras.evaluation.evaluate._predict_from_cache",
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_bert, glue_dir, tmp_path_factory):
+    """A run with every row, and its directory."""
+    output_dir = tmp_path_factory.mktemp("sst2")
+    comparison = pipeline.run(
+        "sst2",
+        str(tiny_bert),
+        output_dir,
+        data_dir=glue_dir,
+        control=True,
+        **_FINISHED,
+    )
+    return comparison, output_dir
+
+
+@pytest.fixture(scope="module", params=[spec.name for spec in GLUE])
+def glue_run(request, tiny_bert, glue_dir, tmp_path_factory):
+    """A short run of each GLUE task: the task, the result, the directory."""
+    output_dir = tmp_path_factory.mktemp(request.param)
+    comparison = pipeline.run(
+        request.param,
+        str(tiny_bert),
+        output_dir,
+        data_dir=glue_dir,
+        frozen=False,
+        # Of 24, which have as many of each class.
+        limit=17,
+        **FAST,
+    )
+    return tasks.get(request.param), comparison, output_dir
+
+
+@pytest.fixture
+def run_again(finished, tiny_bert, glue_dir):
+    """Runs in the finished run's directory; what is given replaces."""
+
+    def run(task="sst2", backbone=tiny_bert, data_dir=glue_dir, **changes):
+        options = {"control": True, **_FINISHED, **changes}
+        return pipeline.run(
+            task, str(backbone), finished[1], data_dir=data_dir, **options
+        )
+
+    return run
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """Makes every step of work fail."""
+
+    def fail(*args, **kwargs):
+        raise AssertionError("finished work was done again")
+
+    for name in _WORK:
+        monkeypatch.setattr(name, fail)
+
+
+@pytest.fixture
+def chosen_rows(monkeypatch):
+    """Starts a run up to fine-tuning and gives the ids it would train on."""
+
+    class Reached(Exception):
+        pass
+
+    def finetune(encoder, task, examples, *args, **kwargs):
+        raise Reached(examples.ids)
+
+    def chosen(*args, **kwargs):
+        with monkeypatch.context() as patched:
+            patched.setattr(pipeline, "finetune", finetune)
+            with pytest.raises(Reached) as reached:
+                pipeline.run(*args, **kwargs)
+        return reached.value.args[0]
+
+    return chosen
+
+
+def test_rows_come_in_the_order_of_the_steps(finished):
+    assert [system.name for system in finished[0].systems] == [
+        "fine-tuned encoder, 0.5 epochs",
+        "pooled head on it, 0.5 epochs",
+        "fine-tuned encoder, 1 epochs",
+        "pooled head on it, 1 epochs",
+        "head on the frozen encoder",
+        "encoder after one more epoch",
+    ]
+
+
+def test_report_json_holds_the_comparison(finished):
+    comparison, output_dir = finished
+    stored = read_report(output_dir / "report.json").to_dict()
+    assert stored == json.loads(json.dumps(comparison.to_dict()))
+
+
+def test_report_md_shows_every_row(finished):
+    comparison, output_dir = finished
+    lines = (output_dir / "report.md").read_text(encoding="utf-8").splitlines()
+    for system in comparison.systems:
+        row = next(
+            line for line in lines if line.startswith(f"| {system.name}")
+        )
+        assert f"{comparison.main_score(system):.3f}" in row
+        assert f"{system.trained_parameters:,}" in row
+        assert f"{system.total_parameters:,}" in row
+
+
+def test_every_named_file_is_there(finished):
+    comparison, output_dir = finished
+    assert len(comparison.files) == 17
+    for path in comparison.files.values():
+        assert (output_dir / path).exists(), path
+
+
+def test_plots_are_pictures(finished):
+    comparison, output_dir = finished
+    for name in ("scores plot", "training plot"):
+        picture = matplotlib.image.imread(output_dir / comparison.files[name])
+        assert min(picture.shape[:2]) > 200
+        assert picture.std() > 0.01
+
+
+def test_predictions_are_of_the_dev_set_in_its_order(finished, glue_dir):
+    comparison, output_dir = finished
+    examples = load_examples("sst2", "validation", glue_dir)
+    names = [tasks.get("sst2").label_names[label] for label in examples.labels]
+    for system in comparison.systems:
+        rows = _prediction_rows(comparison, output_dir, system, "validation")
+        assert [row["index"] for row in rows] == list(examples.ids)
+        assert [row["label"] for row in rows] == names
+
+
+def test_caches_hold_every_row_of_the_encoder_they_are_named_after(
+    finished, tiny_bert
+):
+    _, output_dir = finished
+    digests = set()
+    for name, source in (
+        ("frozen", tiny_bert),
+        ("epoch_0.5", output_dir / "finetune" / "epoch_0.5" / "encoder"),
+        ("epoch_1", output_dir / "finetune" / "epoch_1" / "encoder"),
+    ):
+        digest = load_backbone(source).digest()
+        digests.add(digest)
+        for split, rows in (("train", 24), ("validation", 9)):
+            cache = HiddenStateCache(output_dir / "cache" / name / split)
+            assert len(cache) == rows
+            assert cache.manifest.identity["encoder"] == digest
+    assert len(digests) == 3
+
+
+def test_parameters_are_counted(finished, tiny_bert):
+    config = json.loads((tiny_bert / "config.json").read_text())
+    encoder = _bert_parameters(config)
+    width, layers = config["hidden_size"], config["num_hidden_layers"] + 1
+    dense_head = 2 * (width + 1)
+    pooled_head = FAST["units"] * (width + 1)
+    pooled_head += 2 * (FAST["max_tokens"] * layers * FAST["units"] + 1)
+    for system in finished[0].systems:
+        if "head" in system.name:
+            assert system.trained_parameters == pooled_head
+            assert system.total_parameters == encoder + pooled_head
+            assert system.compression == pytest.approx(encoder / pooled_head)
+        else:
+            assert system.trained_parameters == encoder + dense_head
+            assert system.total_parameters == encoder + dense_head
+
+
+def test_every_row_has_the_seconds_of_its_steps(finished):
+    steps = {s.name: list(s.seconds) for s in finished[0].systems}
+    assert steps[f"{_ENCODER_ROW}, 1 epochs"] == ["fine-tune", "predict"]
+    assert steps[f"{_HEAD_ROW}, 1 epochs"] == [
+        *("fine-tune", "extract", "train head", "predict"),
+    ]
+    assert steps["head on the frozen encoder"] == [
+        *("extract", "train head", "predict"),
+    ]
+    assert steps["encoder after one more epoch"] == [
+        *("fine-tune", "one more epoch", "predict"),
+    ]
+    for system in finished[0].systems:
+        assert all(seconds > 0 for seconds in system.seconds.values())
+
+
+def test_later_stop_point_took_longer(finished):
+    first, _, second = finished[0].systems[:3]
+    assert first.seconds["fine-tune"] < second.seconds["fine-tune"]
+
+
+def test_training_curves_are_kept_for_every_row(finished):
+    histories = finished[0].histories
+    assert list(histories) == [system.name for system in finished[0].systems]
+    steps = [row["step"] for row in histories[f"{_ENCODER_ROW}, 1 epochs"]]
+    assert steps == [1, 2, 3]
+    control = histories["encoder after one more epoch"]
+    assert [row["step"] for row in control] == [1, 2, 3]
+
+
+def test_finished_run_is_read_and_not_done_again(finished, run_again, no_work):
+    again = run_again().to_dict()
+    first = finished[0].to_dict()
+    # The time it was made at.
+    assert again.pop("created") >= first.pop("created")
+    assert again == first
+
+
+def test_rows_can_be_left_out_of_a_finished_run(run_again, no_work):
+    comparison = run_again(frozen=False, control=False)
+    assert [system.name for system in comparison.systems] == [
+        f"{row}, {epochs} epochs"
+        for epochs in ("0.5", "1")
+        for row in (_ENCODER_ROW, _HEAD_ROW)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", (0.5, 1.0, 2.0)),
+        ("epochs", (2.0,)),
+        ("learning_rate", 3e-5),
+        ("batch_size", 9),
+        ("max_tokens", 31),
+        ("units", 5),
+        ("head_epochs", 3),
+        ("head_learning_rate", 2e-3),
+        ("head_batch_size", 9),
+        ("head_dropout", 0.25),
+        ("pooler", "scalar_mix"),
+        ("cache_dtype", "float32"),
+        ("compute_dtype", "mixed_bfloat16"),
+        ("seed", 1),
+        ("limit", 23),
+    ],
+)
+def test_changed_setting_is_refused_by_name(
+    name, value, finished, run_again, no_work
+):
+    before = _contents(finished[1])
+    with pytest.raises(RunError, match=rf"was made with {name} = ") as caught:
+        run_again(**{name: value})
+    assert "\n" not in str(caught.value)
+    assert _contents(finished[1]) == before
+
+
+def test_another_task_is_refused(run_again, no_work):
+    with pytest.raises(RunError, match='with task = "sst2", not "rte"'):
+        run_again(task="rte")
+
+
+def test_another_encoder_is_refused(tiny_bert, tmp_path, run_again, no_work):
+    # The same weights with the other GELU are another encoder.
+    other = shutil.copytree(tiny_bert, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    assert config["hidden_act"] != "gelu"
+    (other / "config.json").write_text(
+        json.dumps({**config, "hidden_act": "gelu"})
+    )
+    with pytest.raises(RunError, match="was made with encoder = "):
+        run_again(backbone=other)
+
+
+def test_other_data_is_refused(glue_dir, tmp_path, run_again, no_work):
+    shutil.copytree(glue_dir / "SST-2", tmp_path / "SST-2")
+    path = tmp_path / "SST-2" / "train.tsv"
+    text = path.read_bytes()
+    path.write_bytes(text.replace(b"warm", b"cosy", 1))
+    with pytest.raises(RunError, match="was made with data = "):
+        run_again(data_dir=tmp_path)
+
+
+def test_run_that_could_not_start_leaves_the_directory_free(
+    tiny_bert, glue_dir, tmp_path, chosen_rows
+):
+    arguments = ("wnli", str(tiny_bert), tmp_path)
+    with pytest.raises(ArgumentError, match="max_tokens must be at most 128"):
+        pipeline.run(*arguments, data_dir=glue_dir, max_tokens=129)
+    assert chosen_rows(*arguments, data_dir=glue_dir, max_tokens=128)
+
+
+def test_every_task_scores_the_encoder_and_its_head(glue_run):
+    spec, comparison, _ = glue_run
+    names = [system.name for system in comparison.systems]
+    assert names == [_ENCODER_ROW, _HEAD_ROW]
+    assert comparison.main_metric == spec.metrics[0]
+    for system in comparison.systems:
+        assert tuple(system.scores) == spec.evaluation_splits
+        for scores in system.scores.values():
+            assert tuple(scores) == spec.metrics
+
+
+def test_scores_are_those_of_the_predictions_file(glue_run):
+    spec, comparison, output_dir = glue_run
+    read = float if spec.is_regression else spec.label_names.index
+    for system in comparison.systems:
+        for split, scores in system.scores.items():
+            rows = _prediction_rows(comparison, output_dir, system, split)
+            assert len(rows) == comparison.examples[split] == 9
+            labels, found = (
+                np.array([read(row[column]) for row in rows])
+                for column in ("label", "prediction")
+            )
+            for metric, score in scores.items():
+                expected = _METRICS[metric](labels, found)
+                assert score == pytest.approx(expected, abs=1e-6), metric
+
+
+def test_report_has_a_column_for_each_split_and_metric(glue_run):
+    spec, _, output_dir = glue_run
+    text = (output_dir / "report.md").read_text(encoding="utf-8")
+    header = next(line for line in text.splitlines() if "| system" in line)
+    for split in spec.evaluation_splits:
+        for metric in spec.metrics:
+            one = len(spec.evaluation_splits) == 1
+            column = metric if one else f"{split.replace('_', ' ')} {metric}"
+            assert f"| {column} |" in header
+
+
+def test_baseline_answers_the_most_frequent_training_class(glue_run):
+    spec, comparison, output_dir = glue_run
+    if spec.is_regression:
+        assert comparison.baseline == {}
+        return
+    cache = HiddenStateCache(output_dir / "cache" / "epoch_1" / "train")
+    counts = np.bincount(cache.labels())
+    assert counts.max() > sorted(counts)[-2], "needs one most frequent class"
+    assert tuple(comparison.baseline) == spec.evaluation_splits
+    for split, scores in comparison.baseline.items():
+        cache = HiddenStateCache(output_dir / "cache" / "epoch_1" / split)
+        labels = cache.labels()
+        found = np.full(len(labels), counts.argmax())
+        assert scores == pytest.approx(
+            {name: _METRICS[name](labels, found) for name in spec.metrics}
+        )
+
+
+def test_dtypes_and_pooler_can_be_chosen(tiny_bert, glue_dir, tmp_path):
+    comparison = pipeline.run(
+        "mrpc",
+        str(tiny_bert),
+        tmp_path,
+        data_dir=glue_dir,
+        frozen=False,
+        pooler="scalar_mix",
+        cache_dtype="float16",
+        compute_dtype="mixed_bfloat16",
+        **FAST,
+    )
+    cache = HiddenStateCache(tmp_path / "cache" / "epoch_1" / "train")
+    assert cache.dtype == "float16"
+    # Three layers are mixed into one: 3 weights and a scale.
+    head = comparison.systems[1].trained_parameters
+    assert head == 4 + 4 * 17 + 2 * (32 * 4 + 1)
+
+
+def test_limit_keeps_the_same_rows_for_every_seed(
+    tiny_bert, glue_dir, tmp_path, chosen_rows
+):
+    first, second = (
+        chosen_rows(
+            *("cola", str(tiny_bert), tmp_path / str(seed)),
+            data_dir=glue_dir,
+            seed=seed,
+            limit=7,
+        )
+        for seed in (0, 1)
+    )
+    assert len(first) == 7
+    assert first == second
+    assert first != tuple(map(str, range(7)))
+
+
+def test_settings_default_to_the_task_and_the_size_of_the_encoder():
+    task = tasks.get("rte")
+    small = pipeline.RunSettings.for_task(task, 384, seed=None, epochs=None)
+    assert small.epochs == (task.small_settings.epochs,)
+    assert (small.seed, small.max_tokens) == (0, 250)
+    large = pipeline.RunSettings.for_task(task, 768, batch_size=7)
+    assert large.units == task.paper_settings.head_units
+    assert large.batch_size == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", ()),
+        ("epochs", (1.0, 0.0)),
+        ("epochs", (float("nan"),)),
+        ("epochs", (float("inf"),)),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("inf")),
+        ("head_learning_rate", float("nan")),
+        ("batch_size", 0),
+        ("units", -1),
+        ("head_epochs", 0),
+        ("head_batch_size", 0),
+        ("head_dropout", 1.0),
+        ("head_dropout", float("nan")),
+        ("limit", 0),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("pooler", "mean"),
+        ("cache_dtype", "int4"),
+        ("no_such_setting", 1),
+    ],
+)
+def test_unusable_setting_is_named(name, value):
+    with pytest.raises(ArgumentError, match=f"^{name}: ") as caught:
+        pipeline.RunSettings.for_task(tasks.get("rte"), 16, **{name: value})
+    assert "\n" not in str(caught.value)
+
+
+def _prediction_rows(comparison, output_dir, system, split):
+    path = output_dir / comparison.files[f"{system.name}, {split}"]
+    header, *rows = path.read_text(encoding="utf-8").strip("\n").split("\n")
+    columns = header.split("\t")
+    return [dict(zip(columns, row.split("\t"), strict=True)) for row in rows]
+
+
+def _f1(labels, predictions):
+    both = ((labels == 1) & (predictions == 1)).sum()
+    either = (labels == 1).sum() + (predictions == 1).sum()
+    return 2 * both / either if either else 0.0
+
+
+def _correlation(labels, predictions):
+    if len(set(predictions)) == 1:
+        return 0.0
+    return np.corrcoef(labels, predictions)[0, 1]
+
+
+def _ranks(values):
+    return np.array(
+        [(values < v).sum() + ((values == v).sum() + 1) / 2 for v in values]
+    )
+
+
+_METRICS = {
+    "accuracy": lambda labels, found: (labels == found).mean(),
+    "f1": _f1,
+    # Of two classes it is the correlation of 0 and 1.
+    "matthews": _correlation,
+    "pearson": _correlation,
+    "spearman": lambda labels, found: _correlation(
+        _ranks(labels), _ranks(found)
+    ),
+}
+
+
+def _bert_parameters(config):
+    """Devlin et al. 2019, with the pooler."""
+    width, inner = config["hidden_size"], config["intermediate_size"]
+    embeddings = width * (
+        config["vocab_size"]
+        + config["max_position_embeddings"]
+        + config["type_vocab_size"]
+        + 2
+    )
+    attention = 4 * width * (width + 1) + 2 * width
+    dense = inner * (width + 1) + width * (inner + 1) + 2 * width
+    layers = config["num_hidden_layers"] * (attention + dense)
+    return embeddings + layers + width * (width + 1)
+
+
+def _contents(directory):
+    """Every file with its size and time of change; locks left out."""
+    return {
+        path: (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in directory.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }

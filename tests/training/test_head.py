@@ -1,0 +1,246 @@
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from bvkeras import fileio
+from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.errors import ArgumentError, DataError, RunError
+from bvkeras.models.pooling_classifier import PoolingClassifier
+from bvkeras.models.pooling_regressor import PoolingRegressor
+from bvkeras.training import head as head_module
+from bvkeras.training.head import TrainedHead, build_head, train_head
+from tests.tiny_runs import CLASSES, SCORES, fail_at_call, forbid
+
+SETTINGS = {
+    "units": 4,
+    "learning_rate": 2e-2,
+    "epochs": 3,
+    "batch_size": 8,
+    "dropout": 0.2,
+    "seed": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def trained(classes_cache, tmp_path_factory):
+    """A finished head; do not change it."""
+    directory = tmp_path_factory.mktemp("head") / "run"
+    train_head(CLASSES, classes_cache, directory, **SETTINGS)
+    return directory
+
+
+def assert_same_weights(first, second):
+    for one, other in zip(
+        TrainedHead.open(first).load_model().weights,
+        TrainedHead.open(second).load_model().weights,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other, err_msg=one.path)
+
+
+def accuracy(head, cache):
+    logits = head.load_model().predict(cache.as_dataset(16), verbose=0)
+    return (logits.argmax(axis=1) == cache.labels()).mean()
+
+
+def test_classifier_learns(trained, classes_cache):
+    head = TrainedHead.open(trained)
+    assert isinstance(head.load_model(), PoolingClassifier)
+    assert accuracy(head, classes_cache) > 0.9
+    assert head.parameters == head.load_model().count_params()
+    assert head.seconds > 0
+    assert head.cache_identity == classes_cache.manifest.identity
+
+
+def test_regressor_learns(scores_cache, tmp_path):
+    head = train_head(
+        SCORES, scores_cache, tmp_path, **{**SETTINGS, "epochs": 12}
+    )
+    model = head.load_model()
+    assert isinstance(model, PoolingRegressor)
+    scores = model.predict(scores_cache.as_dataset(16), verbose=0)
+    labels = scores_cache.labels()
+    assert np.corrcoef(scores.ravel(), labels)[0, 1] > 0.9
+
+
+def test_scalar_mix(classes_cache, tmp_path):
+    head = train_head(
+        CLASSES, classes_cache, tmp_path, **SETTINGS, pooler="scalar_mix"
+    )
+    # Mix: a weight a layer and a scale; then one layer of features only.
+    parameters = (3 + 1) + (16 * 4 + 4) + (16 * 1 * 4 * 2 + 2)
+    assert head.parameters == parameters
+    mix = head.load_model().scalar_mix
+    assert np.ptp(mix.weights[0].numpy()) > 0
+
+
+def test_history_is_kept(classes_cache, tmp_path):
+    head = train_head(
+        CLASSES, classes_cache, tmp_path, **{**SETTINGS, "batch_size": 1}
+    )
+    steps = [record["step"] for record in head.history]
+    assert steps == [20, 40, 60, 80, 100, 120]
+    assert head.history[-1]["loss"] < head.history[0]["loss"]
+
+
+def test_file_opens_in_a_fresh_process(trained):
+    script = (
+        "import sys, keras, bvkeras\n"
+        "print(keras.models.load_model(sys.argv[1]).count_params())"
+    )
+    path = TrainedHead.open(trained).model_path
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(path)],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert int(result.stdout) == TrainedHead.open(trained).parameters
+
+
+@pytest.mark.parametrize("step", [1, 7, 15])
+def test_interrupted_epoch_comes_to_the_same_weights(
+    classes_cache, trained, tmp_path, step
+):
+    with pytest.MonkeyPatch.context() as patch:
+        fail_at_call(
+            patch,
+            head_module._Recorder,
+            "on_train_batch_end",
+            step,
+            KeyboardInterrupt,
+        )
+        with pytest.raises(KeyboardInterrupt):
+            train_head(CLASSES, classes_cache, tmp_path, **SETTINGS)
+    # What another part of the program draws must not show.
+    keras.utils.set_random_seed(step)
+    train_head(CLASSES, classes_cache, tmp_path, **SETTINGS)
+    assert_same_weights(tmp_path, trained)
+
+
+@pytest.mark.parametrize("name", ["atomic_path", "write_json"])
+def test_interrupted_after_the_last_epoch(
+    classes_cache, trained, tmp_path, name
+):
+    # The first three atomic files are the states of the epochs.
+    number = 4 if name == "atomic_path" else 1
+    with pytest.MonkeyPatch.context() as patch:
+        fail_at_call(patch, head_module.fileio, name, number, KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_head(CLASSES, classes_cache, tmp_path, **SETTINGS)
+    assert not (tmp_path / "head.json").exists()
+    with pytest.MonkeyPatch.context() as patch:
+        forbid(patch, PoolingClassifier, "fit")
+        head = train_head(CLASSES, classes_cache, tmp_path, **SETTINGS)
+    assert_same_weights(tmp_path, trained)
+    assert head.seconds > 0
+
+
+def test_finished_head_is_not_trained_again(
+    classes_cache, trained, monkeypatch
+):
+    forbid(monkeypatch, head_module, "_train")
+    train_head(CLASSES, classes_cache, trained, **SETTINGS)
+
+
+def test_nothing_else_is_left(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert names - {".lock"} == {"head.keras", "head.json"}
+
+
+def test_leftovers_of_a_killed_run_go(classes_cache, trained, tmp_path):
+    directory = shutil.copytree(trained, tmp_path / "copy")
+    (directory / ".tmp.123.head.keras").touch()
+    train_head(CLASSES, classes_cache, directory, **SETTINGS)
+    assert not list(directory.glob(".tmp*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("units", 5),
+        ("learning_rate", 1e-3),
+        ("epochs", 4),
+        ("batch_size", 9),
+        ("dropout", 0.1),
+        ("pooler", "scalar_mix"),
+        ("seed", 4),
+    ],
+)
+def test_other_settings_in_the_same_directory(
+    classes_cache, trained, name, value
+):
+    with pytest.raises(RunError, match=f"was made with {name} = "):
+        train_head(CLASSES, classes_cache, trained, **{**SETTINGS, name: value})
+
+
+def test_other_cache_in_the_same_directory(scores_cache, trained):
+    with pytest.raises(RunError, match="was made with cache = "):
+        train_head(SCORES, scores_cache, trained, **SETTINGS)
+
+
+def test_directory_in_use(classes_cache, tmp_path):
+    with (
+        fileio.directory_lock(tmp_path),
+        pytest.raises(RunError, match="in use"),
+    ):
+        train_head(CLASSES, classes_cache, tmp_path, **SETTINGS)
+
+
+def test_only_the_training_cache_is_read(classes_cache, tmp_path, monkeypatch):
+    split = shutil.copytree(classes_cache.directory, tmp_path / "train")
+    cache = HiddenStateCache(split)
+    shutil.copytree(split, tmp_path / "validation")
+    opened, make = set(), head_module.HiddenStateCache._paths
+    monkeypatch.setattr(
+        HiddenStateCache,
+        "_paths",
+        lambda self: opened.add(self.directory) or make(self),
+    )
+    fits, fit = [], keras.Model.fit
+    monkeypatch.setattr(
+        keras.Model,
+        "fit",
+        lambda *args, **kwargs: fits.append(kwargs) or fit(*args, **kwargs),
+    )
+    train_head(CLASSES, cache, tmp_path / "head", **SETTINGS)
+    assert opened == {split}
+    assert len(fits) == 3
+    assert not any(name.startswith("validation") for name in set().union(*fits))
+
+
+def test_seed_decides_the_start(classes_cache):
+    starts = []
+    for global_seed, seed in ((1, 5), (2, 5), (1, 6)):
+        keras.utils.set_random_seed(global_seed)
+        head = build_head(CLASSES, classes_cache, seed=seed)
+        starts.append(head.linear_pooling.kernel.numpy())
+    np.testing.assert_array_equal(starts[0], starts[1])
+    assert (starts[0] != starts[2]).any()
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size"])
+def test_number_below_one(classes_cache, tmp_path, name):
+    with pytest.raises(ArgumentError, match=f"{name}: expected .* got 0"):
+        train_head(CLASSES, classes_cache, tmp_path, **{**SETTINGS, name: 0})
+
+
+def test_loss_that_becomes_infinite(classes_cache, tmp_path):
+    with pytest.raises(DataError) as error:
+        train_head(
+            CLASSES,
+            classes_cache,
+            tmp_path,
+            **{**SETTINGS, "learning_rate": 1e38},
+        )
+    assert "loss is" in str(error.value)
+    assert not (tmp_path / "head.keras").exists()
+
+
+def test_directory_without_a_head(tmp_path):
+    with pytest.raises(DataError, match=r"it has no head\.json"):
+        TrainedHead.open(tmp_path)
