@@ -332,9 +332,8 @@ def _train_step(model, optimizer, task):
         gradients = tape.gradient(
             loss, [v.value for v in model.trainable_variables]
         )
-        # A gradient of embeddings comes as one row a token. Keras takes the
-        # squares, of the norm and of Adam, before it sums the rows of a token
-        # that stands in the batch twice.
+        # Gradients of embeddings come as one row a token. For the norm that
+        # is clipped Keras squares the rows before it sums those of one token.
         gradients = [
             tf.convert_to_tensor(gradient)
             if isinstance(gradient, tf.IndexedSlices)
