@@ -13,7 +13,7 @@ _TINY_BERT = pathlib.Path(__file__).parent / "parity" / "tiny_tanh"
 def tiny_bert() -> pathlib.Path:
     """A random BERT in Hugging Face layout: 2 layers, 16 features.
 
-    It takes at most 32 tokens and was made by tests/parity/make_reference.py.
+    Made by tests/parity/make_reference.py.
     """
     return _TINY_BERT
 

@@ -10,6 +10,7 @@ from bvkeras.cache.format import Manifest, parse_record, parse_scalar
 from bvkeras.errors import ArgumentError, CacheError
 
 _SHUFFLE_BUFFER_BYTES = 1 << 30
+_READ_BYTES = 1 << 20
 
 
 class HiddenStateCache:
@@ -102,7 +103,7 @@ class HiddenStateCache:
         paths = self._paths()
         if shuffle:
             np.random.default_rng(seed).shuffle(paths)
-        dataset = tf.data.TFRecordDataset(paths)
+        dataset = tf.data.TFRecordDataset(paths, buffer_size=_READ_BYTES)
         if shuffle:
             mean_bytes = max(1, self.num_bytes // max(1, len(self)))
             buffer = min(len(self), max(1, _SHUFFLE_BUFFER_BYTES // mean_bytes))
@@ -176,9 +177,9 @@ class HiddenStateCache:
 
     def labels(self) -> np.ndarray:
         """The labels in the split's order, int64 or float32 `(examples,)`."""
-        dataset = tf.data.TFRecordDataset(self._paths()).map(
-            lambda record: parse_scalar(record, "label", self.manifest)
-        )
+        dataset = tf.data.TFRecordDataset(
+            self._paths(), buffer_size=_READ_BYTES
+        ).map(lambda record: parse_scalar(record, "label", self.manifest))
         return np.array(list(dataset.as_numpy_iterator()))
 
     def _paths(self) -> list[str]:

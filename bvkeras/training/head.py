@@ -29,6 +29,7 @@ from bvkeras.training.state import (
 _MODEL_FILE = "head.keras"
 _RESULT_FILE = "head.json"
 _STATE_FILE = "state.safetensors"
+_STEPS_A_RECORD = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,18 +264,25 @@ def _train(
 
 
 class _Recorder(keras.callbacks.Callback):
-    """Moves the progress bar and keeps the running loss of a fit."""
+    """Moves the progress bar and keeps the loss of every few steps.
+
+    Keras reports the mean since the epoch began; what is kept is the mean
+    since the last record.
+    """
 
     def __init__(self, bar: Bar, history: list, first_step: int):
         super().__init__()
         self._bar, self._history, self._first = bar, history, first_step
+        self._recorded_steps, self._recorded_sum = 0, 0.0
 
     def on_train_batch_end(self, batch, logs=None):
-        self._bar.advance(note=f"loss {logs['loss']:.3f}")
-        if batch % 20 == 19:
-            self._history.append(
-                {"step": self._first + batch + 1, "loss": logs["loss"]}
-            )
+        steps, mean = batch + 1, logs["loss"]
+        self._bar.advance(note=f"loss {mean:.3f}")
+        if steps % _STEPS_A_RECORD == 0:
+            since = mean * steps - self._recorded_sum
+            loss = since / (steps - self._recorded_steps)
+            self._history.append({"step": self._first + steps, "loss": loss})
+            self._recorded_steps, self._recorded_sum = steps, mean * steps
 
     def on_epoch_end(self, epoch, logs=None):
         if not math.isfinite(logs["loss"]):
