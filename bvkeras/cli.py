@@ -146,7 +146,7 @@ def _finetune(options: argparse.Namespace) -> None:
         seed=settings.seed,
     )
     for snapshot in snapshots:
-        print(f"{snapshot.epochs:g} epochs: {snapshot.directory}")
+        print(f"epoch {snapshot.epochs:g}: {snapshot.directory}")
 
 
 def _extract(options: argparse.Namespace) -> None:

@@ -242,7 +242,7 @@ class _Run:
         fileio.write_json(self._settings_path, self._settings_record)
         systems = []
         for snapshot in snapshots:
-            suffix = f", {snapshot.epochs:g} epochs"
+            suffix = f", epoch {snapshot.epochs:g}"
             suffix = suffix if len(snapshots) > 1 else ""
             systems += self._snapshot_systems(snapshot, suffix)
         if frozen:

@@ -76,7 +76,7 @@ def steps(tiny_bert, glue_dir, tmp_path_factory):
 def test_finetune_names_its_snapshots(steps):
     folder, _, printed = steps
     expected = {
-        f"{name} epochs: {folder / 'finetune' / f'epoch_{name}'}"
+        f"epoch {name}: {folder / 'finetune' / f'epoch_{name}'}"
         for name in ("0.5", "1")
     }
     assert set(printed["finetune"].splitlines()) == expected

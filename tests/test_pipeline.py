@@ -109,10 +109,10 @@ def chosen_rows(monkeypatch):
 
 def test_rows_come_in_the_order_of_the_steps(finished):
     assert [system.name for system in finished[0].systems] == [
-        "fine-tuned encoder, 0.5 epochs",
-        "pooled head on it, 0.5 epochs",
-        "fine-tuned encoder, 1 epochs",
-        "pooled head on it, 1 epochs",
+        "fine-tuned encoder, epoch 0.5",
+        "pooled head on it, epoch 0.5",
+        "fine-tuned encoder, epoch 1",
+        "pooled head on it, epoch 1",
         "head on the frozen encoder",
         "encoder after one more epoch",
     ]
@@ -199,8 +199,8 @@ def test_parameters_are_counted(finished, tiny_bert):
 
 def test_every_row_has_the_seconds_of_its_steps(finished):
     steps = {s.name: list(s.seconds) for s in finished[0].systems}
-    assert steps[f"{_ENCODER_ROW}, 1 epochs"] == ["fine-tune", "predict"]
-    assert steps[f"{_HEAD_ROW}, 1 epochs"] == [
+    assert steps[f"{_ENCODER_ROW}, epoch 1"] == ["fine-tune", "predict"]
+    assert steps[f"{_HEAD_ROW}, epoch 1"] == [
         *("fine-tune", "extract", "train head", "predict"),
     ]
     assert steps["head on the frozen encoder"] == [
@@ -221,7 +221,7 @@ def test_later_stop_point_took_longer(finished):
 def test_training_curves_are_kept_for_every_row(finished):
     histories = finished[0].histories
     assert list(histories) == [system.name for system in finished[0].systems]
-    steps = [row["step"] for row in histories[f"{_ENCODER_ROW}, 1 epochs"]]
+    steps = [row["step"] for row in histories[f"{_ENCODER_ROW}, epoch 1"]]
     assert steps == [1, 2, 3]
     control = histories["encoder after one more epoch"]
     assert [row["step"] for row in control] == [1, 2, 3]

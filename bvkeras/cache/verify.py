@@ -1,6 +1,10 @@
 """Checking every byte of a hidden-state cache."""
 
+import contextlib
 import os
+from collections.abc import Iterator
+
+import tensorflow as tf
 
 from bvkeras import fileio
 from bvkeras.cache.reader import HiddenStateCache
@@ -28,3 +32,20 @@ def verify_cache(directory: str | os.PathLike) -> HiddenStateCache:
             f"says {len(cache)}"
         )
     return cache
+
+
+@contextlib.contextmanager
+def naming_damage(cache: HiddenStateCache) -> Iterator[None]:
+    """Gives damage that TensorFlow meets while reading the shard's name.
+
+    Args:
+        cache: HiddenStateCache. What is read in the `with` block.
+
+    Raises:
+        CacheError: a shard's bytes have changed.
+    """
+    try:
+        yield
+    except tf.errors.DataLossError:
+        verify_cache(cache.directory)
+        raise

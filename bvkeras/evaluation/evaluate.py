@@ -13,6 +13,7 @@ import scipy.special
 
 from bvkeras import fileio
 from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.cache.verify import naming_damage
 from bvkeras.data.examples import Examples
 from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.errors import ArgumentError
@@ -62,6 +63,7 @@ def evaluate_head(
     Raises:
         ArgumentError: the cache is another task's, or of another encoder
             than the head was trained on.
+        CacheError: a shard of the cache is damaged.
         RunError: the files are there and were made with something else.
     """
     _check_belongs(task, head, cache)
@@ -145,7 +147,10 @@ def _predict_from_cache(
     ids: list[str] = []
     labels: list[np.ndarray] = []
     outputs: list[np.ndarray] = []
-    with progress_bar("predict", len(cache), "examples") as bar:
+    with (
+        naming_damage(cache),
+        progress_bar("predict", len(cache), "examples") as bar,
+    ):
         for batch in cache.batches(batch_size):
             inputs = (batch["hidden_states"], batch["mask"])
             outputs.append(np.asarray(model.predict_on_batch(inputs)))

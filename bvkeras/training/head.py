@@ -12,6 +12,7 @@ import numpy as np
 
 from bvkeras import fileio
 from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.cache.verify import naming_damage
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
@@ -95,9 +96,14 @@ def build_head(
 ) -> keras.Model:
     """The pooled head for a task, of the size a cache asks for.
 
+    Its bias starts at the mean of the cache's scores, or at the logarithm of
+    its classes' frequencies. Starting at zero, the projection would have to
+    learn that constant as a sum over tokens, which grows with their number.
+
     Args:
         task: TaskSpec. Classifier or regressor.
-        cache: HiddenStateCache. Gives tokens, layers and features.
+        cache: HiddenStateCache of the training split. Gives tokens, layers,
+            features, and the labels the bias starts from.
         units: int. Width of the linear pooling. Defaults to `16`.
         dropout: float. Dropout on the pooled features. Defaults to `0.0`.
         pooler: str. `"linear"` or `"scalar_mix"`. Defaults to `"linear"`.
@@ -115,9 +121,16 @@ def build_head(
         "seed": seed,
         "name": "head",
     }
+    labels = cache.labels()
     if task.is_regression:
-        return PoolingRegressor(**settings)
-    return PoolingClassifier(num_classes=task.num_labels, **settings)
+        model = PoolingRegressor(**settings)
+        model.bias.assign([labels.mean()])
+    else:
+        model = PoolingClassifier(num_classes=task.num_labels, **settings)
+        # One more of each class: the logarithm of none is no bias.
+        counts = np.bincount(labels, minlength=task.num_labels) + 1
+        model.bias.assign(np.log(counts / counts.sum()))
+    return model
 
 
 def train_head(
@@ -156,6 +169,7 @@ def train_head(
 
     Raises:
         ArgumentError: `epochs` or `batch_size` is below 1.
+        CacheError: a shard of the cache is damaged.
         DataError: the loss became infinite.
         RunError: `directory` holds a head trained with other settings or on
             another cache, or another process is using it.
@@ -181,7 +195,8 @@ def train_head(
             found = fileio.read_json(result_path)["settings"]
             fileio.require_same(directory, found, settings)
         else:
-            _train(task, cache, directory, settings)
+            with naming_damage(cache):
+                _train(task, cache, directory, settings)
         (directory / _STATE_FILE).unlink(missing_ok=True)
     return TrainedHead.open(directory)
 

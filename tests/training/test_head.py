@@ -8,7 +8,12 @@ import pytest
 
 from bvkeras import fileio
 from bvkeras.cache.reader import HiddenStateCache
-from bvkeras.errors import ArgumentError, DataError, RunError
+from bvkeras.errors import (
+    ArgumentError,
+    CacheError,
+    DataError,
+    RunError,
+)
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.training import head as head_module
@@ -221,6 +226,33 @@ def test_seed_decides_the_start(classes_cache):
         starts.append(head.linear_pooling.kernel.numpy())
     np.testing.assert_array_equal(starts[0], starts[1])
     assert (starts[0] != starts[2]).any()
+
+
+def test_bias_starts_at_the_mean_score(scores_cache):
+    model = build_head(SCORES, scores_cache)
+    np.testing.assert_allclose(
+        model.bias.numpy(), [scores_cache.labels().mean()], rtol=1e-6
+    )
+
+
+def test_bias_starts_at_the_class_frequencies(classes_cache, monkeypatch):
+    # Classes 0 and 1, three rows and one; one more of each is counted.
+    monkeypatch.setattr(
+        HiddenStateCache, "labels", lambda self: np.array([0, 0, 0, 1])
+    )
+    model = build_head(CLASSES, classes_cache)
+    frequencies = keras.ops.softmax(model.bias).numpy()
+    np.testing.assert_allclose(frequencies, [4 / 6, 2 / 6], rtol=1e-6)
+
+
+def test_damaged_shard_is_named(classes_cache, tmp_path):
+    copy = shutil.copytree(classes_cache.directory, tmp_path / "cache")
+    path = copy / "hidden_states-00000.tfrecord"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CacheError, match=r"00000\.tfrecord"):
+        train_head(CLASSES, HiddenStateCache(copy), tmp_path / "head")
 
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size"])
