@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import scipy.special
+import tensorflow as tf
 
 from bvkeras import fileio
 from bvkeras.cache.reader import HiddenStateCache
@@ -147,13 +148,17 @@ def _predict_from_cache(
     ids: list[str] = []
     labels: list[np.ndarray] = []
     outputs: list[np.ndarray] = []
+    # `Model.predict_on_batch` would trace anew for every length of a batch.
+    forward = tf.function(
+        lambda inputs: model(inputs, training=False), reduce_retracing=True
+    )
     with (
         naming_damage(cache),
         progress_bar("predict", len(cache), "examples") as bar,
     ):
         for batch in cache.batches(batch_size):
             inputs = (batch["hidden_states"], batch["mask"])
-            outputs.append(np.asarray(model.predict_on_batch(inputs)))
+            outputs.append(forward(inputs).numpy())
             labels.append(batch["label"].numpy())
             ids += [name.decode("utf-8") for name in batch["id"].numpy()]
             bar.advance(len(batch["label"]))
