@@ -238,7 +238,7 @@ def test_finished_run_is_read_and_not_done_again(finished, run_again, no_work):
 def test_rows_can_be_left_out_of_a_finished_run(run_again, no_work):
     comparison = run_again(frozen=False, control=False)
     assert [system.name for system in comparison.systems] == [
-        f"{row}, {epochs} epochs"
+        f"{row}, epoch {epochs}"
         for epochs in ("0.5", "1")
         for row in (_ENCODER_ROW, _HEAD_ROW)
     ]

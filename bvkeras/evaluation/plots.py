@@ -209,6 +209,8 @@ def _draw_losses(
             steps, losses, color=colour, marker="o", markersize=3, label="loss"
         )
     else:
+        # A record is the mean since the one before it.
+        spacing = round(float(np.median(np.diff(steps))))
         ones = np.ones(window)
         # Dividing by the count keeps the mean right at both ends.
         mean = np.convolve(losses, ones, "same") / np.convolve(
@@ -220,16 +222,20 @@ def _draw_losses(
             color=colour,
             linewidth=0.6,
             alpha=0.35,
-            label=f"each {unit}",
+            label=_span(spacing, unit),
         )
         axes.plot(
             steps,
             mean,
             color=colour,
             linewidth=2,
-            label=f"mean of {window} {unit}s",
+            label=_span(window * spacing, unit),
         )
     axes.legend(frameon=False, loc="upper right")
+
+
+def _span(count: int, unit: str) -> str:
+    return f"each {unit}" if count == 1 else f"mean of {count} {unit}s"
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -126,6 +126,13 @@ def test_training_panels(make_comparison):
     assert_text_fits(figure)
 
 
+def test_legend_counts_steps_not_records():
+    records = [{"step": 20 * (1 + i), "loss": 1.0} for i in range(60)]
+    (axes,) = training_figure({"head": records}).axes
+    labels = [line.get_label() for line in axes.lines]
+    assert labels == ["mean of 20 steps", "mean of 60 steps"]
+
+
 def test_three_systems_leave_no_empty_panel():
     records = [{"step": 1, "loss": 1.0}]
     figure = training_figure({"a": records, "b": records, "c": records})
