@@ -134,10 +134,6 @@ class HiddenStateCache:
         Raises:
             ArgumentError: `batch_size` is below 1.
         """
-        if batch_size < 1:
-            raise ArgumentError(
-                f"batch_size: expected at least 1, got {batch_size}"
-            )
         return self.batches(batch_size, shuffle, seed).map(
             lambda batch: (
                 (batch["hidden_states"], batch["mask"]),
