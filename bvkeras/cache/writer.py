@@ -145,7 +145,7 @@ def _extract(
     label = f"extract {examples.split}"
     with progress_bar(
         label, len(examples), "examples", done=bounds[done]
-    ) as progress_line:
+    ) as bar:
         for number in range(done, len(bounds) - 1):
             first, last = bounds[number], bounds[number + 1]
             rows = np.arange(first, last)
@@ -158,7 +158,7 @@ def _extract(
                     records[row] = _record(
                         row, examples, hidden_states[: tokens.lengths[row]]
                     )
-                progress_line.advance(len(batch))
+                bar.advance(len(batch))
             shards.append(
                 _write_shard(
                     directory,

@@ -230,10 +230,10 @@ def predict_scores(
         input_signature=[_INPUT_SIGNATURE],
     )
     scores = np.zeros((len(tokens), model.output_shape[-1]), np.float32)
-    with progress_bar("predict", len(tokens), "examples") as progress_line:
+    with progress_bar("predict", len(tokens), "examples") as bar:
         for indices in token_budget_batches(tokens.lengths, max_batch_tokens):
             scores[indices] = forward(tokens.batch(indices)).numpy()
-            progress_line.advance(len(indices))
+            bar.advance(len(indices))
     return scores
 
 
