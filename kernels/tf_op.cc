@@ -117,7 +117,7 @@ class PoolingOp : public OpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("stacked", &stacked_));
     OP_REQUIRES_OK(context, context->GetAttr("approximate", &approximate_));
     std::string stash;
-    OP_REQUIRES_OK(context, context->GetAttr("stash", &stash));
+    OP_REQUIRES_OK(context, context->GetAttr("stash_type", &stash));
     stash_ = StashFromName(stash);
     if constexpr (!kProjection) {
       OP_REQUIRES_OK(context, context->GetAttr("pooled_type", &type));
@@ -465,15 +465,14 @@ absl::Status InferHiddenStatesGradient(InferenceContext* context) {
       .Attr("Tvalid: {bool, int64}")                          \
       .Attr("stacked: bool")                                  \
       .Attr("approximate: bool = false")                      \
-      .Attr(                                                  \
-          "stash: {'none', 'float32', 'bfloat16', 'float16'}" \
-          " = 'none'")                                        \
+      .Attr("stash_type: " BVKERAS_STASH_TYPES " = 'none'")   \
       .Input("hidden_states: N * T")                          \
       .Input("scales: M * float")                             \
       .Input("valid: Tvalid")                                 \
       .Input("kernel: float")                                 \
       .Input("bias: float")
 
+#define BVKERAS_STASH_TYPES "{'none', 'float32', 'bfloat16', 'float16'}"
 #define BVKERAS_ALL_TYPES "{float, bfloat16, half, int8}"
 #define BVKERAS_DIFFERENTIABLE_TYPES "{float, bfloat16, half}"
 #define BVKERAS_POOLED_TYPE "pooled_type: {float, bfloat16, half}"
