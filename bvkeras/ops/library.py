@@ -134,11 +134,10 @@ def stamp_problem(stamp: dict[str, Any]) -> str | None:
 
 def _variant(stamp: dict[str, Any]) -> str:
     """The instruction set in use, as the module on numpy arrays tells it."""
-    compiled = stamp["variants"].replace(",", ", ")
+    compiled = ", ".join(stamp["variants"].split(","))
     try:
         kernels = importlib.import_module("bvkeras._native.kernels")
     except ImportError:
         return f"one of {compiled}"
     info = kernels.build_info()
-    compiled = info["compiled_variants"].replace(",", ", ")
     return info["variant_error"] or f"{info['variant']} (of {compiled})"
