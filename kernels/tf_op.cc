@@ -20,6 +20,7 @@
 // Gradients are registered in bvkeras/ops/native.py. Work is shared out over
 // TensorFlow's intra-op threads.
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -282,11 +283,12 @@ class PoolingOp : public OpKernel {
     TensorShape shape({problem->layers, problem->units, problem->outputs});
     if (per_position) {
       problem->positions = tensor->dim_size(0);
-      if (problem->positions < 1 || problem->positions < problem->tokens) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("projection: received ", problem->positions,
-                         " positions, expected at least ", problem->tokens,
-                         ", the tokens of hidden_states"));
+      const int64_t least = std::max<int64_t>(1, problem->tokens);
+      if (problem->positions < least) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "projection: received ", problem->positions,
+            " positions, expected at least ", least,
+            ": as many as hidden_states has tokens, and one"));
       }
       shape.InsertDim(0, problem->positions);
     }
