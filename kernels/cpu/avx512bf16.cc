@@ -31,8 +31,10 @@ struct Avx512Bf16Vector : Avx512Vector {
 
   // Two rows' numbers side by side: even's in the low half of each lane.
   static void StorePairs(void* p, Vec even, Vec odd) {
-    const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
-    const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
+    const __m512i low =
+        _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
+    const __m512i high =
+        _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
     _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
   }
 

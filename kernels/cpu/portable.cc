@@ -59,8 +59,12 @@ struct PortableVector {
   static Vec LoadInt8(const void* p) {
     return LoadEach<int8_t>(p, [](int8_t x) { return static_cast<float>(x); });
   }
-  static void StoreBFloat16(void* p, Vec a) { StoreEach(p, a, FloatToBFloat16); }
-  static void StoreFloat16(void* p, Vec a) { StoreEach(p, a, FloatToFloat16); }
+  static void StoreBFloat16(void* p, Vec a) {
+    StoreEach(p, a, FloatToBFloat16);
+  }
+  static void StoreFloat16(void* p, Vec a) {
+    StoreEach(p, a, FloatToFloat16);
+  }
 
  private:
   static Bits ToBits(Vec a) {
