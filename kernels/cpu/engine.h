@@ -1,4 +1,4 @@
-// // The three passes over a chunk of tokens.
+// The three passes over a chunk of tokens.
 
 template <class S>
 class Engine {

@@ -1,4 +1,4 @@
-// // GELU and its derivative, on vectors.
+// GELU and its derivative, on vectors.
 
 // exp(x) for x <= 88; as 2^-126 below -87. About one unit in the last place.
 template <class S>

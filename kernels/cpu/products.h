@@ -1,4 +1,4 @@
-// // The two products over all rows of a tile, cut to what registers hold.
+// The two products over all rows of a tile, cut to what registers hold.
 
 // Vectors of units are multiplied up to S::kForwardVectors at a time: the
 // first vector of panel p of `panels` that share `vectors` evenly.

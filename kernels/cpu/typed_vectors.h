@@ -1,4 +1,4 @@
-// // Vectors of floats from and to the types of hidden states.
+// Vectors of floats from and to the types of hidden states.
 
 // `count` numbers of a type as floats; the lanes behind them are zero.
 template <class S>
