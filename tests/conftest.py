@@ -5,6 +5,7 @@ import pathlib
 import pytest
 
 from tests.data.glue_fixtures import write_glue
+from tests.native import require_native
 
 _TINY_BERT = pathlib.Path(__file__).parent / "parity" / "tiny_tanh"
 
@@ -22,3 +23,17 @@ def tiny_bert() -> pathlib.Path:
 def glue_dir(tmp_path_factory) -> pathlib.Path:
     """All nine GLUE tasks as small official files: 24 train, 9 dev rows."""
     return write_glue(tmp_path_factory.mktemp("glue"))
+
+
+@pytest.fixture(params=["native", "reference"])
+def each_implementation(request, monkeypatch) -> str:
+    """Runs a test on the native library, and on the reference.
+
+    The native one by the automatic choice: what it cannot do must fall back.
+    """
+    if request.param == "native":
+        require_native()
+        monkeypatch.delenv("BVKERAS_IMPLEMENTATION", raising=False)
+    else:
+        monkeypatch.setenv("BVKERAS_IMPLEMENTATION", "reference")
+    return request.param

@@ -5,8 +5,14 @@ from typing import Any
 import keras
 
 from bvkeras.errors import ArgumentError
-from bvkeras.ops.hidden_states import first_mask, stacked_shape, zero_padding
-from bvkeras.ops.linear_pooling import linear_pooling
+from bvkeras.ops.hidden_states import (
+    dequantize,
+    first_mask,
+    stacked_shape,
+    zero_padding,
+)
+from bvkeras.ops.implementation import check_implementation
+from bvkeras.ops.linear_pooling import check_keep, linear_pooling
 
 
 @keras.saving.register_keras_serializable(package="bvkeras")
@@ -19,7 +25,12 @@ class LinearPooling(keras.layers.Layer):
     Keras.
 
     Input: hidden states, a tensor `(batch, tokens, layers, features)` or a
-    list of layers, each `(batch, tokens, features)`, which is not stacked.
+    list of layers, each `(batch, tokens, features)`, which is not stacked; or
+    8-bit hidden states, a pair `(values, scales)` of int8 values in one of
+    these forms and float32 scales `(batch, tokens, layers)`, or a list of
+    `(batch, tokens)`. Of a wider type than the layer's compute type they are
+    cast to it; of a narrower one, the native library takes them as they are
+    and rounds the kernel to their type.
     Output: `(batch, tokens, layers, units)` of the layer's compute type.
 
     Masking: the layer takes a mask `(batch, tokens)`, by argument or from the
@@ -41,10 +52,20 @@ class LinearPooling(keras.layers.Layer):
             to `"zeros"`.
         kernel_regularizer: Keras regularizer or `None`. Defaults to `None`.
         bias_regularizer: Keras regularizer or `None`. Defaults to `None`.
+        keep: string. What the native library keeps in training for the
+            backward pass: `"stash"`, `"bfloat16"` or `"recompute"`, as
+            `bvkeras.ops.linear_pooling.linear_pooling` explains. Outside of
+            training nothing is kept. Defaults to `"stash"`.
+        implementation: string. `"auto"`, `"native"` or `"reference"`, as
+            `bvkeras.ops.implementation.takes_native` explains. Defaults to
+            `"auto"`.
         **kwargs: Arguments of `keras.layers.Layer`, as `name` and `dtype`.
 
     Raises:
-        ArgumentError: `units` is below 1, or the input is not hidden states.
+        ArgumentError: `units` is below 1, `keep` or `implementation` is not
+            one there is, or the input is not hidden states.
+        NativeLibraryError: `implementation` is `"native"`, and the library
+            cannot be used.
 
     Example:
         ```python
@@ -72,6 +93,8 @@ class LinearPooling(keras.layers.Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        keep: str = "stash",
+        implementation: str = "auto",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -79,10 +102,15 @@ class LinearPooling(keras.layers.Layer):
         # compile once for every padded length and takes about twice as long
         # a step on a CPU.
         self.supports_jit = False
+        # Keras would cast bfloat16 hidden states to float32, and round the
+        # scales of 8-bit ones under mixed precision.
+        self.autocast = False
         if units < 1:
             raise ArgumentError(
                 f"units: received {units!r}, expected a positive integer"
             )
+        check_keep(keep)
+        check_implementation(implementation)
         self.units = units
         self.activation = keras.activations.get(activation)
         self.approximate = approximate
@@ -91,6 +119,8 @@ class LinearPooling(keras.layers.Layer):
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.keep = keep
+        self.implementation = implementation
 
     def build(self, input_shape):
         features = stacked_shape(input_shape)[3]
@@ -99,6 +129,7 @@ class LinearPooling(keras.layers.Layer):
             shape=(features, self.units),
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
+            autocast=False,
         )
         self.bias = None
         if self.use_bias:
@@ -107,9 +138,10 @@ class LinearPooling(keras.layers.Layer):
                 shape=(self.units,),
                 initializer=self.bias_initializer,
                 regularizer=self.bias_regularizer,
+                autocast=False,
             )
 
-    def call(self, hidden_states, mask=None):
+    def call(self, hidden_states, mask=None, training=False):
         mask = first_mask(mask)
         if self.activation is keras.activations.gelu:
             return linear_pooling(
@@ -118,13 +150,19 @@ class LinearPooling(keras.layers.Layer):
                 self.bias,
                 approximate=self.approximate,
                 mask=mask,
+                compute_dtype=self.compute_dtype,
+                keep=self.keep if training else "recompute",
+                implementation=self.implementation,
             )
+        hidden_states = dequantize(hidden_states, self.compute_dtype)
         if isinstance(hidden_states, (list, tuple)):
             hidden_states = keras.ops.stack(hidden_states, axis=2)
+        hidden_states = keras.ops.cast(hidden_states, self.compute_dtype)
         hidden_states = zero_padding(hidden_states, mask)
-        pooled = keras.ops.matmul(hidden_states, self.kernel)
+        kernel = keras.ops.cast(self.kernel, self.compute_dtype)
+        pooled = keras.ops.matmul(hidden_states, kernel)
         if self.bias is not None:
-            pooled = pooled + self.bias
+            pooled = pooled + keras.ops.cast(self.bias, self.compute_dtype)
         return zero_padding(self.activation(pooled), mask)
 
     def compute_mask(self, inputs, previous_mask):
@@ -152,5 +190,7 @@ class LinearPooling(keras.layers.Layer):
             bias_regularizer=keras.regularizers.serialize(
                 self.bias_regularizer
             ),
+            keep=self.keep,
+            implementation=self.implementation,
         )
         return config

@@ -6,6 +6,7 @@ import keras
 
 from bvkeras.errors import ArgumentError
 from bvkeras.ops.hidden_states import (
+    dequantize,
     first_mask,
     shape_of,
     stacked_shape,
@@ -23,7 +24,8 @@ class ScalarMix(keras.layers.Layer):
     the compute type.
 
     Input: hidden states, a tensor `(batch, tokens, layers, features)` or a
-    list of layers, each `(batch, tokens, features)`, which is not stacked.
+    list of layers, each `(batch, tokens, features)`, which is not stacked; or
+    8-bit ones, a pair `(values, scales)`, as `LinearPooling` takes them.
     Output: `(batch, tokens, features)` of the layer's compute type.
 
     Masking: the layer takes a mask `(batch, tokens)`, by argument or from the
@@ -57,6 +59,9 @@ class ScalarMix(keras.layers.Layer):
 
     def __init__(self, scale_initializer: Any = "ones", **kwargs: Any):
         super().__init__(**kwargs)
+        # The sum casts what it reads; Keras would round the scales of 8-bit
+        # hidden states under mixed precision.
+        self.autocast = False
         self.scale_initializer = keras.initializers.get(scale_initializer)
 
     def build(self, input_shape):
@@ -83,6 +88,7 @@ class ScalarMix(keras.layers.Layer):
                 f"hidden_states: received {received} layers, expected"
                 f" {num_layers}"
             )
+        hidden_states = dequantize(hidden_states, "float32")
         hidden_states = zero_padding(hidden_states, first_mask(mask))
         weights = self.scale * keras.ops.softmax(self.layer_weights)
         if isinstance(hidden_states, (list, tuple)):

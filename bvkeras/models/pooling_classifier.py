@@ -15,11 +15,12 @@ class PoolingClassifier(PoolingModel):
     `LinearPooling` maps every hidden state to `units` numbers; one linear map
     over all of them, with weights for each position, gives the classes.
 
-    Input: hidden states, a tensor `(batch, tokens, layers, features)` or a
-    list of layers, each `(batch, tokens, features)`; or the pair
-    `(hidden_states, mask)` with a mask `(batch, tokens)`, true at real
-    tokens. `tokens` is at most `sequence_length`; fewer give what padding up
-    to it would give.
+    Input: hidden states, a tensor `(batch, tokens, layers, features)`, a
+    list of layers, each `(batch, tokens, features)`, or 8-bit hidden states,
+    a pair `(values, scales)` as `bvkeras.layers.LinearPooling` takes them; or
+    the pair `(hidden_states, mask)` with hidden states in any of these forms
+    and a mask `(batch, tokens)`, true at real tokens. `tokens` is at most
+    `sequence_length`; fewer give what padding up to it would give.
     Output: logits `(batch, num_classes)`, in float32 under mixed precision
     too: train with `from_logits=True`.
 
@@ -47,6 +48,11 @@ class PoolingClassifier(PoolingModel):
         projection_initializer: Keras initializer of the projection `(tokens ·
             layers · units, num_classes)`. Defaults to `"glorot_uniform"`.
         seed: int. Seed of dropout. Defaults to `None`.
+        keep: string. What the native library keeps in training for the
+            backward pass, as `bvkeras.layers.LinearPooling` explains.
+            Defaults to `"stash"`.
+        implementation: string. `"auto"`, `"native"` or `"reference"`, as
+            there. Defaults to `"auto"`.
         **kwargs: Arguments of `keras.Model`, as `name` and `dtype`.
 
     Raises:
@@ -90,6 +96,8 @@ class PoolingClassifier(PoolingModel):
         kernel_initializer: Any = "glorot_uniform",
         projection_initializer: Any = "glorot_uniform",
         seed: int | None = None,
+        keep: str = "stash",
+        implementation: str = "auto",
         **kwargs: Any,
     ):
         if num_classes < 2:
@@ -108,6 +116,8 @@ class PoolingClassifier(PoolingModel):
             kernel_initializer=kernel_initializer,
             projection_initializer=projection_initializer,
             seed=seed,
+            keep=keep,
+            implementation=implementation,
             **kwargs,
         )
         self.num_classes = num_classes

@@ -8,7 +8,12 @@ from bvkeras.errors import ArgumentError
 from bvkeras.layers.linear_pooling import LinearPooling
 from bvkeras.layers.scalar_mix import ScalarMix
 from bvkeras.ops.hidden_states import first_mask, stacked_shape
-from bvkeras.ops.linear_pooling import linear_pooling_projection, project
+from bvkeras.ops.implementation import check_implementation
+from bvkeras.ops.linear_pooling import (
+    check_keep,
+    linear_pooling_projection,
+    project,
+)
 
 POOLERS = ("linear", "scalar_mix")
 
@@ -39,9 +44,13 @@ class PoolingModel(keras.Model):
         kernel_initializer: Any = "glorot_uniform",
         projection_initializer: Any = "glorot_uniform",
         seed: int | None = None,
+        keep: str = "stash",
+        implementation: str = "auto",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        # Hidden states reach linear pooling in the type they come in.
+        self.autocast = False
         for name, value in (
             ("units", units),
             ("sequence_length", sequence_length),
@@ -61,6 +70,8 @@ class PoolingModel(keras.Model):
             raise ArgumentError(
                 f"pooler: received {pooler!r}, expected one of {POOLERS}"
             )
+        check_keep(keep)
+        check_implementation(implementation)
         self.num_outputs = num_outputs
         self.units = units
         self.sequence_length = sequence_length
@@ -74,6 +85,8 @@ class PoolingModel(keras.Model):
             projection_initializer
         )
         self.seed = seed
+        self.keep = keep
+        self.implementation = implementation
 
         self.scalar_mix = None
         if pooler == "scalar_mix":
@@ -84,6 +97,8 @@ class PoolingModel(keras.Model):
             units,
             approximate=approximate,
             kernel_initializer=self.kernel_initializer,
+            keep=keep,
+            implementation=implementation,
             dtype=self.dtype_policy,
             name="linear_pooling",
         )
@@ -94,7 +109,7 @@ class PoolingModel(keras.Model):
             self.build((None, sequence_length, num_layers, hidden_dim))
 
     def build(self, input_shape):
-        if _is_pair(input_shape, lambda shape: len(shape)):
+        if _is_pair(input_shape, _rank_of_shape):
             input_shape = input_shape[0]
         _, _, num_layers, hidden_dim = stacked_shape(input_shape)
         for name, expected, received in (
@@ -138,7 +153,7 @@ class PoolingModel(keras.Model):
 
     def call(self, inputs, mask=None, training=False):
         hidden_states, mask = inputs, first_mask(mask)
-        if _is_pair(inputs, lambda tensor: len(tensor.shape)):
+        if _is_pair(inputs, _rank):
             hidden_states, mask = inputs
         if self.scalar_mix is not None:
             mixed = self.scalar_mix(hidden_states, mask=mask)
@@ -156,6 +171,9 @@ class PoolingModel(keras.Model):
                 projection,
                 mask,
                 approximate=self.approximate,
+                compute_dtype=self.compute_dtype,
+                keep=self.keep if training else "recompute",
+                implementation=self.implementation,
             )
         outputs = keras.ops.sum(projected, axis=1)
         return outputs + keras.ops.cast(self.bias, outputs.dtype)
@@ -181,6 +199,8 @@ class PoolingModel(keras.Model):
                 self.projection_initializer
             ),
             seed=self.seed,
+            keep=self.keep,
+            implementation=self.implementation,
         )
         return config
 
@@ -188,8 +208,20 @@ class PoolingModel(keras.Model):
 def _is_pair(inputs, rank):
     """Whether inputs (or their shapes) are `(hidden_states, mask)`.
 
-    The rank of the second tells, 2 for a mask and 3 for a layer, because
-    Keras and `tf.data` turn lists into tuples and back.
+    The rank of the second tells, 2 for a mask and 3 for a layer or for the
+    scales of 8-bit hidden states, because Keras and `tf.data` turn lists into
+    tuples and back.
     """
     is_structure = isinstance(inputs, (list, tuple))
     return is_structure and len(inputs) == 2 and rank(inputs[1]) == 2
+
+
+def _rank(tensor):
+    """The rank of a tensor, `None` of a structure."""
+    return len(tensor.shape) if hasattr(tensor, "shape") else None
+
+
+def _rank_of_shape(shape):
+    """`_rank` of what has the shape."""
+    is_tensor = not any(isinstance(size, (list, tuple)) for size in shape)
+    return len(shape) if is_tensor else None

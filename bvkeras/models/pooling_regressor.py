@@ -57,6 +57,8 @@ class PoolingRegressor(PoolingModel):
         kernel_initializer: Any = "glorot_uniform",
         projection_initializer: Any = "glorot_uniform",
         seed: int | None = None,
+        keep: str = "stash",
+        implementation: str = "auto",
         **kwargs: Any,
     ):
         if num_outputs < 1:
@@ -75,5 +77,7 @@ class PoolingRegressor(PoolingModel):
             kernel_initializer=kernel_initializer,
             projection_initializer=projection_initializer,
             seed=seed,
+            keep=keep,
+            implementation=implementation,
             **kwargs,
         )

@@ -7,6 +7,8 @@ from bvkeras.errors import ArgumentError
 from bvkeras.layers.linear_pooling import LinearPooling
 from tests.layer_checks import check_layer
 
+pytestmark = pytest.mark.usefixtures("each_implementation")
+
 RANDOM = np.random.default_rng(0)
 HIDDEN_STATES = RANDOM.normal(size=(3, 5, 2, 7)).astype("float32")
 LAYERS = [np.ascontiguousarray(HIDDEN_STATES[:, :, i]) for i in range(2)]

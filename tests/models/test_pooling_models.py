@@ -9,6 +9,8 @@ from bvkeras.models.pooling_regressor import PoolingRegressor
 from tests.layer_checks import check_fresh_process, check_model
 from tests.ops import float64_reference
 
+pytestmark = pytest.mark.usefixtures("each_implementation")
+
 RANDOM = np.random.default_rng(0)
 HIDDEN_STATES = RANDOM.normal(size=(4, 5, 3, 7)).astype("float32")
 LAYERS = [np.ascontiguousarray(HIDDEN_STATES[:, :, i]) for i in range(3)]

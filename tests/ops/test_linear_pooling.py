@@ -10,6 +10,8 @@ from bvkeras.ops.linear_pooling import (
 )
 from tests.ops import float64_reference
 
+pytestmark = pytest.mark.usefixtures("each_implementation")
+
 # batch, tokens, layers, features, units, outputs
 SHAPES = [
     (1, 1, 1, 1, 1, 1),

@@ -1,0 +1,1 @@
+"""Where a native build puts its libraries; `bvkeras.ops.library` finds them."""

@@ -1,0 +1,109 @@
+"""Which implementation of linear pooling a call takes."""
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+
+import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
+
+from bvkeras.errors import ArgumentError
+from bvkeras.ops import library
+
+IMPLEMENTATIONS = ("auto", "native", "reference")
+ENVIRONMENT_VARIABLE = "BVKERAS_IMPLEMENTATION"
+
+# Modules under which functions are traced for a SavedModel, to be loaded
+# where bvkeras may not be. Neither Keras nor TensorFlow says so otherwise:
+# Keras traces before TensorFlow's own context of saving begins.
+_EXPORTERS = ("keras.src.export.", "tensorflow.python.saved_model.save")
+
+_thread = threading.local()
+
+
+@contextlib.contextmanager
+def reference_only() -> Iterator[None]:
+    """Within it, this thread takes the reference implementation.
+
+    For tracing what must load without bvkeras. `model.export` needs no help:
+    it is recognised.
+
+    Example:
+        ```python
+        with reference_only():
+            concrete = serve.get_concrete_function()
+        ```
+    """
+    depth = getattr(_thread, "depth", 0)
+    _thread.depth = depth + 1
+    try:
+        yield
+    finally:
+        _thread.depth = depth
+
+
+def check_implementation(implementation: str) -> None:
+    """Raises ArgumentError unless `implementation` is one there is."""
+    _check("implementation", implementation)
+
+
+def takes_native(implementation: str, dtype: tf.DType) -> bool:
+    """Whether a call takes the native library.
+
+    Args:
+        implementation: string. `"auto"` takes what the environment variable
+            BVKERAS_IMPLEMENTATION names; if that is not set or `"auto"` too,
+            the native library where it is there and can run: on a CPU, and
+            not inside a function that XLA compiles. `"native"` insists.
+            Exports, `reference_only` and float64 always take the reference.
+        dtype: tf.DType of the hidden states.
+
+    Raises:
+        ArgumentError: An unknown name, or `"native"` inside a function that
+            XLA compiles.
+        NativeLibraryError: `"native"`, and it cannot be used.
+    """
+    check_implementation(implementation)
+    if implementation == "auto":
+        implementation = os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
+        _check(ENVIRONMENT_VARIABLE, implementation)
+    if implementation == "reference" or dtype == tf.float64:
+        return False
+    if getattr(_thread, "depth", 0):
+        return False
+    in_graph = not tf.executing_eagerly()
+    if in_graph and _is_exporting():
+        return False
+    in_xla = in_graph and control_flow_util.GraphOrParentsInXlaContext(
+        tf.compat.v1.get_default_graph()
+    )
+    if implementation == "native":
+        if in_xla:
+            raise ArgumentError(
+                "implementation: received 'native' inside a function compiled"
+                " by XLA, which cannot call it; expected 'auto' or"
+                " implementation='reference', or jit_compile=False"
+            )
+        library.load()
+        return True
+    has_gpu = bool(tf.config.list_logical_devices("GPU"))
+    return not in_xla and not has_gpu and library.is_available()
+
+
+def _check(name: str, implementation: str) -> None:
+    if implementation not in IMPLEMENTATIONS:
+        raise ArgumentError(
+            f"{name}: received {implementation!r}, expected one of"
+            f" {IMPLEMENTATIONS}"
+        )
+
+
+def _is_exporting() -> bool:
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_EXPORTERS):
+            return True
+        frame = frame.f_back
+    return False

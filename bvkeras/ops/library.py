@@ -1,0 +1,143 @@
+"""The native library: found, checked by its stamp, and only then loaded.
+
+A TensorFlow operation works with the TensorFlow it was compiled against, and
+loading one that was not can end the process. So the build leaves a stamp
+beside the library, and nothing is loaded whose stamp does not fit.
+"""
+
+import functools
+import importlib
+import json
+import os
+import pathlib
+import platform
+from types import ModuleType
+from typing import Any
+
+import tensorflow as tf
+
+from bvkeras import _native
+from bvkeras.errors import NativeLibraryError
+
+# That of kernels/linear_pooling.h.
+CONTRACT_VERSION = 1
+
+BUILD_COMMAND = (
+    "python -m pip install cmake ninja pybind11 scikit-build-core && "
+    "python -m pip install --no-build-isolation ."
+)
+
+_LIBRARY_FILE = "libbvkeras_ops.so"
+_STAMP_FILE = "stamp.json"
+
+
+def is_available() -> bool:
+    """Whether the native library is there and fits."""
+    return _load()[1] is None
+
+
+def load() -> ModuleType:
+    """The TensorFlow operations, loaded at the first call.
+
+    Returns:
+        Module with a function for each operation of kernels/tf_op.cc.
+
+    Raises:
+        NativeLibraryError: The library was not built, was built for another
+            TensorFlow, or cannot be loaded.
+    """
+    operations, problem = _load()
+    if problem is not None:
+        raise NativeLibraryError(
+            f"the native library cannot be used: {problem}; in a checkout of "
+            f"bvkeras, build it with: {BUILD_COMMAND}"
+        )
+    return operations
+
+
+def describe() -> str:
+    """One line on the library's state, for people."""
+    problem = _load()[1]
+    if problem is not None:
+        return (
+            f"{problem}; the pure TensorFlow path is used. Build it in a "
+            f"checkout of bvkeras with: {BUILD_COMMAND}"
+        )
+    stamp = json.loads((_directory() / _STAMP_FILE).read_text())
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    return (
+        f"{_variant(stamp)}; built by {stamp['compiler']} for TensorFlow "
+        f"{stamp['tensorflow']}; {threads or os.cpu_count()} threads"
+    )
+
+
+def path() -> pathlib.Path:
+    """Path of the library's file.
+
+    Raises:
+        NativeLibraryError: As `load`.
+    """
+    load()
+    return _directory() / _LIBRARY_FILE
+
+
+@functools.cache
+def _load() -> tuple[ModuleType | None, str | None]:
+    """The operations, or why there are none."""
+    directory = _directory()
+    if directory is None:
+        return None, "not built"
+    try:
+        stamp = json.loads((directory / _STAMP_FILE).read_text())
+        problem = stamp_problem(stamp)
+    except (OSError, ValueError, KeyError, TypeError):
+        problem = f"{directory / _STAMP_FILE} is not what a build writes"
+    if problem is not None:
+        return None, problem
+    library = str(directory / _LIBRARY_FILE)
+    try:
+        return tf.load_op_library(library), None
+    except (tf.errors.OpError, OSError) as error:
+        line = str(error).splitlines()[0]
+        return None, f"{library} cannot be loaded: {line}"
+
+
+def _directory() -> pathlib.Path | None:
+    # In an editable install the package lies in two folders.
+    for folder in _native.__path__:
+        if (pathlib.Path(folder) / _STAMP_FILE).is_file():
+            return pathlib.Path(folder)
+    return None
+
+
+def stamp_problem(stamp: dict[str, Any]) -> str | None:
+    """Why a library with this stamp cannot be loaded here, or `None`.
+
+    Args:
+        stamp: dict. What the build wrote to `stamp.json`.
+
+    Raises:
+        KeyError: The stamp lacks an entry.
+    """
+    if "reason" in stamp:
+        return f"not built: {stamp['reason']}"
+    for name, here in (
+        ("tensorflow", tf.__version__),
+        ("cxx11_abi", tf.sysconfig.CXX11_ABI_FLAG),
+        ("contract_version", CONTRACT_VERSION),
+        ("architecture", platform.machine()),
+    ):
+        if stamp[name] != here:
+            return f"built for {name} {stamp[name]}, but here it is {here}"
+    return None
+
+
+def _variant(stamp: dict[str, Any]) -> str:
+    """The instruction set in use, as the module on numpy arrays tells it."""
+    compiled = ", ".join(stamp["variants"].split(","))
+    try:
+        kernels = importlib.import_module("bvkeras._native.kernels")
+    except ImportError:
+        return f"one of {compiled}"
+    info = kernels.build_info()
+    return info["variant_error"] or f"{info['variant']} (of {compiled})"

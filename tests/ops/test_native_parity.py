@@ -1,0 +1,370 @@
+"""The native library against the reference, both against float64.
+
+The rule, for the output and for every gradient: the error against float64 is
+at most twice that of plain TensorFlow in the same type. Few roundings can
+cancel by chance, so this much of the largest value is allowed in any case: a
+few units in the last place for float32, and one rounding to the type that Z
+is kept in for the others.
+"""
+
+import functools
+import itertools
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bvkeras.ops import reference
+from bvkeras.ops.hidden_states import dequantize
+from bvkeras.ops.linear_pooling import (
+    linear_pooling,
+    linear_pooling_projection,
+)
+from tests.native import VARIANTS, force_variant, require_native
+from tests.ops import float64_reference
+
+# batch, tokens, layers, features, units, outputs: primes, one above and one
+# below powers of two, the widths of known encoders, and more rows than one
+# piece of work takes.
+SHAPES = [
+    (1, 1, 1, 1, 1, 1),
+    (2, 3, 1, 5, 1, 2),
+    (3, 1, 2, 7, 3, 2),
+    (2, 17, 13, 11, 7, 3),
+    (1, 31, 3, 33, 17, 5),
+    (2, 33, 5, 31, 15, 1),
+    (3, 7, 2, 65, 16, 2),
+    (2, 13, 3, 63, 65, 7),
+    (2, 19, 7, 127, 31, 2),
+    (5, 29, 2, 129, 33, 3),
+    (2, 9, 3, 768, 64, 2),
+    (1, 11, 2, 384, 16, 3),
+    (1, 5, 2, 1024, 19, 2),
+    (11, 67, 3, 13, 5, 2),
+]
+DTYPES = ("float32", "bfloat16", "float16", "int8")
+FORMS = ("stacked", "list")
+OPERATIONS = ("pooling", "shared", "per position")
+MASKS = (None, "ragged", "holes", "lengths")
+KEEP = ("stash", "recompute")
+FLOOR = {"float32": 16 * 2.0**-23, "bfloat16": 2.0**-8, "float16": 2.0**-11}
+ROUNDING = {"float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
+
+
+def operand_dtype(dtype):
+    return "bfloat16" if dtype == "int8" else dtype
+
+
+@functools.lru_cache(maxsize=256)
+def make_case(shape, dtype, operation, mask):
+    """Arrays in float64 that the operands' types hold exactly, and a mask."""
+    batch, tokens, layers, features, units, outputs = shape
+    random = np.random.default_rng(zlib.crc32(repr(shape).encode()))
+
+    def rounded(values, to):
+        return tf.cast(tf.cast(values, to), tf.float64).numpy()
+
+    case = {}
+    hidden_states = random.normal(size=(batch, tokens, layers, features))
+    if dtype == "int8":
+        scales = np.abs(hidden_states).max(axis=-1) / 127
+        case["scales"] = rounded(scales, "float32")
+        hidden_states = np.rint(hidden_states / scales[..., None])
+    case["hidden_states"] = rounded(hidden_states, dtype)
+    kernel = random.normal(size=(features, units)) / features**0.5
+    case["kernel"] = rounded(kernel, operand_dtype(dtype))
+    case["bias"] = rounded(random.normal(size=units), "float32")
+    if operation != "pooling":
+        positions = (tokens + 2,) if operation == "per position" else ()
+        projection = random.normal(size=(*positions, layers, units, outputs))
+        case["projection"] = rounded(projection, "float32")
+    lengths = random.integers(0, tokens + 1, size=batch)
+    masks = {
+        None: np.ones((batch, tokens), bool),
+        "ragged": np.arange(tokens) < lengths[:, None],
+        "lengths": np.arange(tokens) < lengths[:, None],
+        "holes": random.random(size=(batch, tokens)) < 0.5,
+    }
+    output_shape = (
+        (batch, tokens, layers, units)
+        if operation == "pooling"
+        else (batch, tokens, outputs)
+    )
+    gradient_dtype = (
+        operand_dtype(dtype) if operation == "pooling" else "float32"
+    )
+    case["output_gradient"] = rounded(
+        random.normal(size=output_shape), gradient_dtype
+    )
+    return case, masks[mask], lengths
+
+
+@functools.lru_cache(maxsize=256)
+def exact(shape, dtype, operation, mask, approximate):
+    """Output and gradients in float64: W, b, V and, but for int8, H."""
+    case, mask_array, _ = make_case(shape, dtype, operation, mask)
+    hidden_states = case["hidden_states"]
+    if dtype == "int8":
+        hidden_states = hidden_states * case["scales"][..., None]
+    arguments = [hidden_states, case["kernel"], case["bias"]]
+    if operation == "pooling":
+        forward = float64_reference.linear_pooling
+        backward = float64_reference.linear_pooling_gradients
+    else:
+        arguments.append(case["projection"])
+        forward = float64_reference.linear_pooling_projection
+        backward = float64_reference.linear_pooling_projection_gradients
+    arguments += [mask_array, approximate]
+    output = forward(*arguments)
+    by_h, *by_weights = backward(*arguments, case["output_gradient"])
+    return named([output, *by_weights, None if dtype == "int8" else by_h])
+
+
+def named(arrays):
+    """By name; without a projection V is missing, and H is the last."""
+    *others, by_h = arrays
+    results = dict(zip(("output", "W", "b", "V"), others, strict=False))
+    if by_h is not None:
+        results["H"] = by_h
+    return results
+
+
+def run(operation_function, shape, dtype, operation, mask, form):
+    """Output and gradients in TensorFlow.
+
+    Args:
+        operation_function: callable. Takes hidden states, scales and the
+            other tensors by name.
+        shape: tuple of six sizes.
+        dtype: string. Type of the hidden states.
+        operation: string. One of `OPERATIONS`.
+        mask: string or `None`. One of `MASKS`.
+        form: string. One of `FORMS`.
+    """
+    case, mask_array, lengths = make_case(shape, dtype, operation, mask)
+    tensors = {
+        name: tf.constant(case[name], tf.float32)
+        for name in ("kernel", "bias", "projection")
+        if name in case
+    }
+    stacked = tf.constant(case["hidden_states"], dtype)
+    scales = None
+    if dtype == "int8":
+        scales = tf.constant(case["scales"], tf.float32)
+    valid = {}
+    if mask == "lengths":
+        valid["lengths"] = tf.constant(lengths)
+    elif mask is not None:
+        valid["mask"] = tf.constant(mask_array)
+    sources = [*tensors.values()]
+    hidden_states = stacked
+    if form == "list":
+        hidden_states = tf.unstack(stacked, axis=2)
+        scales = None if scales is None else tf.unstack(scales, axis=2)
+    with tf.GradientTape() as tape:
+        tape.watch(sources)
+        if dtype != "int8":
+            tape.watch(hidden_states)
+        output = operation_function(
+            hidden_states, scales=scales, **tensors, **valid
+        )
+    gradient = tf.cast(case["output_gradient"], output.dtype)
+    if dtype == "int8":
+        return named([output, *tape.gradient(output, sources, gradient), None])
+    *by_weights, by_h = tape.gradient(
+        output, [*sources, hidden_states], gradient
+    )
+    if form == "list":
+        by_h = tf.stack(by_h, axis=2)
+    return named([output, *by_weights, by_h])
+
+
+def native(approximate, keep):
+    def operation(hidden_states, scales, **tensors):
+        function = (
+            linear_pooling_projection
+            if "projection" in tensors
+            else linear_pooling
+        )
+        if scales is not None:
+            hidden_states = (hidden_states, scales)
+        return function(
+            hidden_states,
+            **tensors,
+            approximate=approximate,
+            keep=keep,
+            implementation="native",
+        )
+
+    return operation
+
+
+@functools.lru_cache(maxsize=256)
+def plain_errors(shape, dtype, operation, mask, approximate, form):
+    """Errors of plain TensorFlow: the graph kernels.md names for the type."""
+
+    def plain(hidden_states, scales, lengths=None, mask=None, **tensors):
+        if lengths is not None:
+            mask = tf.sequence_mask(lengths, shape[1])
+        if scales is not None:
+            hidden_states = dequantize((hidden_states, scales), "bfloat16")
+        if "projection" in tensors:
+            function, kwargs = reference.linear_pooling_projection, {}
+        else:
+            function = reference.linear_pooling
+            kwargs = {"dtype": tf.as_dtype(operand_dtype(dtype))}
+        return function(
+            hidden_states,
+            mask=mask,
+            approximate=approximate,
+            **tensors,
+            **kwargs,
+        )
+
+    results = run(plain, shape, dtype, operation, mask, form)
+    expected = exact(shape, dtype, operation, mask, approximate)
+    return {name: error(results[name], expected[name]) for name in expected}
+
+
+def error(actual, expected):
+    assert tuple(actual.shape) == expected.shape
+    difference = tf.cast(actual, tf.float64).numpy() - expected
+    return np.abs(difference).max(initial=0)
+
+
+def check_rule(shape, dtype, operation, mask, approximate, form, keep):
+    arguments = (shape, dtype, operation, mask)
+    results = run(native(approximate, keep), *arguments, form)
+    expected = exact(*arguments, approximate)
+    plain = plain_errors(*arguments, approximate, form)
+    assert results.keys() == expected.keys()
+    floor = FLOOR[operand_dtype(dtype)]
+    for name, result in results.items():
+        allowed = floor * np.abs(expected[name]).max(initial=0)
+        bound = max(2 * plain[name], allowed)
+        assert error(result, expected[name]) <= bound, name
+
+
+GRID = list(itertools.product(DTYPES, FORMS, OPERATIONS, KEEP, (False, True)))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("number", "arguments"),
+    list(enumerate(GRID)),
+    ids=["-".join(map(str, arguments)) for arguments in GRID],
+)
+def test_every_combination(variant, number, arguments, monkeypatch):
+    force_variant(monkeypatch, variant)
+    dtype, form, operation, keep, approximate = arguments
+    # Both run through all their values: their numbers have no common factor
+    # with the distance of one combination to the next of its kind.
+    shape = SHAPES[number % 13]
+    mask = MASKS[(number * 3 + number // 4) % 4]
+    check_rule(shape, dtype, operation, mask, approximate, form, keep)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_shape(variant, dtype, shape, monkeypatch):
+    force_variant(monkeypatch, variant)
+    number = SHAPES.index(shape) + DTYPES.index(dtype)
+    check_rule(
+        shape,
+        dtype,
+        operation=OPERATIONS[number % 3],
+        mask=MASKS[number % 4],
+        approximate=False,
+        form=FORMS[number % 2],
+        keep=KEEP[number // 2 % 2],
+    )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_mask(variant, mask, operation, monkeypatch):
+    force_variant(monkeypatch, variant)
+    check_rule(
+        (11, 67, 3, 13, 5, 2),
+        "float32",
+        operation,
+        mask,
+        False,
+        "list",
+        "stash",
+    )
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_bfloat16_stash_of_float32(variant, operation, monkeypatch):
+    force_variant(monkeypatch, variant)
+    arguments = ((2, 19, 7, 127, 31, 2), "float32", operation, "ragged")
+    results = run(native(False, "bfloat16"), *arguments, "stacked")
+    expected = exact(*arguments, False)
+    stash = run(native(False, "stash"), *arguments, "stacked")
+    np.testing.assert_array_equal(results["output"], stash["output"])
+    for name in expected.keys() - {"output"}:
+        difference = np.linalg.norm(results[name] - expected[name])
+        # Z is rounded once, by at most 2**-9 of itself.
+        assert difference < 2**-8 * np.linalg.norm(expected[name])
+        assert difference > error(stash[name], expected[name])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int8"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_kernel_is_rounded_to_the_type_of_the_operands(
+    variant, dtype, monkeypatch
+):
+    force_variant(monkeypatch, variant)
+    random = np.random.default_rng(0)
+    hidden_states = tf.constant(random.integers(-9, 9, (2, 3, 2, 65)), dtype)
+    if dtype == "int8":
+        hidden_states = (hidden_states, tf.ones((2, 3, 2)) / 9)
+    kernel = tf.constant(random.normal(size=(65, 5)), tf.float32)
+    rounded = tf.cast(tf.cast(kernel, operand_dtype(dtype)), tf.float32)
+    assert (kernel != rounded).numpy().any()
+
+    def outputs(kernel):
+        with tf.GradientTape() as tape:
+            tape.watch(kernel)
+            output = linear_pooling(
+                hidden_states,
+                kernel,
+                None,
+                compute_dtype="float32",
+                implementation="native",
+            )
+        return output, tape.gradient(output, kernel)
+
+    for actual, expected in zip(outputs(kernel), outputs(rounded), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_type_of_the_result(dtype, compute_dtype):
+    require_native()
+    shape = (2, 17, 13, 11, 7, 3)
+    case, mask, _ = make_case(shape, dtype, "pooling", "ragged")
+    hidden_states = tf.constant(case["hidden_states"], dtype)
+    if dtype == "int8":
+        hidden_states = (hidden_states, tf.constant(case["scales"], tf.float32))
+    output = linear_pooling(
+        hidden_states,
+        tf.constant(case["kernel"], tf.float32),
+        tf.constant(case["bias"], tf.float32),
+        mask=mask,
+        compute_dtype=compute_dtype,
+        implementation="native",
+    )
+    assert output.dtype == compute_dtype
+    expected = exact(shape, dtype, "pooling", "ragged", False)["output"]
+    rounding = max(ROUNDING[compute_dtype], FLOOR["float32"])
+    if dtype == "float32" and compute_dtype != "float32":
+        # Hidden states and kernel are rounded too.
+        rounding *= 4
+    assert error(output, expected) <= rounding * np.abs(expected).max()
