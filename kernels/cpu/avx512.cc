@@ -1,0 +1,24 @@
+// AVX-512 F, BW, DQ and VL, without the bfloat16 dot product.
+
+#include <immintrin.h>
+
+#include "tile_kernels.h"
+
+namespace bvkeras {
+namespace cpu {
+namespace {
+
+#include "avx512_vector.h"
+#include "numbers.h"
+#include "tile_kernels_impl.h"
+
+}  // namespace
+
+const TileKernels& Avx512Kernels() {
+  static constexpr TileKernels kKernels =
+      MakeTileKernels<Avx512Vector>("avx512");
+  return kKernels;
+}
+
+}  // namespace cpu
+}  // namespace bvkeras

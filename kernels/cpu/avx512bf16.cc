@@ -1,0 +1,75 @@
+// AVX-512 with the bfloat16 dot product, VDPBF16PS.
+
+#include <immintrin.h>
+
+#include "tile_kernels.h"
+
+namespace bvkeras {
+namespace cpu {
+namespace {
+
+#include "avx512_vector.h"
+#include "numbers.h"
+
+struct Avx512Bf16Vector : Avx512Vector {
+  static constexpr bool kHasBFloat16Dot = true;
+  using Pairs = __m512i;
+
+  static Pairs LoadPairs(const void* p) { return _mm512_loadu_si512(p); }
+  static Pairs Set1Pair(const void* p) {
+    int bits;
+    __builtin_memcpy(&bits, p, sizeof bits);
+    return _mm512_set1_epi32(bits);
+  }
+  static Vec Dot(Vec sum, Pairs a, Pairs b) {
+    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+  }
+  static void StoreBFloat16(void* p, Vec a) {
+    const __m256bh rounded = _mm512_cvtneps_pbh(a);
+    __builtin_memcpy(p, &rounded, sizeof rounded);
+  }
+
+  // Two rows' numbers side by side: even's in the low half of each lane.
+  static void StorePairs(void* p, Vec even, Vec odd) {
+    const __m512i low =
+        _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
+    const __m512i high =
+        _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
+    _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+  }
+
+  // 32 numbers of two rows as pairs: of each 8, the first 4 go to `low` and
+  // the last 4 to `high`.
+  static void LoadRowPairs(const void* even, const void* odd, Pairs* low,
+                           Pairs* high) {
+    const __m512i a = _mm512_loadu_si512(even);
+    const __m512i b = _mm512_loadu_si512(odd);
+    *low = _mm512_unpacklo_epi16(a, b);
+    *high = _mm512_unpackhi_epi16(a, b);
+  }
+
+  // Puts 32 sums in the order of the features again.
+  static void Unshuffle(float* sums) {
+    const __m512 low = Load(sums);
+    const __m512 high = Load(sums + 16);
+    const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5,
+                                            6, 7, 20, 21, 22, 23);
+    const __m512i second = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12,
+                                             13, 14, 15, 28, 29, 30, 31);
+    Store(sums, _mm512_permutex2var_ps(low, first, high));
+    Store(sums + 16, _mm512_permutex2var_ps(low, second, high));
+  }
+};
+
+#include "tile_kernels_impl.h"
+
+}  // namespace
+
+const TileKernels& Avx512Bf16Kernels() {
+  static constexpr TileKernels kKernels =
+      MakeTileKernels<Avx512Bf16Vector>("avx512bf16");
+  return kKernels;
+}
+
+}  // namespace cpu
+}  // namespace bvkeras

@@ -1,0 +1,158 @@
+// The bfloat16 product: two features a term, summed in float32.
+template <class S>
+struct BFloat16Core {
+  using Row = uint16_t;
+  using Panel = uint32_t;
+  static constexpr int64_t kFeatureStep = 32;
+  static constexpr int64_t kFeaturesATerm = 2;
+
+  template <int M, int N>
+  static void Multiply(const void* const* rows, int64_t features,
+                       const void* panel, float* out, int64_t out_stride) {
+    typename S::Vec sum[M][N];
+    const uint16_t* row[M];
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) {
+      row[m] = static_cast<const uint16_t*>(rows[m]);
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) sum[m][n] = S::Set1(0.0f);
+    }
+    const uint32_t* w = static_cast<const uint32_t*>(panel);
+#pragma GCC unroll 4
+    for (int64_t e = 0; e < features; e += 2) {
+      typename S::Pairs kernel[N];
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) kernel[n] = S::LoadPairs(w + n * S::kLanes);
+      w += N * S::kLanes;
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) {
+        const auto h = S::Set1Pair(row[m] + e);
+#pragma GCC unroll 8
+        for (int n = 0; n < N; ++n) {
+          sum[m][n] = S::Dot(sum[m][n], h, kernel[n]);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) {
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) {
+        S::Store(out + m * out_stride + n * S::kLanes, sum[m][n]);
+      }
+    }
+  }
+
+  // dZ of two rows in bfloat16, unit by unit: [rows / 2, padded_units].
+  static int64_t GradientBytes(int64_t rows, int64_t padded_units) {
+    return (rows + 1) / 2 * padded_units * 4;
+  }
+  static const void* PrepareGradient(const float* gradient, int64_t rows,
+                                     int64_t padded_units, void* target) {
+    uint32_t* out = static_cast<uint32_t*>(target);
+    for (int64_t r = 0; r < rows; r += 2) {
+      const float* even = gradient + r * padded_units;
+      const float* odd = r + 1 < rows ? even + padded_units : nullptr;
+      for (int64_t a = 0; a < padded_units; a += S::kLanes, out += S::kLanes) {
+        S::StorePairs(out, S::Load(even + a),
+                      odd ? S::Load(odd + a) : S::Set1(0.0f));
+      }
+    }
+    return target;
+  }
+
+  // As FloatCore's. A vector holds two rows of 16 features, in the order that
+  // unpacking gives: UnshuffleSum puts the sums in order in the end.
+  template <int U, int V>
+  static void AddOuter(const void* const* rows, const void* const* next,
+                       int64_t row_count, int64_t feature,
+                       const void* gradient, int64_t padded_units,
+                       float* kernel_sum, int64_t sum_stride) {
+    static_assert(V % 2 == 0, "a row's 32 numbers give two vectors");
+    typename S::Vec sum[U][V];
+#pragma GCC unroll 16
+    for (int u = 0; u < U; ++u) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        sum[u][v] = S::Load(kernel_sum + u * sum_stride + v * S::kLanes);
+      }
+    }
+    const uint32_t* dz = static_cast<const uint32_t*>(gradient);
+    for (int64_t r = 0; r < row_count; r += 2, dz += padded_units) {
+      const auto* even = static_cast<const uint16_t*>(rows[r]) + feature;
+      const auto* odd = static_cast<const uint16_t*>(rows[r + 1]) + feature;
+      if (next != nullptr) {
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v += 2) {
+          S::Prefetch(static_cast<const uint16_t*>(next[r]) + feature +
+                      v * S::kLanes);
+          S::Prefetch(static_cast<const uint16_t*>(next[r + 1]) + feature +
+                      v * S::kLanes);
+        }
+      }
+      typename S::Pairs h[V];
+#pragma GCC unroll 4
+      for (int v = 0; v < V; v += 2) {
+        S::LoadRowPairs(even + v * S::kLanes, odd + v * S::kLanes, &h[v],
+                        &h[v + 1]);
+      }
+#pragma GCC unroll 16
+      for (int u = 0; u < U; ++u) {
+        const auto g = S::Set1Pair(dz + u);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) sum[u][v] = S::Dot(sum[u][v], g, h[v]);
+      }
+    }
+#pragma GCC unroll 16
+    for (int u = 0; u < U; ++u) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        S::Store(kernel_sum + u * sum_stride + v * S::kLanes, sum[u][v]);
+      }
+    }
+  }
+
+  static constexpr int kOuterUnits = S::kOuterPairUnits;
+  static constexpr int kOuterVectors = 2;
+  static constexpr int kOuterVectorStep = 2;
+
+  static void CopyRow(const void* source, DType dtype, int64_t features,
+                      int64_t padded, void* target) {
+    uint16_t* out = static_cast<uint16_t*>(target);
+    if (dtype == DType::kBFloat16) {
+      __builtin_memcpy(out, source, features * 2);
+      __builtin_memset(out + features, 0, (padded - features) * 2);
+      return;
+    }
+    for (int64_t e = 0; e < padded; e += S::kLanes) {
+      const int64_t left = features - e;
+      S::StoreBFloat16(
+          out + e, left > 0 ? LoadAs<S>(source, dtype, e,
+                                        left < S::kLanes ? left : S::kLanes)
+                            : S::Set1(0.0f));
+    }
+  }
+
+  static void PackPanel(const Problem& problem, int64_t features,
+                        int64_t first_unit, int64_t unit_count, void* target) {
+    uint32_t* out = static_cast<uint32_t*>(target);
+    for (int64_t e = 0; e < features; e += 2) {
+      for (int64_t i = 0; i < unit_count; ++i) {
+        const int64_t unit = first_unit + i;
+        uint32_t pair[2] = {0, 0};
+        for (int64_t k = 0; k < 2; ++k) {
+          if (e + k < problem.features && unit < problem.units) {
+            pair[k] = FloatToBFloat16(
+                problem.kernel[(e + k) * problem.units + unit]);
+          }
+        }
+        *out++ = pair[0] | pair[1] << 16;
+      }
+    }
+  }
+
+  static void UnshuffleSum(float* kernel_sum, int64_t units, int64_t features) {
+    for (int64_t i = 0; i < units * features; i += 32) {
+      S::Unshuffle(kernel_sum + i);
+    }
+  }
+};

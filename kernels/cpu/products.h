@@ -1,0 +1,106 @@
+// The two products over all rows of a tile, cut to what registers hold.
+
+// Vectors of units are multiplied up to S::kForwardVectors at a time: the
+// first vector of panel p of `panels` that share `vectors` evenly.
+inline int64_t PanelStart(int64_t p, int64_t panels, int64_t vectors) {
+  return p * (vectors / panels) +
+         (p < vectors % panels ? p : vectors % panels);
+}
+
+template <class S, class Core>
+struct Product {
+  using Function = void (*)(const void* const*, int64_t, const void*, float*,
+                            int64_t);
+
+  template <int M>
+  static Function Choose(int64_t n) {
+    static_assert(S::kForwardVectors <= 4, "add a case");
+    if constexpr (S::kForwardVectors >= 4) {
+      if (n == 4) return Core::template Multiply<M, 4>;
+    }
+    if constexpr (S::kForwardVectors >= 3) {
+      if (n == 3) return Core::template Multiply<M, 3>;
+    }
+    if constexpr (S::kForwardVectors >= 2) {
+      if (n == 2) return Core::template Multiply<M, 2>;
+    }
+    return Core::template Multiply<M, 1>;
+  }
+
+  template <int M = S::kForwardRows>
+  static Function Choose(int64_t m, int64_t n) {
+    if constexpr (M > 1) {
+      if (m < M) return Choose<M - 1>(m, n);
+    }
+    return Choose<M>(n);
+  }
+
+  static int64_t Panels(int64_t vectors) {
+    return (vectors + S::kForwardVectors - 1) / S::kForwardVectors;
+  }
+
+  // out[r, 0 .. vectors * kLanes] = rows[r] . W, for every row.
+  static void Multiply(const void* const* rows, int64_t row_count,
+                       int64_t features, const void* packed, int64_t vectors,
+                       float* out, int64_t out_stride) {
+    const int64_t panels = Panels(vectors);
+    const int64_t terms = features / Core::kFeaturesATerm;
+    const auto multiply = [&](int64_t r, int64_t p) {
+      const int64_t begin = PanelStart(p, panels, vectors);
+      const int64_t width = PanelStart(p + 1, panels, vectors) - begin;
+      const int64_t left = row_count - r;
+      Choose(left < S::kForwardRows ? left : S::kForwardRows, width)(
+          rows + r, features,
+          static_cast<const typename Core::Panel*>(packed) +
+              begin * S::kLanes * terms,
+          out + r * out_stride + begin * S::kLanes, out_stride);
+    };
+    // What is read again and again should be what fits in the cache: all of
+    // W, else one panel of it.
+    constexpr int64_t kSmallKernelBytes = 256 << 10;
+    if (terms * vectors * S::kLanes * 4 <= kSmallKernelBytes) {
+      for (int64_t r = 0; r < row_count; r += S::kForwardRows) {
+        for (int64_t p = 0; p < panels; ++p) multiply(r, p);
+      }
+    } else {
+      for (int64_t p = 0; p < panels; ++p) {
+        for (int64_t r = 0; r < row_count; r += S::kForwardRows) {
+          multiply(r, p);
+        }
+      }
+    }
+  }
+};
+
+template <class S, class Core>
+struct OuterProduct {
+  using Function = void (*)(const void* const*, const void* const*, int64_t,
+                            int64_t, const void*, int64_t, float*, int64_t);
+
+  template <int V = Core::kOuterVectors>
+  static Function Choose(int64_t vectors) {
+    constexpr int kStep = Core::kOuterVectorStep;
+    if constexpr (V > kStep) {
+      if (vectors < V) return Choose<V - kStep>(vectors);
+    }
+    return Core::template AddOuter<Core::kOuterUnits, V>;
+  }
+
+  // kernel_sum[a, e] += sum_r dZ[r, a] H[r, e].
+  static void Add(const void* const* rows, const void* const* next,
+                  int64_t row_count, int64_t features, const void* gradient,
+                  int64_t units, int64_t padded_units, float* kernel_sum,
+                  int64_t sum_stride) {
+    constexpr int64_t kWidth = Core::kOuterVectors * S::kLanes;
+    for (int64_t e = 0; e < features; e += kWidth) {
+      const int64_t left = (features - e) / S::kLanes;
+      const Function add =
+          Choose(left < Core::kOuterVectors ? left : Core::kOuterVectors);
+      for (int64_t a = 0; a < units; a += Core::kOuterUnits) {
+        add(rows, a == 0 ? next : nullptr, row_count, e,
+            static_cast<const uint32_t*>(gradient) + a, padded_units,
+            kernel_sum + a * sum_stride + e, sum_stride);
+      }
+    }
+  }
+};
