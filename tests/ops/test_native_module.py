@@ -24,16 +24,17 @@ def kernels():
 
 def arrays(dtype="float32", positions=()):
     """Hidden states of 1,675 rows, kernel, bias, projection, gradient."""
-    hidden_states = RANDOM.normal(size=(5, 67, 5, 33))
+    random = np.random.default_rng(1)
+    hidden_states = random.normal(size=(5, 67, 5, 33))
     if dtype == "int8":
         hidden_states = np.rint(hidden_states * 30)
-    kernel = RANDOM.normal(size=(33, 17)) / 33**0.5
+    kernel = random.normal(size=(33, 17)) / 33**0.5
     return (
         hidden_states.astype(dtype),
         kernel.astype("float32"),
-        RANDOM.normal(size=17).astype("float32"),
-        RANDOM.normal(size=(*positions, 5, 17, 3)).astype("float32"),
-        RANDOM.normal(size=(5, 67, 3)).astype("float32"),
+        random.normal(size=17).astype("float32"),
+        random.normal(size=(*positions, 5, 17, 3)).astype("float32"),
+        random.normal(size=(5, 67, 3)).astype("float32"),
     )
 
 
