@@ -12,15 +12,26 @@ pytestmark = pytest.mark.usefixtures("each_implementation")
 RANDOM = np.random.default_rng(0)
 HIDDEN_STATES = RANDOM.normal(size=(3, 5, 2, 7)).astype("float32")
 LAYERS = [np.ascontiguousarray(HIDDEN_STATES[:, :, i]) for i in range(2)]
+VALUES = RANDOM.integers(-127, 128, size=(3, 5, 2, 7)).astype("int8")
+SCALES = RANDOM.uniform(0.001, 0.02, size=(3, 5, 2)).astype("float32")
+QUANTIZED = (VALUES, SCALES)
+QUANTIZED_LAYERS = (
+    [np.ascontiguousarray(VALUES[:, :, i]) for i in range(2)],
+    [np.ascontiguousarray(SCALES[:, :, i]) for i in range(2)],
+)
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]], bool)
 
 
-@pytest.mark.parametrize("inputs", [HIDDEN_STATES, LAYERS], ids=type)
+@pytest.mark.parametrize(
+    "inputs",
+    [HIDDEN_STATES, LAYERS, QUANTIZED],
+    ids=["stacked", "list", "8-bit"],
+)
 @pytest.mark.parametrize(
     ("init_kwargs", "num_weights", "num_parameters"),
     [
         ({"units": 4}, 2, 7 * 4 + 4),
-        ({"units": 1, "approximate": True}, 2, 7 + 1),
+        ({"units": 1, "approximate": True, "keep": "recompute"}, 2, 7 + 1),
         ({"units": 4, "use_bias": False, "activation": "tanh"}, 1, 7 * 4),
         (
             {
@@ -30,6 +41,7 @@ MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]], bool)
                 "bias_initializer": "ones",
                 "kernel_regularizer": "l2",
                 "bias_regularizer": "l1",
+                "implementation": "reference",
             },
             2,
             7 * 4 + 4,
@@ -116,3 +128,52 @@ def test_input_that_is_not_hidden_states_is_refused():
     layer(HIDDEN_STATES)
     with pytest.raises(ArgumentError, match="received 6 features, expected 7"):
         layer(np.ones((2, 3, 2, 6)))
+
+
+@pytest.mark.parametrize("activation", ["gelu", "sigmoid"])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("inputs", [QUANTIZED, QUANTIZED_LAYERS], ids=type)
+def test_8_bit_hidden_states_are_values_times_scales(inputs, dtype, activation):
+    layer = LinearPooling(4, activation=activation, dtype=dtype)
+    output = layer(inputs, mask=MASK)
+    layer.kernel.assign(tf.cast(tf.cast(layer.kernel, "bfloat16"), "float32"))
+    output = layer(inputs, mask=MASK)
+    assert output.dtype == layer.compute_dtype
+    dense = VALUES * SCALES[..., None] @ layer.kernel.numpy()
+    expected = keras.activations.get(activation)(dense) * MASK[..., None, None]
+    # Scales are never rounded; values and kernel are exact in bfloat16.
+    tolerance = 1e-6 if dtype == "float32" else 2**-7
+    np.testing.assert_allclose(
+        tf.cast(output, "float32"), expected, atol=tolerance
+    )
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_narrow_hidden_states_give_the_compute_type(dtype):
+    layer = LinearPooling(4)
+    narrow = tf.cast(HIDDEN_STATES, dtype)
+    output = layer(narrow)
+    assert output.dtype == "float32"
+    np.testing.assert_allclose(output, layer(HIDDEN_STATES), atol=0.05)
+
+
+def test_gradient_of_the_kernel_is_float32_under_mixed_precision():
+    layer = LinearPooling(4, dtype="mixed_bfloat16")
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(HIDDEN_STATES))
+    gradients = tape.gradient(loss, layer.trainable_weights)
+    assert {gradient.dtype for gradient in gradients} == {tf.float32}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (VALUES, "received dtype int8, expected one of float32"),
+        ((VALUES, SCALES[:, :4]), r"scales: received shape \(3, 4, 2\), exp"),
+        ((VALUES, SCALES.astype("float16")), "scales: received dtype float16"),
+        ((HIDDEN_STATES, SCALES), "hidden_states: received dtype float32, ex"),
+    ],
+)
+def test_wrong_8_bit_hidden_states_are_refused(inputs, message):
+    with pytest.raises(ArgumentError, match=message):
+        LinearPooling(4)(inputs)

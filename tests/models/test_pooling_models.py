@@ -15,6 +15,8 @@ RANDOM = np.random.default_rng(0)
 HIDDEN_STATES = RANDOM.normal(size=(4, 5, 3, 7)).astype("float32")
 LAYERS = [np.ascontiguousarray(HIDDEN_STATES[:, :, i]) for i in range(3)]
 MASK = np.arange(5) < np.array([[5], [3], [1], [0]])
+VALUES = RANDOM.integers(-127, 128, size=(4, 5, 3, 7)).astype("int8")
+SCALES = RANDOM.uniform(0.001, 0.02, size=(4, 5, 3)).astype("float32")
 SIZES = {"sequence_length": 6, "num_layers": 3, "hidden_dim": 7}
 MODELS = [(PoolingClassifier, {"num_classes": 3}), (PoolingRegressor, {})]
 
@@ -26,8 +28,15 @@ MODELS = [(PoolingClassifier, {"num_classes": 3}), (PoolingRegressor, {})]
         (LAYERS, "scalar_mix", {"sequence_length": 6}),
         ((HIDDEN_STATES, MASK), "scalar_mix", SIZES),
         ((LAYERS, MASK), "linear", {"sequence_length": 6}),
+        (((VALUES, SCALES), MASK), "linear", {"sequence_length": 6}),
     ],
-    ids=["stacked", "list", "stacked and mask", "list and mask"],
+    ids=[
+        "stacked",
+        "list",
+        "stacked and mask",
+        "list and mask",
+        "8-bit and mask",
+    ],
 )
 @pytest.mark.parametrize(("model_class", "outputs"), MODELS)
 def test_model(model_class, outputs, pooler, inputs, sizes, tmp_path):
@@ -45,6 +54,7 @@ def test_model(model_class, outputs, pooler, inputs, sizes, tmp_path):
             "seed": 3,
             "approximate": True,
             "projection_initializer": "he_normal",
+            "keep": "recompute",
         },
         inputs,
         directory=tmp_path,
@@ -173,7 +183,12 @@ def learnable(num_examples=192):
 
 
 def as_dataset(hidden_states, mask, labels, form):
-    if form == "list":
+    if form == "8-bit":
+        hidden_states = np.where(mask[..., None, None], hidden_states, 0)
+        scales = np.abs(hidden_states).max(-1) / 127 + 1e-9
+        values = np.rint(hidden_states / scales[..., None]).astype("int8")
+        hidden_states = (values, scales)
+    elif form == "list":
         hidden_states = tuple(np.moveaxis(hidden_states, 2, 0))
     dataset = tf.data.Dataset.from_tensor_slices(
         ((hidden_states, mask), labels)
@@ -191,6 +206,9 @@ def as_dataset(hidden_states, mask, labels, form):
         ("stacked", {"pooler": "scalar_mix"}),
         ("stacked", {"dtype": "mixed_bfloat16"}),
         ("list", {"dtype": "mixed_float16"}),
+        ("8-bit", {}),
+        ("8-bit", {"dtype": "mixed_bfloat16", "dropout": 0.1, "seed": 5}),
+        ("8-bit", {"pooler": "scalar_mix", "dtype": "mixed_bfloat16"}),
     ],
 )
 def test_classifier_learns_from_a_dataset(form, init_kwargs):
@@ -322,3 +340,19 @@ def test_fit_names_the_wrong_size():
     model.compile("sgd", "mean_squared_error")
     with pytest.raises(ArgumentError, match="sequence_length: received"):
         model.fit(HIDDEN_STATES, np.ones(4), verbose=0)
+
+
+@pytest.mark.parametrize("pooler", ["linear", "scalar_mix"])
+@pytest.mark.parametrize("as_list", [False, True])
+def test_8_bit_hidden_states_are_values_times_scales(as_list, pooler):
+    model = PoolingRegressor(units=4, pooler=pooler, **SIZES)
+    kernel = model.linear_pooling.kernel
+    kernel.assign(tf.cast(tf.cast(kernel, "bfloat16"), "float32"))
+    quantized = (VALUES, SCALES)
+    if as_list:
+        quantized = tuple(
+            [array[:, :, i] for i in range(3)] for array in quantized
+        )
+    expected = model((VALUES * SCALES[..., None], MASK))
+    np.testing.assert_allclose(model((quantized, MASK)), expected, atol=1e-5)
+    np.testing.assert_allclose(model(quantized, mask=MASK), expected, atol=1e-5)
