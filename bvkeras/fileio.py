@@ -174,15 +174,35 @@ def require_same(
     Raises:
         RunError: they differ; the message names the first difference.
     """
-    for name in [*wanted, *found]:
-        if name not in found or name not in wanted:
-            raise RunError(f"{where} was made by another version of bvkeras")
-        if found[name] != wanted[name]:
-            raise RunError(
-                f"{where} was made with {name} = {_short(found[name])}, not "
-                f"{_short(wanted[name])}; use another output directory, or "
-                "remove it"
-            )
+    if found.keys() != wanted.keys():
+        raise RunError(f"{where} was made by another version of bvkeras")
+    difference = first_difference(found, wanted)
+    if difference:
+        name, was, wants = difference
+        raise RunError(
+            f"{where} was made with {name} = {was}, not {wants}; use another "
+            "output directory, or remove it"
+        )
+
+
+def first_difference(
+    found: dict[str, Any], wanted: dict[str, Any]
+) -> tuple[str, str, str] | None:
+    """Where two JSON objects first differ, in the order of `wanted`.
+
+    Returns:
+        The dotted name of the value, and what each of the two has, shortened
+        for a message; None if they are equal.
+    """
+    for name in [*wanted, *(name for name in found if name not in wanted)]:
+        values = [side.get(name) for side in (found, wanted)]
+        if values[0] == values[1]:
+            continue
+        if all(isinstance(value, dict) for value in values):
+            inner, *texts = first_difference(*values)
+            return f"{name}.{inner}", *texts
+        return name, *(_short(value) for value in values)
+    return None
 
 
 def _short(value: Any) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from bvkeras.cache.format import Manifest, parse_record, parse_scalar
+from bvkeras.cache.quantization import dequantize
 from bvkeras.errors import ArgumentError, CacheError
 
 _SHUFFLE_BUFFER_BYTES = 1 << 30
@@ -109,7 +110,7 @@ class HiddenStateCache:
             buffer = min(len(self), max(1, _SHUFFLE_BUFFER_BYTES // mean_bytes))
             dataset = dataset.shuffle(buffer, seed=seed)
         return dataset.map(
-            lambda record: parse_record(record, self.manifest),
+            lambda record: _decoded(parse_record(record, self.manifest)),
             num_parallel_calls=tf.data.AUTOTUNE,
         ).apply(tf.data.experimental.assert_cardinality(len(self)))
 
@@ -188,6 +189,15 @@ class HiddenStateCache:
                 "outside the cache"
             )
         return self.directory / file
+
+
+def _decoded(parsed):
+    """Without extras, and with int8 as bfloat16."""
+    values, scales = parsed["hidden_states"], parsed.pop("scales", None)
+    if scales is not None:
+        values = dequantize(values, scales, "bfloat16")
+    names = ("index", "id", "length", "label")
+    return {name: parsed[name] for name in names} | {"hidden_states": values}
 
 
 def _with_mask(batch):

@@ -20,6 +20,7 @@ from bvkeras.cache.format import (
     encode_record,
     shard_file,
 )
+from bvkeras.cache.quantization import quantize
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.data.examples import Examples
 from bvkeras.data.token_batches import (
@@ -63,15 +64,15 @@ def write_cache(
         max_tokens: int. Longer examples are cut. Defaults to `128`.
         layers: sequence of ints. Hidden states to keep, 0 the embedding
             output. Defaults to all.
-        dtype: str. `"float32"`, `"float16"` or `"bfloat16"`: how values are
-            stored. Defaults to `"bfloat16"`, half the size.
+        dtype: str. `"float32"`, `"float16"`, `"bfloat16"` or `"int8"`: how
+            values are stored. Defaults to `"bfloat16"`, half the size.
         max_batch_tokens: int. Most tokens a batch has, padding included.
 
     Returns:
         HiddenStateCache, opened.
 
     Raises:
-        ArgumentError: `dtype` is none of the three, or no example is given.
+        ArgumentError: `dtype` is none of the four, or no example is given.
         CacheError: the folder holds another cache, or the disk is too small.
         DataError: a hidden state is NaN or infinite; names the example.
     """
@@ -87,12 +88,12 @@ def write_cache(
     identity = {
         "task": task.name,
         "split": examples.split,
-        "encoder": encoder.digest(),
-        "tokenizer": encoder.tokenizer.digest,
         "data": examples.digest,
+        **encoder.identity(),
         "max_tokens": max_tokens,
         "layers": list(extractor.layer_indices),
         "dtype": dtype,
+        "extras": [],
     }
     manifest = Manifest(
         identity=identity,
@@ -131,8 +132,7 @@ def _extract(
     manifest: Manifest,
     max_batch_tokens: int,
 ) -> None:
-    dtype = DTYPES[manifest.identity["dtype"]]
-    token_bytes = manifest.num_layers * manifest.hidden_dim * dtype.itemsize
+    token_bytes = manifest.token_bytes
     bounds = _shard_bounds(tokens.lengths * token_bytes)
     done = len(manifest.shards)
     _check_space(
@@ -153,10 +153,15 @@ def _extract(
             for batch in token_budget_batches(
                 tokens.lengths[rows], max_batch_tokens
             ):
-                states = forward(tokens.batch(rows[batch])).numpy()
-                for row, hidden_states in zip(rows[batch], states, strict=True):
+                states, scales = forward(tokens.batch(rows[batch]))
+                states, scales = states.numpy(), scales.numpy()
+                for place, row in enumerate(rows[batch]):
+                    length = tokens.lengths[row]
                     records[row] = _record(
-                        row, examples, hidden_states[: tokens.lengths[row]]
+                        row,
+                        examples,
+                        states[place, :length],
+                        scales[place, :length] if scales.size else None,
                     )
                 bar.advance(len(batch))
             shards.append(
@@ -186,14 +191,25 @@ def _forward(extractor: HiddenStates, dtype: str):
     )
     def forward(inputs):
         states = extractor(inputs, training=False)
+        if dtype == "int8":
+            rounded = [quantize(state) for state in states]
+            values, scales = zip(*rounded, strict=True)
+            return tf.stack(values, axis=2), tf.stack(scales, axis=2)
         # Rounded before they are stacked: half the bytes to copy.
-        return tf.stack([tf.cast(state, dtype) for state in states], axis=2)
+        values = [tf.cast(state, dtype) for state in states]
+        return tf.stack(values, axis=2), tf.zeros((0,), tf.float32)
 
     return forward
 
 
-def _record(row: int, examples: Examples, hidden_states: np.ndarray) -> bytes:
-    if not np.isfinite(hidden_states.astype(np.float32)).all():
+def _record(
+    row: int,
+    examples: Examples,
+    hidden_states: np.ndarray,
+    scales: np.ndarray | None,
+) -> bytes:
+    checked = hidden_states if scales is None else scales
+    if not np.isfinite(checked.astype(np.float32)).all():
         raise DataError(
             f"{examples.task} {examples.split}, example "
             f"{examples.ids[row]!r}: a hidden state is NaN or infinite"
@@ -203,6 +219,7 @@ def _record(row: int, examples: Examples, hidden_states: np.ndarray) -> bytes:
         examples.ids[row],
         examples.labels[row].item(),
         hidden_states,
+        scales,
     )
 
 

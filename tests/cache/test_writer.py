@@ -25,7 +25,7 @@ def all_records(cache):
     return list(cache.records().as_numpy_iterator())
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", ROUNDING)
 def test_records_equal_hidden_states(encoder, tmp_path, dtype):
     examples = make_examples(11)
     cache = write_cache(
@@ -131,14 +131,16 @@ def test_manifest(encoder, written_cache):
     assert manifest["identity"] == {
         "task": "sst2",
         "split": "train",
+        "data": examples.digest,
+        "config": encoder.config(),
         "encoder": encoder.digest(),
         "tokenizer": encoder.tokenizer.digest,
-        "data": examples.digest,
         "max_tokens": 16,
         "layers": [0, 1, 2],
         "dtype": "float32",
+        "extras": [],
     }
-    assert manifest["version"] == 1
+    assert manifest["version"] == 2
     assert manifest["writer"] == bvkeras.__version__
     assert manifest["complete"] is True
     assert manifest["regression"] is False
@@ -270,7 +272,7 @@ def test_disk_that_is_just_large_enough(encoder, tmp_path, monkeypatch):
     ("match", "changes"),
     [
         ("examples: .*none", {"examples": make_examples(2).take([])}),
-        ("dtype: .*'int8'", {"dtype": "int8"}),
+        ("dtype: .*'int4'", {"dtype": "int4"}),
         ("max_tokens", {"max_tokens": 10**6}),
         ("layers", {"layers": [3]}),
     ],
