@@ -1,6 +1,8 @@
 """Which examples make which batch, pass after pass over a cache."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -97,31 +99,54 @@ class BatchPlan:
             batches = [batches[i] for i in random.permutation(len(batches))]
         return batches
 
-    def dataset(self) -> tf.data.Dataset:
-        """The batches as a dataset of int64 vectors, one pass an iteration.
+    def dataset(
+        self, read: Callable[[tf.Tensor], Any], prefetch: int
+    ) -> tf.data.Dataset:
+        """What `read` makes of the batches, one pass an iteration.
 
-        The state of an iterator over it is the place in the pass and the
-        number of passes made; `tf.train.Checkpoint` keeps both.
+        An iterator over it that stands before or behind any batch can be
+        kept in a `tf.train.Checkpoint`.
+
+        Args:
+            read: callable. Takes an int64 tensor `(batch,)` of examples, in a
+                graph; several calls may run at once. It gets an empty batch,
+                too, and what it makes of that is thrown away.
+            prefetch: int. Batches read ahead.
         """
 
         def flat_batches(pass_seed):
             batches = self.batches(int(pass_seed))
-            sizes = np.cumsum([0, *(len(batch) for batch in batches)])
-            return np.concatenate(batches).astype(np.int64), sizes
+            ends = np.cumsum([0, *(len(batch) for batch in batches)])
+            return np.concatenate(batches).astype(np.int64), ends
 
-        def one_pass(pass_seed):
+        def endless(pass_seed):
             rows, ends = tf.numpy_function(
                 flat_batches, [pass_seed], [tf.int64, tf.int64], stateful=False
             )
             rows, ends = (tf.ensure_shape(x, (None,)) for x in (rows, ends))
-            batches = tf.data.Dataset.range(self.start, self._all_batches)
-            return batches.map(lambda i: rows[ends[i] : ends[i + 1]])
+            numbers = tf.data.Dataset.range(self.start, np.iinfo(np.int64).max)
+            return numbers.map(
+                lambda number: rows[
+                    ends[tf.minimum(number, self._all_batches)] : ends[
+                        tf.minimum(number + 1, self._all_batches)
+                    ]
+                ]
+            )
 
-        cardinality = tf.data.experimental.assert_cardinality(self.num_batches)
-        return self._pass_seeds().flat_map(one_pass).apply(cardinality)
+        # The end comes last. Had `_pass_seeds` an end, its iterator would be
+        # dropped there, while the last batches wait to be taken; a checkpoint
+        # made then would not know how many passes there were.
+        return (
+            self._pass_seeds()
+            .flat_map(endless)
+            .map(read, num_parallel_calls=tf.data.AUTOTUNE)
+            .prefetch(prefetch)
+            .take(self.num_batches)
+            .apply(tf.data.experimental.assert_cardinality(self.num_batches))
+        )
 
     def _pass_seeds(self) -> tf.data.Dataset:
-        """One number, another in each iteration."""
+        """Endless numbers; the first is another in each iteration."""
 
         @tf.function
         def numbers():
@@ -133,7 +158,7 @@ class BatchPlan:
                 seed=self.seed, rerandomize_each_iteration=True
             )
 
-        return numbers().take(1)
+        return numbers()
 
 
 def _parts(order: np.ndarray, size: int) -> list[np.ndarray]:

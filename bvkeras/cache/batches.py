@@ -1,8 +1,6 @@
 """Batches of hidden states, wherever they are read from."""
 
 import abc
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -138,8 +136,11 @@ class HiddenStateBatches(abc.ABC):
             longest of the batch. With `dtype="int8"` hidden states are
             `(values, scales)`, int8 and float32 `(batch, tokens, layers)`,
             and a hidden state is `values * scales[..., None]`. An iterator
-            over it can be kept in a `tf.train.Checkpoint`: restored, it goes
-            on with the next batch, in later passes too, and reads no other.
+            over it, or over its `repeat()`, can be kept in a
+            `tf.train.Checkpoint`: restored, it goes on with the next batch
+            and, in later passes, with the orders of an uninterrupted one. It
+            does not read again what came before. After the last batch of all
+            there is nothing to keep: the passes of a new iterator begin anew.
 
         Raises:
             ArgumentError: an argument has a value that cannot be used.
@@ -164,7 +165,7 @@ class HiddenStateBatches(abc.ABC):
         plan = BatchPlan(
             index.lengths, batch_size, shuffle, seed, bucket, shard, start
         )
-        return _dataset(plan, batch)
+        return plan.dataset(batch, _PREFETCHED_BATCHES)
 
     def batches(
         self,
@@ -216,7 +217,7 @@ class HiddenStateBatches(abc.ABC):
         plan = BatchPlan(
             index.lengths, batch_size, shuffle, seed, bucket, shard, start
         )
-        return _dataset(plan, batch)
+        return plan.dataset(batch, _PREFETCHED_BATCHES)
 
     def records(self, dtype: str | None = None) -> tf.data.Dataset:
         """The examples one by one, in the split's order.
@@ -291,16 +292,6 @@ class HiddenStateBatches(abc.ABC):
             return arrays
 
         return decode
-
-
-def _dataset(
-    plan: BatchPlan, batch: Callable[[tf.Tensor], Any]
-) -> tf.data.Dataset:
-    return (
-        plan.dataset()
-        .map(batch, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(_PREFETCHED_BATCHES)
-    )
 
 
 def _mask(hidden_states: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:

@@ -53,7 +53,8 @@ class LoadedCache(HiddenStateBatches):
 
     def _rows(self, rows, with_extras):
         lengths = tf.gather(self._index.lengths, rows)
-        positions = tf.range(tf.reduce_max(lengths))
+        # The longest of no examples is the smallest of all numbers.
+        positions = tf.range(tf.maximum(tf.reduce_max(lengths), 0))
         places = tf.where(
             positions < lengths[:, None],
             tf.gather(self._starts, rows)[:, None] + positions,

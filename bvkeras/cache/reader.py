@@ -9,7 +9,7 @@ from bvkeras.cache.batches import HiddenStateBatches
 from bvkeras.cache.format import MANIFEST_FILE, Manifest
 from bvkeras.cache.index import RecordIndex
 from bvkeras.cache.loaded import LoadedCache
-from bvkeras.cache.memory import require_memory
+from bvkeras.cache.memory import fits, require_memory
 from bvkeras.cache.record_reader import RecordReader
 from bvkeras.cache.storage import (
     as_directory,
@@ -121,13 +121,28 @@ class HiddenStateCache(HiddenStateBatches):
             memory_share,
             "read it from disk with as_dataset",
         )
+        return self._load()
+
+    def load_if_it_fits(self, memory_share: float = 0.5) -> HiddenStateBatches:
+        """What `load` gives, or this object if the cache takes more memory.
+
+        Args:
+            memory_share: float. As `load`.
+
+        Raises:
+            ArgumentError: `memory_share` is not above 0 and at most 1.
+            CacheError: a record is damaged.
+        """
+        return self._load() if fits(self.loaded_bytes, memory_share) else self
+
+    def _load(self) -> LoadedCache:
         layouts = stored_arrays(self.manifest) | extra_arrays(self.manifest)
         # One token more, of zeros: what padding is gathered from.
         arrays = {
             name: aligned_bytes((self.num_tokens + 1) * layout.item_bytes)
             for name, layout in layouts.items()
         }
-        reader, first = self._record_reader, 0
+        reader, first = self.record_reader, 0
         for row, length in enumerate(self.index.lengths):
             last = first + int(length)
             parts = {
@@ -166,7 +181,7 @@ class HiddenStateCache(HiddenStateBatches):
     def _read_rows(self, rows, layouts):
         """The arrays of some examples, padded, as unsigned integers."""
         lengths = self.index.lengths[rows]
-        tokens = int(lengths.max())
+        tokens = int(lengths.max(initial=0))
         arrays = {
             name: aligned_bytes(len(rows) * tokens * layout.item_bytes).reshape(
                 len(rows), -1
@@ -180,7 +195,7 @@ class HiddenStateCache(HiddenStateBatches):
                 parts[name] = arrays[name][place, :end]
                 arrays[name][place, end:] = 0
             try:
-                self._record_reader.read(row, parts)
+                self.record_reader.read(row, parts)
             except CacheError as error:
                 # TensorFlow makes an error of its own of it.
                 self.failure = error
@@ -188,7 +203,7 @@ class HiddenStateCache(HiddenStateBatches):
         return [layouts[name].items(arrays[name]) for name in layouts]
 
     @functools.cached_property
-    def _record_reader(self) -> RecordReader:
+    def record_reader(self) -> RecordReader:
         return RecordReader(self.directory, self.manifest, self.index)
 
 

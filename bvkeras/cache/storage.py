@@ -50,7 +50,7 @@ def file_size(path: str | os.PathLike) -> int | None:
         path = pathlib.Path(path)
         return path.stat().st_size if path.is_file() else None
     try:
-        with _as_os_error():
+        with as_os_error():
             stat = tf.io.gfile.stat(os.fspath(path))
     except FileNotFoundError:
         return None
@@ -65,7 +65,7 @@ def list_files(directory: str | os.PathLike) -> list[str]:
     """
     if is_local(directory):
         return os.listdir(directory)
-    with _as_os_error():
+    with as_os_error():
         names = tf.io.gfile.listdir(os.fspath(directory))
     return [name.rstrip("/") for name in names]
 
@@ -102,7 +102,7 @@ class RandomAccessFile:
         """Up to `num_bytes` bytes from `offset`; fewer at the file's end."""
         if self._descriptor is not None:
             return os.pread(self._descriptor, num_bytes, offset)
-        with _as_os_error():
+        with as_os_error():
             self._file.seek(offset)
             return self._file.read(num_bytes)
 
@@ -142,7 +142,7 @@ def read_all(path: str | os.PathLike) -> bytes:
 
 
 @contextlib.contextmanager
-def _as_os_error() -> Iterator[None]:
+def as_os_error() -> Iterator[None]:
     """Makes of TensorFlow's errors about files Python's own."""
     try:
         yield

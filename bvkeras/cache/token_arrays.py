@@ -43,8 +43,9 @@ class TokenArray:
         Args:
             data: uint8 array `(..., bytes)`, contiguous.
         """
+        *outer, num_bytes = data.shape
         values = data.view(self.raw_dtype)
-        return values.reshape(*data.shape[:-1], -1, *self.shape)
+        return values.reshape(*outer, num_bytes // self.item_bytes, *self.shape)
 
     def typed(self, items: tf.Tensor) -> tf.Tensor:
         """What `items` gave, as values of the stored type."""
