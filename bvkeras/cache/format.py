@@ -32,6 +32,7 @@ IDENTITY = (
     "config",
     "encoder",
     "tokenizer",
+    "compute_dtype",
     "max_tokens",
     "layers",
     "dtype",

@@ -135,6 +135,7 @@ def test_manifest(encoder, written_cache):
         "config": encoder.config(),
         "encoder": encoder.digest(),
         "tokenizer": encoder.tokenizer.digest,
+        "compute_dtype": "float32",
         "max_tokens": 16,
         "layers": [0, 1, 2],
         "dtype": "float32",
@@ -252,7 +253,7 @@ def test_too_small_a_disk_is_seen_beforehand(encoder, tmp_path, monkeypatch):
     monkeypatch.setattr(
         writer.shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000)
     )
-    forbid(monkeypatch, writer, "_write_shard")
+    forbid(monkeypatch, writer, "write_shard")
     with pytest.raises(CacheError, match=r"GB .*0\.0 GB free"):
         write_cache(encoder, CLASSES, make_examples(9), tmp_path)
 
