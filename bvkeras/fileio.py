@@ -104,6 +104,11 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         shutil.rmtree(replaced, ignore_errors=True)
 
 
+def is_leftover(path: str | os.PathLike) -> bool:
+    """Whether a file is what a killed writer of this module left."""
+    return pathlib.Path(path).name.startswith(_TEMPORARY)
+
+
 def remove_leftovers(directory: str | os.PathLike) -> None:
     """Removes what killed writers of this module left in `directory`."""
     for path in pathlib.Path(directory).glob(f"{_TEMPORARY}*"):

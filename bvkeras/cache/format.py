@@ -163,7 +163,10 @@ class Manifest:
             manifest._check(where)
         except CacheError:
             raise
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (
+            *(ValueError, LookupError, TypeError, AttributeError),
+            RecursionError,
+        ) as error:
             raise CacheError(
                 f"{where} is not a manifest bvkeras wrote: {error!r}"
             ) from None
@@ -202,9 +205,8 @@ class Manifest:
 
     def _check(self, where: Any) -> None:
         """Of values that JSON allows, lets those through that make sense."""
+        self._check_identity()
         identity = self.identity
-        if tuple(sorted(identity)) != tuple(sorted(IDENTITY)):
-            raise ValueError(f"identity has {', '.join(sorted(identity))}")
         counts = [self.examples, self.num_layers, self.hidden_dim]
         counts += [identity["max_tokens"]]
         for shard in self.shards:
@@ -214,8 +216,8 @@ class Manifest:
         for flag in (self.regression, self.complete):
             if type(flag) is not bool:
                 raise ValueError("a flag that is neither true nor false")
-        if self.dtype not in DTYPES or not set(self.extras) <= set(EXTRAS):
-            raise ValueError(f"dtype {self.dtype!r}, extras {self.extras!r}")
+        if type(self.seconds) not in (int, float) or not self.seconds >= 0:
+            raise ValueError(f"seconds {self.seconds!r}")
         if len(identity["layers"]) != self.num_layers:
             raise ValueError(f"{self.num_layers} layers: {identity['layers']}")
         for number, shard in enumerate(self.shards):
@@ -233,6 +235,26 @@ class Manifest:
                 f"{where}: the shards hold {records} examples, the manifest "
                 f"says {self.examples}"
             )
+
+    def _check_identity(self) -> None:
+        """The same of the identity, whose parts others take as they are."""
+        identity = self.identity
+        if set(identity) - {"converted_from"} != set(IDENTITY):
+            raise ValueError(f"identity has {', '.join(sorted(identity))}")
+        names = ("task", "split", "data", "encoder", "tokenizer")
+        names += ("compute_dtype",)
+        if not all(type(identity[name]) is str for name in names):
+            raise ValueError(f"one of {', '.join(names)} is no string")
+        layers = identity["layers"]
+        if not all(type(layer) is int for layer in layers) or (
+            len(set(layers)) < len(layers)
+        ):
+            raise ValueError(f"layers {layers!r}")
+        dtypes = [identity["dtype"], *identity.get("converted_from", [])]
+        if not set(dtypes) <= set(DTYPES):
+            raise ValueError(f"dtype {' from '.join(map(repr, dtypes))}")
+        if self.extras != tuple(x for x in EXTRAS if x in self.extras):
+            raise ValueError(f"extras {self.extras!r}")
 
 
 def shard_file(number: int) -> str:

@@ -106,6 +106,8 @@ def write_cache(
         )
     directory = pathlib.Path(directory)
     layer_indices = encoder.layer_indices(layers)
+    if len(set(layer_indices)) < len(layer_indices):
+        raise ArgumentError(f"layers: expected each once, got {list(layers)}")
     manifest = Manifest(
         identity={
             "task": task.name,

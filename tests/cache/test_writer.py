@@ -12,7 +12,7 @@ from bvkeras.cache import writer
 from bvkeras.cache.format import DTYPES
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import verify_cache
-from bvkeras.cache.writer import write_cache
+from bvkeras.cache.writer import plan_cache, write_cache
 from bvkeras.errors import ArgumentError, CacheError, DataError, RunError
 from bvkeras.layers.hidden_states import HiddenStates
 from tests.tiny_runs import CLASSES, SCORES, forbid, make_examples
@@ -260,7 +260,7 @@ def test_too_small_a_disk_is_seen_beforehand(encoder, tmp_path, monkeypatch):
 
 def test_disk_that_is_just_large_enough(encoder, tmp_path, monkeypatch):
     examples = make_examples(9)
-    num_bytes = sum(4 + 3 * (i % 5) for i in range(9)) * 3 * 16 * 2
+    num_bytes = plan_cache(encoder, examples).num_bytes["bfloat16"]
     usage = collections.namedtuple("usage", ["total", "used", "free"])
     needed = num_bytes + writer._SPARE_BYTES
     monkeypatch.setattr(
