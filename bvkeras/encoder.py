@@ -14,6 +14,7 @@ from bvkeras import fileio
 from bvkeras.data.word_piece import WordPiece, pad_rows
 from bvkeras.errors import ArgumentError
 from bvkeras.layers.gelu import get_hidden_act
+from bvkeras.layers.hidden_states import layer_indices
 
 SIDECAR_FILE = "bvkeras.json"
 # These say how weights are trained or what they are called, not which hidden
@@ -65,6 +66,18 @@ class Encoder:
     def hidden_dim(self) -> int:
         """Number of features of a hidden state."""
         return self.backbone.hidden_dim
+
+    def layer_indices(self, layers: Sequence[int] | None) -> list[int]:
+        """The hidden states that `layers` means, counted from 0.
+
+        Args:
+            layers: sequence of int. Negative ones count from the end; None
+                means all.
+
+        Raises:
+            ArgumentError: `layers` is empty or holds an index out of range.
+        """
+        return layer_indices(layers, self.backbone.num_layers)
 
     def preprocess(
         self,

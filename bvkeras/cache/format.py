@@ -32,6 +32,7 @@ IDENTITY = (
     "config",
     "encoder",
     "tokenizer",
+    "compute_dtype",
     "max_tokens",
     "layers",
     "dtype",
@@ -241,6 +242,7 @@ class Manifest:
         if set(identity) - {"converted_from"} != set(IDENTITY):
             raise ValueError(f"identity has {', '.join(sorted(identity))}")
         names = ("task", "split", "data", "encoder", "tokenizer")
+        names += ("compute_dtype",)
         if not all(type(identity[name]) is str for name in names):
             raise ValueError(f"one of {', '.join(names)} is no string")
         layers = identity["layers"]

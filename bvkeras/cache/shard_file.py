@@ -28,9 +28,15 @@ def write_shard(
     """
     path = directory / shard_file(number)
     with fileio.atomic_path(path) as temporary:
-        with tf.io.TFRecordWriter(str(temporary)) as writer:
-            for record in records:
-                writer.write(record)
+        try:
+            with tf.io.TFRecordWriter(str(temporary)) as writer:
+                for record in records:
+                    fileio.before_operation("write", path)
+                    writer.write(record)
+        except tf.errors.OpError as error:
+            # TensorFlow's own class does not tell a full disk from others.
+            reason = error.message.rpartition("; ")[2]
+            raise OSError(f"{path} cannot be written: {reason}") from error
         num_bytes = temporary.stat().st_size
         digest = fileio.file_digest(temporary)
     return Shard(path.name, len(records), tokens, num_bytes, digest)

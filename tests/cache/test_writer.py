@@ -12,7 +12,7 @@ from bvkeras.cache import writer
 from bvkeras.cache.format import DTYPES
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import verify_cache
-from bvkeras.cache.writer import write_cache
+from bvkeras.cache.writer import plan_cache, write_cache
 from bvkeras.errors import ArgumentError, CacheError, DataError, RunError
 from bvkeras.layers.hidden_states import HiddenStates
 from tests.tiny_runs import CLASSES, SCORES, forbid, make_examples
@@ -135,6 +135,7 @@ def test_manifest(encoder, written_cache):
         "config": encoder.config(),
         "encoder": encoder.digest(),
         "tokenizer": encoder.tokenizer.digest,
+        "compute_dtype": "float32",
         "max_tokens": 16,
         "layers": [0, 1, 2],
         "dtype": "float32",
@@ -252,14 +253,14 @@ def test_too_small_a_disk_is_seen_beforehand(encoder, tmp_path, monkeypatch):
     monkeypatch.setattr(
         writer.shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000)
     )
-    forbid(monkeypatch, writer, "_write_shard")
+    forbid(monkeypatch, writer, "write_shard")
     with pytest.raises(CacheError, match=r"GB .*0\.0 GB free"):
         write_cache(encoder, CLASSES, make_examples(9), tmp_path)
 
 
 def test_disk_that_is_just_large_enough(encoder, tmp_path, monkeypatch):
     examples = make_examples(9)
-    num_bytes = sum(4 + 3 * (i % 5) for i in range(9)) * 3 * 16 * 2
+    num_bytes = plan_cache(encoder, examples).num_bytes["bfloat16"]
     usage = collections.namedtuple("usage", ["total", "used", "free"])
     needed = num_bytes + writer._SPARE_BYTES
     monkeypatch.setattr(

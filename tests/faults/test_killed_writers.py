@@ -114,11 +114,11 @@ def test_extraction_stopped_at_any_shard(
     tiny_bert, whole_cache, tmp_path, number
 ):
     with pytest.MonkeyPatch.context() as patch:
-        fail_at_call(patch, writer, "_write_shard", number, OSError("full"))
+        fail_at_call(patch, writer, "write_shard", number, OSError("full"))
         with pytest.raises(OSError, match="full"):
             extract(tiny_bert, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        calls = fail_at_call(patch, writer, "_write_shard", 99, None)
+        calls = fail_at_call(patch, writer, "write_shard", 99, None)
         extract(tiny_bert, tmp_path)
     assert len(calls) == 6 - (number - 1)
     assert shards(tmp_path) == shards(whole_cache)
@@ -128,7 +128,7 @@ def test_extraction_goes_on_within_the_examples_left(
     tiny_bert, tmp_path, monkeypatch
 ):
     with pytest.MonkeyPatch.context() as patch:
-        fail_at_call(patch, writer, "_write_shard", 3, KeyboardInterrupt)
+        fail_at_call(patch, writer, "write_shard", 3, KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt):
             extract(tiny_bert, tmp_path)
     manifest = fileio.read_json(tmp_path / "manifest.json")
