@@ -158,7 +158,8 @@ class BatchPlan:
                 seed=self.seed, rerandomize_each_iteration=True
             )
 
-        return numbers()
+        # Not called as it is: TensorFlow warns of functions made in a loop.
+        return numbers.get_concrete_function()()
 
 
 def _parts(order: np.ndarray, size: int) -> list[np.ndarray]:

@@ -182,12 +182,11 @@ class HiddenStateCache(HiddenStateBatches):
         """The arrays of some examples, padded, as unsigned integers."""
         lengths = self.index.lengths[rows]
         tokens = int(lengths.max(initial=0))
-        arrays = {
-            name: aligned_bytes(len(rows) * tokens * layout.item_bytes).reshape(
-                len(rows), -1
-            )
-            for name, layout in layouts.items()
-        }
+        arrays = {}
+        for name, layout in layouts.items():
+            row_bytes = tokens * layout.item_bytes
+            data = aligned_bytes(len(rows) * row_bytes)
+            arrays[name] = data.reshape(len(rows), row_bytes)
         for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
             parts = {}
             for name, layout in layouts.items():

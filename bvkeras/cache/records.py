@@ -198,6 +198,8 @@ class RecordParser:
         feature = _feature(read, place, name)
         if name == "id":
             values = feature.bytes_list.value
+            if not all(_is_utf8(value) for value in values):
+                raise RecordError("its id is not UTF-8")
         elif name == "label" and self._manifest.regression:
             values = feature.float_list.value
         else:
@@ -205,6 +207,14 @@ class RecordParser:
         if len(values) != 1:
             raise RecordError(f"its {name} is not one value of its type")
         return values[0]
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _feature(read, place, name):

@@ -171,10 +171,7 @@ class ShardCheck:
             raise RecordError(f"its index is {record.index}, expected {wanted}")
         if not np.isfinite(record.label):
             raise RecordError(f"its label is {record.label}")
-        try:
-            name = record.id.decode("utf-8")
-        except UnicodeDecodeError:
-            raise RecordError(f"its id {record.id!r} is not UTF-8") from None
+        name = record.id.decode("utf-8")
         self._values(record, body, name)
         if self._manifest.extras:
             _check_extras(self._parser.extras(read, body.size), name)

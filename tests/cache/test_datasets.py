@@ -520,3 +520,11 @@ def test_record_damaged_after_opening_is_named(caches, tmp_path):
         cache.load()
     # Batches without it can be read.
     assert len(list(cache.as_dataset(4, start=2))) == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_empty_batch_that_is_read_ahead(caches, source, dtype):
+    rows = tf.zeros((0,), tf.int64)
+    arrays = tf.function(source(caches[dtype])._rows)(rows, with_extras=True)
+    assert arrays["hidden_states"].shape == (0, 0, 3, 5)
+    assert arrays["offsets"].shape == (0, 0, 2)
