@@ -30,6 +30,7 @@ from bvkeras.evaluation.evaluate import (
 )
 from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.evaluation.report import write_report
+from bvkeras.fast_encoder import COMPUTE_DTYPES
 from bvkeras.models.pooling_model import POOLERS
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot, finetune
@@ -56,6 +57,7 @@ class RunSettings:
         head_dropout: float. Dropout on the pooled features.
         pooler: str. `"linear"` or `"scalar_mix"`.
         cache_dtype: str. How hidden states are stored.
+        extraction_dtype: str. What the encoder computes them in.
         compute_dtype: str. Keras dtype policy of fine-tuning, as
             `"mixed_bfloat16"`.
         seed: int. Seed of everything random.
@@ -73,6 +75,7 @@ class RunSettings:
     head_dropout: float
     pooler: str = "linear"
     cache_dtype: str = "bfloat16"
+    extraction_dtype: str = "float32"
     compute_dtype: str = "float32"
     seed: int = 0
     limit: int | None = None
@@ -149,6 +152,7 @@ class RunSettings:
         for name, expected in (
             ("pooler", POOLERS),
             ("cache_dtype", tuple(DTYPES)),
+            ("extraction_dtype", COMPUTE_DTYPES),
         ):
             if getattr(self, name) not in expected:
                 raise ArgumentError(
@@ -363,6 +367,7 @@ class _Run:
                 self.output_dir / "cache" / directory / split,
                 max_tokens=settings.max_tokens,
                 dtype=settings.cache_dtype,
+                compute_dtype=settings.extraction_dtype,
             )
             for split, examples in self.examples.items()
         }

@@ -31,6 +31,7 @@ _MODEL_FILE = "head.keras"
 _RESULT_FILE = "head.json"
 _STATE_FILE = "state.safetensors"
 _STEPS_A_RECORD = 20
+_MEMORY_SHARE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +153,10 @@ def train_head(
     development set. Interrupted, the same call goes on after the last
     finished epoch and comes to the same weights.
 
+    With more than one epoch to go, a cache that fits in half of the memory
+    that is available is read once and trained on from there. The batches, and
+    so the weights, are the same as from disk.
+
     Args:
         task: TaskSpec.
         cache: HiddenStateCache of the training split.
@@ -210,7 +215,6 @@ def _train(
     state_path = directory / _STATE_FILE
     seed, epochs = settings["seed"], settings["epochs"]
     batch_size = settings["batch_size"]
-    # tf.data mixes the global seed into the seed of every shuffle.
     keras.utils.set_random_seed(seed)
     model = build_head(
         task,
@@ -241,6 +245,9 @@ def _train(
         record = load_state(state_path, variables)
     history, earlier_seconds = record["history"], record["seconds"]
     began = time.monotonic()
+    batches = cache
+    if epochs - record["epoch"] > 1:
+        batches = cache.load_if_it_fits(_MEMORY_SHARE)
     with progress_bar(
         "train head",
         epochs * steps_per_epoch,
@@ -252,7 +259,7 @@ def _train(
                 np.random.default_rng([seed, epoch]).integers(1 << 31)
             )
             model.fit(
-                cache.as_dataset(batch_size, shuffle=True, seed=order_seed),
+                batches.as_dataset(batch_size, shuffle=True, seed=order_seed),
                 initial_epoch=epoch,
                 epochs=epoch + 1,
                 shuffle=False,
