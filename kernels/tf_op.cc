@@ -292,11 +292,12 @@ class PoolingOp : public OpKernel {
     TensorShape shape({problem->layers, problem->units, problem->outputs});
     if (per_position) {
       problem->positions = tensor->dim_size(0);
-      if (problem->positions < 1 || problem->positions < problem->tokens) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("projection: received ", problem->positions,
-                         " positions, expected at least ", problem->tokens,
-                         ", the tokens of hidden_states"));
+      const int64_t least = std::max<int64_t>(1, problem->tokens);
+      if (problem->positions < least) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "projection: received ", problem->positions,
+            " positions, expected at least ", least,
+            ": as many as hidden_states has tokens, and one"));
       }
       shape.InsertDim(0, problem->positions);
     }
