@@ -14,6 +14,7 @@ class TaskSettings:
         epochs: float. Passes over the training split.
         head_units: int. Width of the shared linear map over the layers.
         head_learning_rate: float. Peak rate of the head's AdamW.
+        head_projection_rate: float. The projection's share of that rate.
         head_epochs: int. Passes over the cached hidden states.
         head_batch_size: int. Examples per step of the head's training.
         head_dropout: float in [0, 1). Dropout on the pooled features.
@@ -25,6 +26,7 @@ class TaskSettings:
     epochs: float
     head_units: int
     head_learning_rate: float
+    head_projection_rate: float
     head_epochs: int
     head_batch_size: int
     head_dropout: float
@@ -54,6 +56,7 @@ def paper_settings(
         epochs=1.0,
         head_units=max_tokens if head_units is None else head_units,
         head_learning_rate=head_learning_rate,
+        head_projection_rate=1.0,
         head_epochs=1,
         head_batch_size=batch_size,
         head_dropout=0.0,
@@ -87,7 +90,8 @@ def small_settings(
         epochs=epochs,
         head_units=16,
         head_learning_rate=1e-3,
-        head_epochs=3,
+        head_projection_rate=0.03,
+        head_epochs=6,
         head_batch_size=16,
         head_dropout=head_dropout,
     )
