@@ -56,7 +56,14 @@ class _AdamW(keras.optimizers.AdamW):
     def __init__(self, rates: Mapping[str, float], *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._rates = dict(rates)
+        self._factors: list[float] = []
+
+    def build(self, variables):
+        super().build(variables)
+        # By position: `update_step` gets TensorFlow's variables, whose names
+        # are others.
+        self._factors = [self._rates.get(v.name, 1.0) for v in variables]
 
     def update_step(self, gradient, variable, learning_rate):
-        factor = self._rates.get(variable.name, 1.0)
+        factor = self._factors[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * factor)
