@@ -73,8 +73,10 @@ def small_settings(
     """Settings for an encoder with fewer than 768 features.
 
     A small encoder needs a larger rate than BERT-base to leave the majority
-    class in one epoch, and its head needs fewer units and more passes.
-    These are this package's own, not the paper's.
+    class in one epoch, and its head needs fewer units, more passes and a
+    projection that moves more slowly than the pooling. These are this
+    package's own, not the paper's; docs/reproduce.md says how they were
+    chosen.
 
     Args:
         batch_size: int. Examples per step of fine-tuning.
