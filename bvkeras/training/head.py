@@ -99,9 +99,9 @@ def build_head(
     Its bias starts at the mean of the cache's scores, or at the logarithm of
     its classes' frequencies. Starting at zero, the projection would have to
     learn that constant as a sum over tokens, which grows with their number.
-    The projection starts at zero: a random start gives every example outputs
-    of its own, sums over thousands of features, and few epochs do not unlearn
-    them.
+    The projection starts at zero: a random start gives every example an
+    output of its own, a sum over thousands of features, which a projection
+    that moves slowly does not unlearn.
 
     Args:
         task: TaskSpec. Classifier or regressor.
