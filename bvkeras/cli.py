@@ -216,6 +216,7 @@ def _train(options: argparse.Namespace) -> None:
         batch_size=settings.head_batch_size,
         dropout=settings.head_dropout,
         pooler=settings.pooler,
+        projection_rate=settings.head_projection_rate,
         seed=settings.seed,
     )
     print(f"{head.parameters:,} parameters: {head.model_path}")
@@ -599,6 +600,11 @@ def _add_head_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--units", type=int, help="width of the linear pooling")
     group.add_argument("--head-epochs", type=int, help="epochs")
     group.add_argument("--head-learning-rate", type=float, help="highest rate")
+    group.add_argument(
+        "--head-projection-rate",
+        type=float,
+        help="the projection's share of that rate",
+    )
     group.add_argument("--head-batch-size", type=int, help="examples a step")
     group.add_argument(
         "--head-dropout", type=float, help="dropout on the pooled features"
@@ -645,6 +651,7 @@ def _overrides(options: argparse.Namespace) -> dict:
         "units",
         "head_epochs",
         "head_learning_rate",
+        "head_projection_rate",
         "head_batch_size",
         "head_dropout",
         "pooler",

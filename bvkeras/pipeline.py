@@ -53,6 +53,7 @@ class RunSettings:
         units: int. Width of the linear pooling.
         head_epochs: int. Epochs of a head.
         head_learning_rate: float. Highest rate of a head.
+        head_projection_rate: float. Its projection's share of that rate.
         head_batch_size: int. Examples a step, head.
         head_dropout: float. Dropout on the pooled features.
         pooler: str. `"linear"` or `"scalar_mix"`.
@@ -71,6 +72,7 @@ class RunSettings:
     units: int
     head_epochs: int
     head_learning_rate: float
+    head_projection_rate: float
     head_batch_size: int
     head_dropout: float
     pooler: str = "linear"
@@ -104,6 +106,7 @@ class RunSettings:
             "units": own.head_units,
             "head_epochs": own.head_epochs,
             "head_learning_rate": own.head_learning_rate,
+            "head_projection_rate": own.head_projection_rate,
             "head_batch_size": own.head_batch_size,
             "head_dropout": own.head_dropout,
         }
@@ -134,7 +137,11 @@ class RunSettings:
                 )
         if self.limit is not None and self.limit < 1:
             raise ArgumentError(f"limit: expected at least 1, got {self.limit}")
-        for name in ("learning_rate", "head_learning_rate"):
+        for name in (
+            "learning_rate",
+            "head_learning_rate",
+            "head_projection_rate",
+        ):
             if not 0 < getattr(self, name) < math.inf:
                 raise ArgumentError(
                     f"{name}: expected a number above 0, got "
@@ -381,6 +388,7 @@ class _Run:
             batch_size=settings.head_batch_size,
             dropout=settings.head_dropout,
             pooler=settings.pooler,
+            projection_rate=settings.head_projection_rate,
             seed=settings.seed,
         )
         self.histories[name] = head.history

@@ -100,6 +100,9 @@ def build_head(
     Its bias starts at the mean of the cache's scores, or at the logarithm of
     its classes' frequencies. Starting at zero, the projection would have to
     learn that constant as a sum over tokens, which grows with their number.
+    The projection starts at zero: a random start gives every example an
+    output of its own, a sum over thousands of features, which a projection
+    that moves slowly does not unlearn.
 
     Args:
         task: TaskSpec. Classifier or regressor.
@@ -118,7 +121,7 @@ def build_head(
         "dropout": dropout,
         "pooler": pooler,
         "kernel_initializer": keras.initializers.GlorotUniform(seed),
-        "projection_initializer": keras.initializers.GlorotUniform(seed + 1),
+        "projection_initializer": "zeros",
         "seed": seed,
         "name": "head",
     }
@@ -145,6 +148,7 @@ def train_head(
     batch_size: int = 16,
     dropout: float = 0.0,
     pooler: str = "linear",
+    projection_rate: float = 1.0,
     seed: int = 0,
 ) -> TrainedHead:
     """Trains a head by `model.fit` and saves it.
@@ -167,6 +171,10 @@ def train_head(
         batch_size: int. Defaults to `16`.
         dropout: float. Dropout on the pooled features. Defaults to `0.0`.
         pooler: str. `"linear"` or `"scalar_mix"`. Defaults to `"linear"`.
+        projection_rate: float. The projection's share of the learning rate.
+            Adam moves each of its weights by the rate, and an output is a sum
+            over all of them: at the pooling's rate it moves too far in a
+            step. Defaults to `1.0`.
         seed: int. Seed of the start, of dropout and of the order.
 
     Returns:
@@ -191,6 +199,7 @@ def train_head(
         "batch_size": batch_size,
         "dropout": dropout,
         "pooler": pooler,
+        "projection_rate": projection_rate,
         "seed": seed,
     }
     result_path = directory / _RESULT_FILE
@@ -226,7 +235,11 @@ def _train(
     )
     steps_per_epoch = math.ceil(len(cache) / batch_size)
     model.compile(
-        adamw(settings["learning_rate"], steps_per_epoch * epochs),
+        adamw(
+            settings["learning_rate"],
+            steps_per_epoch * epochs,
+            rates={model.projection.name: settings["projection_rate"]},
+        ),
         task_loss(task),
         jit_compile=False,
     )
