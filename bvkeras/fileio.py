@@ -19,8 +19,18 @@ _CHUNK_BYTES = 1 << 20
 _TEMPORARY = ".tmp."
 
 
+def before_operation(name: str, path: pathlib.Path) -> None:
+    """Called before every "write", "sync" and "rename" for the file `path`.
+
+    It does nothing. Tests put in its place what raises or exits at each call
+    in turn: wherever that is, nothing finished may be lost, and nothing
+    unfinished be taken for whole.
+    """
+
+
 def sync_directory(path: str | os.PathLike) -> None:
     """Makes a rename inside `path` survive a power cut (POSIX only)."""
+    before_operation("sync", pathlib.Path(path))
     if os.name != "posix":
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -47,11 +57,11 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}.{path.name}")
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_directory(path.parent)
+        with _naming(path):
+            yield temporary
+            _sync_file(temporary, path)
+            _rename(temporary, path)
+            sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -78,21 +88,25 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         yield temporary
         for file in sorted(temporary.rglob("*")):
             if file.is_file():
-                with open(file, "rb+") as handle:
-                    os.fsync(handle.fileno())
+                _sync_file(file, path)
             else:
                 sync_directory(file)
         sync_directory(temporary)
         temporary.chmod(0o755)
         if path.exists():
-            os.replace(path, replaced)
-        os.replace(temporary, path)
+            _rename(path, replaced)
+        _rename(temporary, path)
         sync_directory(path.parent)
     finally:
         if replaced.exists() and not path.exists():
             os.replace(replaced, path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
+
+
+def is_leftover(path: str | os.PathLike) -> bool:
+    """Whether a file is what a killed writer of this module left."""
+    return pathlib.Path(path).name.startswith(_TEMPORARY)
 
 
 def remove_leftovers(directory: str | os.PathLike) -> None:
@@ -107,6 +121,7 @@ def remove_leftovers(directory: str | os.PathLike) -> None:
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes `text` as UTF-8 to `path`, atomically."""
     with atomic_path(path) as temporary:
+        before_operation("write", pathlib.Path(path))
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -174,15 +189,65 @@ def require_same(
     Raises:
         RunError: they differ; the message names the first difference.
     """
-    for name in [*wanted, *found]:
-        if name not in found or name not in wanted:
-            raise RunError(f"{where} was made by another version of bvkeras")
-        if found[name] != wanted[name]:
-            raise RunError(
-                f"{where} was made with {name} = {_short(found[name])}, not "
-                f"{_short(wanted[name])}; use another output directory, or "
-                "remove it"
-            )
+    if found.keys() != wanted.keys():
+        raise RunError(f"{where} was made by another version of bvkeras")
+    difference = first_difference(found, wanted)
+    if difference:
+        name, was, wants = difference
+        raise RunError(
+            f"{where} was made with {name} = {was}, not {wants}; use another "
+            "output directory, or remove it"
+        )
+
+
+def first_difference(
+    found: dict[str, Any], wanted: dict[str, Any]
+) -> tuple[str, str, str] | None:
+    """Where two JSON objects first differ, in the order of `wanted`.
+
+    Returns:
+        The dotted name of the value, and what each of the two has, shortened
+        for a message; None if they are equal.
+    """
+    for name in [*wanted, *(name for name in found if name not in wanted)]:
+        values = [side.get(name) for side in (found, wanted)]
+        if values[0] == values[1]:
+            continue
+        if all(isinstance(value, dict) for value in values):
+            inner, *texts = first_difference(*values)
+            return f"{name}.{inner}", *texts
+        return name, *(_short(value) for value in values)
+    return None
+
+
+@contextlib.contextmanager
+def _naming(path: pathlib.Path) -> Iterator[None]:
+    """Gives an error of the system the name of the file it is about.
+
+    A full disk is met by `write`, which knows no name, and a temporary name
+    helps nobody.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or not _is_temporary(error.filename):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _is_temporary(name: str | bytes | None) -> bool:
+    return name is None or _TEMPORARY in os.fsdecode(name)
+
+
+def _sync_file(file: pathlib.Path, target: pathlib.Path) -> None:
+    before_operation("sync", target)
+    with open(file, "rb+") as handle:
+        os.fsync(handle.fileno())
+
+
+def _rename(source: pathlib.Path, target: pathlib.Path) -> None:
+    before_operation("rename", target)
+    os.replace(source, target)
 
 
 def _short(value: Any) -> str:

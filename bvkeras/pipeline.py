@@ -30,6 +30,7 @@ from bvkeras.evaluation.evaluate import (
 )
 from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.evaluation.report import write_report
+from bvkeras.fast_encoder import COMPUTE_DTYPES
 from bvkeras.models.pooling_model import POOLERS
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot, finetune
@@ -52,10 +53,12 @@ class RunSettings:
         units: int. Width of the linear pooling.
         head_epochs: int. Epochs of a head.
         head_learning_rate: float. Highest rate of a head.
+        head_projection_rate: float. Its projection's share of that rate.
         head_batch_size: int. Examples a step, head.
         head_dropout: float. Dropout on the pooled features.
         pooler: str. `"linear"` or `"scalar_mix"`.
         cache_dtype: str. How hidden states are stored.
+        extraction_dtype: str. What the encoder computes them in.
         compute_dtype: str. Keras dtype policy of fine-tuning, as
             `"mixed_bfloat16"`.
         seed: int. Seed of everything random.
@@ -69,10 +72,12 @@ class RunSettings:
     units: int
     head_epochs: int
     head_learning_rate: float
+    head_projection_rate: float
     head_batch_size: int
     head_dropout: float
     pooler: str = "linear"
     cache_dtype: str = "bfloat16"
+    extraction_dtype: str = "float32"
     compute_dtype: str = "float32"
     seed: int = 0
     limit: int | None = None
@@ -101,6 +106,7 @@ class RunSettings:
             "units": own.head_units,
             "head_epochs": own.head_epochs,
             "head_learning_rate": own.head_learning_rate,
+            "head_projection_rate": own.head_projection_rate,
             "head_batch_size": own.head_batch_size,
             "head_dropout": own.head_dropout,
         }
@@ -131,7 +137,11 @@ class RunSettings:
                 )
         if self.limit is not None and self.limit < 1:
             raise ArgumentError(f"limit: expected at least 1, got {self.limit}")
-        for name in ("learning_rate", "head_learning_rate"):
+        for name in (
+            "learning_rate",
+            "head_learning_rate",
+            "head_projection_rate",
+        ):
             if not 0 < getattr(self, name) < math.inf:
                 raise ArgumentError(
                     f"{name}: expected a number above 0, got "
@@ -149,6 +159,7 @@ class RunSettings:
         for name, expected in (
             ("pooler", POOLERS),
             ("cache_dtype", tuple(DTYPES)),
+            ("extraction_dtype", COMPUTE_DTYPES),
         ):
             if getattr(self, name) not in expected:
                 raise ArgumentError(
@@ -363,6 +374,7 @@ class _Run:
                 self.output_dir / "cache" / directory / split,
                 max_tokens=settings.max_tokens,
                 dtype=settings.cache_dtype,
+                compute_dtype=settings.extraction_dtype,
             )
             for split, examples in self.examples.items()
         }
@@ -376,6 +388,7 @@ class _Run:
             batch_size=settings.head_batch_size,
             dropout=settings.head_dropout,
             pooler=settings.pooler,
+            projection_rate=settings.head_projection_rate,
             seed=settings.seed,
         )
         self.histories[name] = head.history

@@ -21,6 +21,7 @@
 // TensorFlow's intra-op threads.
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -168,9 +169,17 @@ class PoolingOp : public OpKernel {
         *context->device()->tensorflow_cpu_worker_threads();
     return [&workers](int64_t tasks, int64_t cost,
                       const std::function<void(int64_t)>& task) {
-      tensorflow::Shard(workers.num_threads, workers.workers, tasks, cost,
-                        [&task](int64_t first, int64_t last) {
-                          for (int64_t i = first; i < last; ++i) task(i);
+      // One shard a thread, which takes the next task when it is done with
+      // one: shards of several tasks leave threads waiting for the last.
+      const int64_t shards = std::min<int64_t>(tasks, workers.num_threads);
+      if (shards == 0) return;
+      std::atomic<int64_t> next{0};
+      tensorflow::Shard(workers.num_threads, workers.workers, shards,
+                        cost * tasks / shards,
+                        [&](int64_t first, int64_t last) {
+                          for (int64_t i = next++; i < tasks; i = next++) {
+                            task(i);
+                          }
                         });
     };
   }

@@ -17,7 +17,12 @@ _ORDER = (
     ("bvkeras.ops",),
     ("bvkeras.layers",),
     ("bvkeras.models",),
-    ("bvkeras.encoder", "bvkeras.huggingface", "bvkeras.backbones"),
+    (
+        "bvkeras.encoder",
+        "bvkeras.fast_encoder",
+        "bvkeras.huggingface",
+        "bvkeras.backbones",
+    ),
     ("bvkeras.tasks",),
     # The public names; only what lies above is imported at once.
     ("bvkeras",),
@@ -101,6 +106,7 @@ def test_cache_reader_needs_neither_model_nor_data():
     assert seen == {
         "bvkeras.cache.reader",
         "bvkeras.cache.format",
+        "bvkeras.cache.quantization",
         "bvkeras.errors",
         "bvkeras.fileio",
     }

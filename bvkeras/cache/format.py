@@ -1,18 +1,10 @@
 """What a hidden-state cache looks like on disk: manifest and records.
 
-A cache is a folder: `manifest.json` and shards
-`hidden_states-00000.tfrecord`, each a TFRecord file of `tf.train.Example`
-messages, one an example, in the examples' order:
-
-    index          int64      position in the split, from 0
-    id             bytes      the example's id, UTF-8
-    length         int64      number of tokens n, padding not counted
-    label          int64 or float32
-    hidden_states  bytes      n x layers x features values, C order, in the
-                              manifest's dtype, little-endian
+docs/cache_format.md describes both, byte for byte.
 """
 
 import dataclasses
+import json
 import pathlib
 import sys
 from typing import Any
@@ -24,13 +16,29 @@ import tensorflow as tf
 from bvkeras import fileio
 from bvkeras.errors import CacheError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 DTYPES = {
     "float32": np.dtype(np.float32),
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "int8": np.dtype(np.int8),
 }
+EXTRAS = ("token_ids", "offsets")
+IDENTITY = (
+    "task",
+    "split",
+    "data",
+    "config",
+    "encoder",
+    "tokenizer",
+    "compute_dtype",
+    "max_tokens",
+    "layers",
+    "dtype",
+    "extras",
+)
+_SCALE_BYTES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +65,13 @@ class Manifest:
     """What is in a cache, and what it was made from.
 
     Attributes:
-        identity: dict. All that decides the contents: backbone and tokenizer
-            digests, data digest, task, split, `max_tokens`, `layers`,
-            `dtype`. Two caches of equal identity hold equal records.
+        identity: dict. All that decides the contents, by the names in
+            `IDENTITY`. Two caches of equal identity hold equal records.
         examples: int. Examples in the split.
         num_layers: int. Hidden states a token.
         hidden_dim: int. Features a hidden state.
         regression: bool. Labels are float32; otherwise int64 classes.
-        shards: tuple of Shard. Those finished so far.
+        shards: tuple of Shard. Those finished so far, in order.
         complete: bool. Whether that is all of them.
         seconds: float. Time extraction has taken so far.
         version: int. Version of this format.
@@ -82,38 +89,172 @@ class Manifest:
     version: int = FORMAT_VERSION
     writer: str = ""
 
+    @property
+    def dtype(self) -> str:
+        """How values are stored: a key of `DTYPES`."""
+        return self.identity["dtype"]
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """What records hold besides hidden states: of `EXTRAS`."""
+        return tuple(self.identity["extras"])
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of one token's hidden states, with the scales of int8."""
+        return token_bytes(self.dtype, self.num_layers, self.hidden_dim)
+
+    def digest(self) -> str:
+        """SHA-256 over every field, as the file keeps it."""
+        return fileio.value_digest(self._record())
+
     def write(self, directory: pathlib.Path) -> None:
         """Writes the manifest, atomically."""
-        fileio.write_json(directory / MANIFEST_FILE, dataclasses.asdict(self))
+        fileio.write_json(
+            directory / MANIFEST_FILE,
+            {**self._record(), "digest": self.digest()},
+        )
 
     @classmethod
     def read(cls, directory: pathlib.Path) -> "Manifest":
         """Reads a cache's manifest.
 
         Raises:
-            CacheError: there is none, or it cannot be understood.
+            CacheError: there is none, or it is of another version, edited,
+                or nothing that `write` wrote.
         """
         path = directory / MANIFEST_FILE
         try:
-            record = fileio.read_json(path)
-            if record["version"] != FORMAT_VERSION:
-                raise CacheError(
-                    f"{path}: format version {record['version']}, this "
-                    f"package reads version {FORMAT_VERSION}"
-                )
-            shards = tuple(Shard(**shard) for shard in record.pop("shards"))
-            return cls(**record, shards=shards)
-        except FileNotFoundError:
+            text = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
             raise CacheError(
                 f"{directory} is not a hidden-state cache: it has no "
                 f"{MANIFEST_FILE}"
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, CacheError):
-                raise
+        return cls.parse(text, path)
+
+    @classmethod
+    def parse(cls, text: bytes, where: Any) -> "Manifest":
+        """A manifest from its file's bytes.
+
+        Args:
+            text: bytes. JSON, UTF-8.
+            where: path of the file, for messages.
+
+        Raises:
+            CacheError: as `read`.
+        """
+        try:
+            record = json.loads(text)
+            version, digest = record["version"], record.pop("digest", None)
+            if version != FORMAT_VERSION:
+                raise CacheError(
+                    f"{where}: format version {version}, this package reads "
+                    f"version {FORMAT_VERSION}; extract the hidden states "
+                    "again"
+                )
+            if fileio.value_digest(record) != digest:
+                raise CacheError(
+                    f"{where} was changed after it was written: its digest "
+                    "does not fit"
+                )
+            shards = tuple(Shard(**shard) for shard in record.pop("shards"))
+            manifest = cls(**record, shards=shards)
+            manifest._check(where)
+        except CacheError:
+            raise
+        except (
+            *(ValueError, LookupError, TypeError, AttributeError),
+            RecursionError,
+        ) as error:
             raise CacheError(
-                f"{path} is not a manifest bvkeras wrote: {error!r}"
+                f"{where} is not a manifest bvkeras wrote: {error!r}"
             ) from None
+        return manifest
+
+    def require(self, where: Any, **wanted: Any) -> None:
+        """Refuses a cache that was made from something else.
+
+        Args:
+            where: path of the cache, for messages.
+            **wanted: what its identity shall hold, by the names in
+                `IDENTITY`.
+
+        Raises:
+            CacheError: it does not; the message names the first difference.
+            TypeError: an identity has no such part.
+        """
+        for name in wanted:
+            if name not in IDENTITY:
+                raise TypeError(
+                    f"{name}: expected one of {', '.join(IDENTITY)}"
+                )
+        difference = fileio.first_difference(
+            {name: self.identity[name] for name in wanted}, wanted
+        )
+        if difference:
+            name, found, expected = difference
+            raise CacheError(
+                f"{where} was made with {name} = {found}, expected {expected}"
+            )
+
+    def _record(self) -> dict[str, Any]:
+        record = dataclasses.asdict(self)
+        record["shards"] = list(record["shards"])
+        return record
+
+    def _check(self, where: Any) -> None:
+        """Of values that JSON allows, lets those through that make sense."""
+        self._check_identity()
+        identity = self.identity
+        counts = [self.examples, self.num_layers, self.hidden_dim]
+        counts += [identity["max_tokens"]]
+        for shard in self.shards:
+            counts += [shard.records, shard.tokens, shard.num_bytes]
+        if not all(type(count) is int and count > 0 for count in counts):
+            raise ValueError("a number that is no positive integer")
+        for flag in (self.regression, self.complete):
+            if type(flag) is not bool:
+                raise ValueError("a flag that is neither true nor false")
+        if type(self.seconds) not in (int, float) or not self.seconds >= 0:
+            raise ValueError(f"seconds {self.seconds!r}")
+        if len(identity["layers"]) != self.num_layers:
+            raise ValueError(f"{self.num_layers} layers: {identity['layers']}")
+        for number, shard in enumerate(self.shards):
+            # So no name can lead out of the cache's folder.
+            if shard.file != shard_file(number):
+                raise CacheError(
+                    f"{where} names {shard.file!r}, expected "
+                    f"{shard_file(number)}"
+                )
+        records = sum(shard.records for shard in self.shards)
+        if records > self.examples or (
+            self.complete and records != self.examples
+        ):
+            raise CacheError(
+                f"{where}: the shards hold {records} examples, the manifest "
+                f"says {self.examples}"
+            )
+
+    def _check_identity(self) -> None:
+        """The same of the identity, whose parts others take as they are."""
+        identity = self.identity
+        if set(identity) - {"converted_from"} != set(IDENTITY):
+            raise ValueError(f"identity has {', '.join(sorted(identity))}")
+        names = ("task", "split", "data", "encoder", "tokenizer")
+        names += ("compute_dtype",)
+        if not all(type(identity[name]) is str for name in names):
+            raise ValueError(f"one of {', '.join(names)} is no string")
+        layers = identity["layers"]
+        if not all(type(layer) is int for layer in layers) or (
+            len(set(layers)) < len(layers)
+        ):
+            raise ValueError(f"layers {layers!r}")
+        dtypes = [identity["dtype"], *identity.get("converted_from", [])]
+        if not set(dtypes) <= set(DTYPES):
+            raise ValueError(f"dtype {' from '.join(map(repr, dtypes))}")
+        if self.extras != tuple(x for x in EXTRAS if x in self.extras):
+            raise ValueError(f"extras {self.extras!r}")
 
 
 def shard_file(number: int) -> str:
@@ -121,8 +262,20 @@ def shard_file(number: int) -> str:
     return f"hidden_states-{number:05d}.tfrecord"
 
 
+def token_bytes(dtype: str, num_layers: int, hidden_dim: int) -> int:
+    """Bytes of one token's hidden states, with the scales of int8."""
+    scale_bytes = _SCALE_BYTES if dtype == "int8" else 0
+    return num_layers * (hidden_dim * DTYPES[dtype].itemsize + scale_bytes)
+
+
 def encode_record(
-    index: int, example_id: str, label: float | int, hidden_states: np.ndarray
+    index: int,
+    example_id: str,
+    label: float | int,
+    hidden_states: np.ndarray,
+    scales: np.ndarray | None = None,
+    token_ids: np.ndarray | None = None,
+    offsets: np.ndarray | None = None,
 ) -> bytes:
     """One example as the bytes of a record.
 
@@ -131,22 +284,29 @@ def encode_record(
         example_id: str. The example's id.
         label: int or float. Class, or score.
         hidden_states: array `(tokens, layers, features)`.
+        scales: float32 array `(tokens, layers)`, with int8 only.
+        token_ids: int array `(tokens,)`, where the cache keeps them.
+        offsets: int array `(tokens, 2)`, where the cache keeps them.
     """
-    if sys.byteorder == "big":
-        hidden_states = hidden_states.byteswap()
     if isinstance(label, int):
-        label_feature = _ints(label)
+        label_feature = _ints([label])
     else:
         label_feature = tf.train.Feature(
             float_list=tf.train.FloatList(value=[label])
         )
     feature = {
-        "index": _ints(index),
+        "index": _ints([index]),
         "id": _bytes(example_id.encode("utf-8")),
-        "length": _ints(len(hidden_states)),
+        "length": _ints([len(hidden_states)]),
         "label": label_feature,
-        "hidden_states": _bytes(hidden_states.tobytes()),
+        "hidden_states": _array(hidden_states),
     }
+    if scales is not None:
+        feature["scales"] = _array(scales)
+    if token_ids is not None:
+        feature["token_ids"] = _ints(token_ids)
+    if offsets is not None:
+        feature["offsets"] = _ints(offsets.ravel())
     example = tf.train.Example(features=tf.train.Features(feature=feature))
     # Otherwise the order of the features changes from process to process.
     return example.SerializeToString(deterministic=True)
@@ -161,40 +321,59 @@ def parse_record(record: tf.Tensor, manifest: Manifest) -> dict[str, tf.Tensor]:
 
     Returns:
         dict: `hidden_states` `(tokens, layers, features)` in the cache's
-        dtype, `index`, `id`, `length` and `label`, scalars.
+        dtype; `index`, `id`, `length` and `label`, scalars; with int8
+        `scales`, float32 `(tokens, layers)`; where they are kept `token_ids`
+        `(tokens,)` and `offsets` `(tokens, 2)`, int64.
     """
-    parsed = tf.io.parse_single_example(record, _features(manifest))
-    dtype = tf.dtypes.as_dtype(manifest.identity["dtype"])
-    values = tf.io.decode_raw(parsed["hidden_states"], dtype)
+    parsed = tf.io.parse_single_example(record, record_features(manifest))
+    values = tf.io.decode_raw(parsed["hidden_states"], manifest.dtype)
     parsed["hidden_states"] = tf.reshape(
         values, (-1, manifest.num_layers, manifest.hidden_dim)
     )
+    if manifest.dtype == "int8":
+        scales = tf.io.decode_raw(parsed["scales"], tf.float32)
+        parsed["scales"] = tf.reshape(scales, (-1, manifest.num_layers))
+    if "offsets" in parsed:
+        parsed["offsets"] = tf.reshape(parsed["offsets"], (-1, 2))
     return parsed
 
 
 def parse_scalar(record: tf.Tensor, name: str, manifest: Manifest) -> tf.Tensor:
     """One scalar of a record, without its hidden states."""
-    feature = {name: _features(manifest)[name]}
+    feature = {name: record_features(manifest)[name]}
     return tf.io.parse_single_example(record, feature)[name]
 
 
-def _features(manifest: Manifest) -> dict[str, tf.io.FixedLenFeature]:
-    label_dtype = tf.float32 if manifest.regression else tf.int64
+def record_features(manifest: Manifest) -> dict[str, Any]:
+    """What `tf.io.parse_example` needs to know of a cache's records."""
     dtypes = {
         "index": tf.int64,
         "id": tf.string,
         "length": tf.int64,
-        "label": label_dtype,
+        "label": tf.float32 if manifest.regression else tf.int64,
         "hidden_states": tf.string,
     }
-    return {
+    if manifest.dtype == "int8":
+        dtypes["scales"] = tf.string
+    features: dict[str, Any] = {
         name: tf.io.FixedLenFeature((), dtype) for name, dtype in dtypes.items()
     }
+    for name in manifest.extras:
+        features[name] = tf.io.FixedLenSequenceFeature(
+            (), tf.int64, allow_missing=True
+        )
+    return features
 
 
-def _ints(value: int) -> tf.train.Feature:
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+def _ints(values: Any) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
 
 def _bytes(value: bytes) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _array(values: np.ndarray) -> tf.train.Feature:
+    if sys.byteorder == "big":
+        values = values.byteswap()
+    return _bytes(values.tobytes())

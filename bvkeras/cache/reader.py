@@ -1,27 +1,42 @@
 """Reading a hidden-state cache; needs neither the model nor the data set."""
 
+import functools
 import os
-import pathlib
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from bvkeras.cache.format import Manifest, parse_record, parse_scalar
-from bvkeras.errors import ArgumentError, CacheError
+from bvkeras.cache.batches import HiddenStateBatches
+from bvkeras.cache.format import MANIFEST_FILE, Manifest
+from bvkeras.cache.index import RecordIndex
+from bvkeras.cache.loaded import LoadedCache
+from bvkeras.cache.memory import fits, require_memory
+from bvkeras.cache.record_reader import RecordReader
+from bvkeras.cache.storage import (
+    as_directory,
+    file_size,
+    join,
+    leads_outside,
+    read_all,
+)
+from bvkeras.cache.token_arrays import (
+    aligned_bytes,
+    extra_arrays,
+    stored_arrays,
+)
+from bvkeras.errors import CacheError
 
-_SHUFFLE_BUFFER_BYTES = 1 << 30
-_READ_BYTES = 1 << 20
 
-
-class HiddenStateCache:
+class HiddenStateCache(HiddenStateBatches):
     """All hidden states of a split, on disk, ready for `model.fit`.
 
     Opening checks that the cache is complete and that every shard has the
-    size the manifest gives; `bvkeras.cache.verify.verify_cache` also reads
-    their bytes.
+    size the manifest gives. What is read is compared with its CRC each time;
+    `bvkeras.cache.verify.verify_cache` checks all of it at once.
 
     Args:
-        directory: str or path. What `write_cache` wrote.
+        directory: str or path. What `write_cache` wrote: a local folder, or
+            any that `tf.io.gfile` reads, such as `gs://bucket/cache`.
 
     Raises:
         CacheError: no cache, an unfinished one, or a shard is missing or cut.
@@ -40,25 +55,48 @@ class HiddenStateCache:
     """
 
     def __init__(self, directory: str | os.PathLike):
-        self.directory = pathlib.Path(directory)
-        self.manifest = Manifest.read(self.directory)
+        self.directory = as_directory(directory)
+        super().__init__(read_manifest(self.directory))
         if not self.manifest.complete:
             raise CacheError(
                 f"{self.directory} is unfinished: run the extraction again, "
                 "it goes on where it stopped"
             )
         for shard in self.manifest.shards:
-            path = self._path(shard.file)
-            if not path.is_file():
+            path = join(self.directory, shard.file)
+            if leads_outside(self.directory, shard.file):
+                raise CacheError(f"{path} is a link to a place outside")
+            size = file_size(path)
+            if size is None:
                 raise CacheError(f"{path} is missing")
-            if path.stat().st_size != shard.num_bytes:
+            if size != shard.num_bytes:
                 raise CacheError(
-                    f"{path} has {path.stat().st_size} bytes, the manifest "
-                    f"says {shard.num_bytes}"
+                    f"{path} has {size} bytes, the manifest says "
+                    f"{shard.num_bytes}"
                 )
+        # What reading met inside TensorFlow, for those who catch its error.
+        self.failure: CacheError | None = None
 
-    def __len__(self) -> int:
-        return self.manifest.examples
+    def require(self, encoder: Any = None, **identity: Any) -> None:
+        """Refuses a cache that was made from something else.
+
+        Args:
+            encoder: Encoder. The cache shall be of this backbone and this
+                tokenizer. Defaults to any.
+            **identity: what else it shall be made of, by the names in
+                `format.IDENTITY`; `layers` as indices from 0.
+
+        Raises:
+            CacheError: it is not; the message names the first difference.
+
+        Example:
+            ```python
+            cache.require(encoder, layers=[0, 3, 6], max_tokens=128)
+            ```
+        """
+        if encoder is not None:
+            identity = {**encoder.identity(), **identity}
+        self.manifest.require(self.directory, **identity)
 
     def __repr__(self) -> str:
         return (
@@ -67,129 +105,144 @@ class HiddenStateCache:
             f"{self.dtype}>"
         )
 
-    @property
-    def num_layers(self) -> int:
-        """Hidden states a token."""
-        return self.manifest.num_layers
+    @functools.cached_property
+    def index(self) -> RecordIndex:
+        """Place, length, label and id of each record; no hidden states.
 
-    @property
-    def hidden_dim(self) -> int:
-        """Features a hidden state."""
-        return self.manifest.hidden_dim
-
-    @property
-    def dtype(self) -> str:
-        """How values are stored."""
-        return self.manifest.identity["dtype"]
-
-    @property
-    def max_tokens(self) -> int:
-        """Most tokens an example can have."""
-        return self.manifest.identity["max_tokens"]
-
-    @property
-    def num_bytes(self) -> int:
-        """Size of the shards in bytes."""
-        return sum(shard.num_bytes for shard in self.manifest.shards)
-
-    def records(self, shuffle: bool = False, seed: int = 0) -> tf.data.Dataset:
-        """The records one by one, as `parse_record` gives them.
-
-        Args:
-            shuffle: bool. Shuffle shards, then examples in a buffer of at
-                most 1 GiB. Defaults to `False`: the split's order.
-            seed: int. Seed of the shuffling.
-        """
-        paths = self._paths()
-        if shuffle:
-            np.random.default_rng(seed).shuffle(paths)
-        dataset = tf.data.TFRecordDataset(paths, buffer_size=_READ_BYTES)
-        if shuffle:
-            mean_bytes = max(1, self.num_bytes // max(1, len(self)))
-            buffer = min(len(self), max(1, _SHUFFLE_BUFFER_BYTES // mean_bytes))
-            dataset = dataset.shuffle(buffer, seed=seed)
-        return dataset.map(
-            lambda record: parse_record(record, self.manifest),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        ).apply(tf.data.experimental.assert_cardinality(len(self)))
-
-    def as_dataset(
-        self, batch_size: int, shuffle: bool = False, seed: int = 0
-    ) -> tf.data.Dataset:
-        """Batches for `model.fit`, `evaluate` and `predict`.
-
-        Args:
-            batch_size: int. Examples a batch; the last may be smaller.
-            shuffle: bool. Whether to shuffle. Defaults to `False`.
-            seed: int. Seed of the shuffling, together with the global seed
-                of `tf.random.set_seed`. Each pass over one dataset has
-                another order.
-
-        Returns:
-            Dataset of `((hidden_states, mask), label)`: hidden states
-            `(batch, tokens, layers, features)` in the cache's dtype, zero
-            behind the last token; mask `(batch, tokens)`, bool; labels
-            `(batch,)`. `tokens` is the longest of the batch.
+        Read from the shards when it is first asked for: about 4 KB and 50
+        microseconds a record.
 
         Raises:
-            ArgumentError: `batch_size` is below 1.
+            CacheError: a record is damaged; names shard and record.
         """
-        return self.batches(batch_size, shuffle, seed).map(
-            lambda batch: (
-                (batch["hidden_states"], batch["mask"]),
-                batch["label"],
-            )
-        )
+        return RecordIndex.scan(self.directory, self.manifest)
 
-    def batches(
-        self, batch_size: int, shuffle: bool = False, seed: int = 0
-    ) -> tf.data.Dataset:
-        """As `as_dataset`, but each batch a dict with ids and indices too.
+    @property
+    def loaded_bytes(self) -> int:
+        """Bytes of memory that `load` takes."""
+        layouts = stored_arrays(self.manifest) | extra_arrays(self.manifest)
+        token_bytes = sum(layout.item_bytes for layout in layouts.values())
+        return (self.num_tokens + 1) * token_bytes
+
+    def load(self, memory_share: float = 0.5) -> LoadedCache:
+        """The cache in memory, as it is stored, without padding.
+
+        Gives the same batches as this object, and sooner.
 
         Args:
-            batch_size: int. Examples a batch; the last may be smaller.
-            shuffle: bool. Whether to shuffle. Defaults to `False`.
-            seed: int. Seed of the shuffling.
-
-        Returns:
-            Dataset of dicts: `hidden_states`, `mask`, `label`, `id`,
-            `index`, `length`.
+            memory_share: float. The most it may take of the memory that is
+                available now. Defaults to `0.5`.
 
         Raises:
-            ArgumentError: `batch_size` is below 1.
+            ArgumentError: `memory_share` is not above 0 and at most 1.
+            CacheError: it takes more, or a record is damaged.
         """
-        if batch_size < 1:
-            raise ArgumentError(
-                f"batch_size: expected at least 1, got {batch_size}"
-            )
-        shapes = {name: () for name in ("index", "id", "length", "label")}
-        shapes["hidden_states"] = (None, self.num_layers, self.hidden_dim)
-        return (
-            self.records(shuffle, seed)
-            .padded_batch(batch_size, padded_shapes=shapes)
-            .map(_with_mask)
-            .prefetch(2)
+        require_memory(
+            self.directory,
+            self.loaded_bytes,
+            memory_share,
+            "read it from disk with as_dataset",
         )
+        return self._load()
 
-    def labels(self) -> np.ndarray:
-        """The labels in the split's order, int64 or float32 `(examples,)`."""
-        dataset = tf.data.TFRecordDataset(
-            self._paths(), buffer_size=_READ_BYTES
-        ).map(lambda record: parse_scalar(record, "label", self.manifest))
-        return np.array(list(dataset.as_numpy_iterator()))
+    def load_if_it_fits(self, memory_share: float = 0.5) -> HiddenStateBatches:
+        """What `load` gives, or this object if the cache takes more memory.
 
-    def _paths(self) -> list[str]:
-        return [str(self._path(shard.file)) for shard in self.manifest.shards]
+        Args:
+            memory_share: float. As `load`.
 
-    def _path(self, file: str) -> pathlib.Path:
-        if pathlib.PurePath(file).name != file:
-            raise CacheError(
-                f"{self.directory}: the manifest names {file!r}, a path "
-                "outside the cache"
+        Raises:
+            ArgumentError: `memory_share` is not above 0 and at most 1.
+            CacheError: a record is damaged.
+        """
+        return self._load() if fits(self.loaded_bytes, memory_share) else self
+
+    def _load(self) -> LoadedCache:
+        layouts = stored_arrays(self.manifest) | extra_arrays(self.manifest)
+        # One token more, of zeros: what padding is gathered from.
+        arrays = {
+            name: aligned_bytes((self.num_tokens + 1) * layout.item_bytes)
+            for name, layout in layouts.items()
+        }
+        reader, first = self.record_reader, 0
+        for row, length in enumerate(self.index.lengths):
+            last = first + int(length)
+            parts = {
+                name: array[
+                    first * layouts[name].item_bytes : last
+                    * layouts[name].item_bytes
+                ]
+                for name, array in arrays.items()
+            }
+            reader.read(row, parts)
+            first = last
+        for name, array in arrays.items():
+            array[first * layouts[name].item_bytes :] = 0
+        return LoadedCache(self.manifest, self.index, arrays)
+
+    def _rows(self, rows, with_extras):
+        layouts = stored_arrays(self.manifest)
+        if with_extras:
+            layouts |= extra_arrays(self.manifest)
+        arrays = tf.numpy_function(
+            lambda rows: self._read_rows(rows, layouts),
+            [rows],
+            [layout.raw_dtype for layout in layouts.values()],
+            # Reading changes nothing, so iterators can be checkpointed.
+            stateful=False,
+        )
+        return {
+            name: layout.typed(
+                tf.ensure_shape(array, (None, None, *layout.shape))
             )
-        return self.directory / file
+            for (name, layout), array in zip(
+                layouts.items(), arrays, strict=True
+            )
+        }
+
+    def _read_rows(self, rows, layouts):
+        """The arrays of some examples, padded, as unsigned integers."""
+        lengths = self.index.lengths[rows]
+        tokens = int(lengths.max(initial=0))
+        arrays = {}
+        for name, layout in layouts.items():
+            row_bytes = tokens * layout.item_bytes
+            data = aligned_bytes(len(rows) * row_bytes)
+            arrays[name] = data.reshape(len(rows), row_bytes)
+        for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            parts = {}
+            for name, layout in layouts.items():
+                end = int(length) * layout.item_bytes
+                parts[name] = arrays[name][place, :end]
+                arrays[name][place, end:] = 0
+            try:
+                self.record_reader.read(row, parts)
+            except CacheError as error:
+                # TensorFlow makes an error of its own of it.
+                self.failure = error
+                raise
+        return [layouts[name].items(arrays[name]) for name in layouts]
+
+    @functools.cached_property
+    def record_reader(self) -> RecordReader:
+        return RecordReader(self.directory, self.manifest, self.index)
 
 
-def _with_mask(batch):
-    tokens = tf.shape(batch["hidden_states"])[1]
-    return {**batch, "mask": tf.sequence_mask(batch["length"], tokens)}
+def read_manifest(directory) -> Manifest:
+    """The manifest of a cache that lies anywhere `tf.io.gfile` reads.
+
+    Args:
+        directory: path, or string of a path that is not local.
+
+    Raises:
+        CacheError: there is none, or it cannot be understood.
+    """
+    path = join(directory, MANIFEST_FILE)
+    try:
+        text = read_all(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise CacheError(
+            f"{directory} is not a hidden-state cache: it has no "
+            f"{MANIFEST_FILE}"
+        ) from None
+    return Manifest.parse(text, path)

@@ -5,7 +5,7 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -14,13 +14,15 @@ import bvkeras
 from bvkeras import fileio
 from bvkeras.cache.format import (
     DTYPES,
+    EXTRAS,
     MANIFEST_FILE,
     Manifest,
-    Shard,
     encode_record,
-    shard_file,
 )
+from bvkeras.cache.plan import ExtractionPlan
+from bvkeras.cache.quantization import quantize
 from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.cache.shard_file import write_shard
 from bvkeras.data.examples import Examples
 from bvkeras.data.token_batches import (
     TokenizedExamples,
@@ -29,12 +31,19 @@ from bvkeras.data.token_batches import (
 )
 from bvkeras.encoder import Encoder
 from bvkeras.errors import ArgumentError, CacheError, DataError
-from bvkeras.layers.hidden_states import HiddenStates
+from bvkeras.fast_encoder import COMPUTE_DTYPES, FastEncoder
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.spec import TaskSpec
 
-_SHARD_BYTES = 64 << 20
+_SHARD_BYTES = 128 << 20
 _SPARE_BYTES = 64 << 20
+
+# From a padded batch: values `(batch, tokens, layers, features)`, int8's
+# scales `(batch, tokens, layers)` or None, and `(batch, tokens)`, whether all
+# values of a token are finite.
+_Forward = Callable[
+    [dict[str, np.ndarray]], tuple[np.ndarray, np.ndarray | None, np.ndarray]
+]
 
 
 def write_cache(
@@ -46,7 +55,9 @@ def write_cache(
     max_tokens: int = 128,
     layers: Sequence[int] | None = None,
     dtype: str = "bfloat16",
-    max_batch_tokens: int = 4096,
+    extras: Sequence[str] = (),
+    compute_dtype: str | None = None,
+    max_batch_tokens: int = 1024,
 ) -> HiddenStateCache:
     """Runs the encoder over a split and keeps all hidden states of its tokens.
 
@@ -55,49 +66,62 @@ def write_cache(
     last finished shard; finished, it opens what is there.
 
     Args:
-        encoder: Encoder. Open it with `dropout=0.0`: keras-hub takes a slower
-            path for attention otherwise, even in inference.
+        encoder: Encoder. Its dropout does not matter.
         task: TaskSpec. Says whether labels are classes or scores.
         examples: Examples. The split.
         directory: str or path. The cache's folder.
         max_tokens: int. Longer examples are cut. Defaults to `128`.
         layers: sequence of ints. Hidden states to keep, 0 the embedding
             output. Defaults to all.
-        dtype: str. `"float32"`, `"float16"` or `"bfloat16"`: how values are
-            stored. Defaults to `"bfloat16"`, half the size.
+        dtype: str. `"float32"`, `"float16"`, `"bfloat16"` or `"int8"`: how
+            values are stored. Defaults to `"bfloat16"`, half the size.
+        extras: sequence of str. What else to keep of every token:
+            `"token_ids"`, `"offsets"` (its characters in the text).
+        compute_dtype: str. `"float32"`, `"bfloat16"` or `"float16"`: what the
+            encoder computes in. Defaults to its own compute dtype.
         max_batch_tokens: int. Most tokens a batch has, padding included.
 
     Returns:
         HiddenStateCache, opened.
 
     Raises:
-        ArgumentError: `dtype` is none of the three, or no example is given.
-        CacheError: the folder holds another cache, or the disk is too small.
+        ArgumentError: `dtype`, `compute_dtype` or `extras` has another value,
+            `max_batch_tokens` is below 1, or no example is given.
+        CacheError: the disk is too small.
         DataError: a hidden state is NaN or infinite; names the example.
+        OSError: a file cannot be written; names it.
+        RunError: another process writes there, or the folder holds another
+            cache.
     """
     if not len(examples):
         raise ArgumentError("examples: expected at least one, got none")
-    if dtype not in DTYPES:
+    compute_dtype = compute_dtype or encoder.backbone.compute_dtype
+    _check_choice("dtype", dtype, DTYPES)
+    _check_choice("compute_dtype", compute_dtype, COMPUTE_DTYPES)
+    for extra in extras:
+        _check_choice("extras", extra, EXTRAS)
+    if max_batch_tokens < 1:
         raise ArgumentError(
-            f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}"
+            f"max_batch_tokens: expected at least 1, got {max_batch_tokens}"
         )
     directory = pathlib.Path(directory)
-    extractor = HiddenStates(encoder.backbone, layers=layers, as_list=True)
-    num_layers = len(extractor.layer_indices)
-    identity = {
-        "task": task.name,
-        "split": examples.split,
-        "encoder": encoder.digest(),
-        "tokenizer": encoder.tokenizer.digest,
-        "data": examples.digest,
-        "max_tokens": max_tokens,
-        "layers": list(extractor.layer_indices),
-        "dtype": dtype,
-    }
+    layer_indices = encoder.layer_indices(layers)
+    if len(set(layer_indices)) < len(layer_indices):
+        raise ArgumentError(f"layers: expected each once, got {list(layers)}")
     manifest = Manifest(
-        identity=identity,
+        identity={
+            "task": task.name,
+            "split": examples.split,
+            "data": examples.digest,
+            **encoder.identity(),
+            "compute_dtype": compute_dtype,
+            "max_tokens": max_tokens,
+            "layers": layer_indices,
+            "dtype": dtype,
+            "extras": [name for name in EXTRAS if name in extras],
+        },
         examples=len(examples),
-        num_layers=num_layers,
+        num_layers=len(layer_indices),
         hidden_dim=encoder.hidden_dim,
         regression=task.is_regression,
         shards=(),
@@ -109,13 +133,15 @@ def write_cache(
         fileio.remove_leftovers(directory)
         if (directory / MANIFEST_FILE).exists():
             found = Manifest.read(directory)
-            fileio.require_same(directory, found.identity, identity)
+            fileio.require_same(directory, found.identity, manifest.identity)
             manifest = found
         if not manifest.complete:
             _extract(
-                extractor,
+                lambda: _forward(encoder, manifest),
                 examples,
-                tokenize_examples(examples, encoder, max_tokens),
+                tokenize_examples(
+                    examples, encoder, max_tokens, "offsets" in extras
+                ),
                 directory,
                 manifest,
                 max_batch_tokens,
@@ -123,100 +149,159 @@ def write_cache(
     return HiddenStateCache(directory)
 
 
+def plan_cache(
+    encoder: Encoder,
+    examples: Examples,
+    *,
+    max_tokens: int = 128,
+    layers: Sequence[int] | None = None,
+    extras: Sequence[str] = (),
+) -> ExtractionPlan:
+    """What `write_cache` would write, without running the encoder.
+
+    Args:
+        encoder: Encoder.
+        examples: Examples. The split.
+        max_tokens: int. As for `write_cache`.
+        layers: sequence of ints. As for `write_cache`.
+        extras: sequence of str. As for `write_cache`.
+
+    Raises:
+        ArgumentError: as `write_cache`.
+    """
+    for extra in extras:
+        _check_choice("extras", extra, EXTRAS)
+    return ExtractionPlan.of(
+        tokenize_examples(examples, encoder, max_tokens).lengths,
+        examples.ids,
+        len(encoder.layer_indices(layers)),
+        encoder.hidden_dim,
+        extras,
+    )
+
+
 def _extract(
-    extractor: HiddenStates,
+    make_forward: Callable[[], _Forward],
     examples: Examples,
     tokens: TokenizedExamples,
     directory: pathlib.Path,
     manifest: Manifest,
     max_batch_tokens: int,
 ) -> None:
-    dtype = DTYPES[manifest.identity["dtype"]]
-    token_bytes = manifest.num_layers * manifest.hidden_dim * dtype.itemsize
-    bounds = _shard_bounds(tokens.lengths * token_bytes)
+    plan = ExtractionPlan.of(
+        tokens.lengths,
+        examples.ids,
+        manifest.num_layers,
+        manifest.hidden_dim,
+        manifest.extras,
+    )
+    bounds = _shard_bounds(tokens.lengths * manifest.token_bytes)
     done = len(manifest.shards)
     _check_space(
         directory,
-        int(tokens.lengths[bounds[done] :].sum()) * token_bytes,
+        int(plan.example_bytes[manifest.dtype][bounds[done] :].sum()),
     )
-    forward = _forward(extractor, manifest.identity["dtype"])
-    shards, earlier = list(manifest.shards), manifest.seconds
-    began = time.monotonic()
+    forward = make_forward()
+    earlier, began = manifest.seconds, time.monotonic()
     label = f"extract {examples.split}"
     with progress_bar(
         label, len(examples), "examples", done=bounds[done]
     ) as bar:
         for number in range(done, len(bounds) - 1):
-            first, last = bounds[number], bounds[number + 1]
-            rows = np.arange(first, last)
+            rows = np.arange(bounds[number], bounds[number + 1])
             records: dict[int, bytes] = {}
             for batch in token_budget_batches(
                 tokens.lengths[rows], max_batch_tokens
             ):
-                states = forward(tokens.batch(rows[batch])).numpy()
-                for row, hidden_states in zip(rows[batch], states, strict=True):
-                    records[row] = _record(
-                        row, examples, hidden_states[: tokens.lengths[row]]
-                    )
-                bar.advance(len(batch))
-            shards.append(
-                _write_shard(
-                    directory,
-                    number,
-                    [records[row] for row in rows],
-                    int(tokens.lengths[rows].sum()),
+                records |= _records(
+                    rows[batch], forward, examples, tokens, manifest.extras
                 )
+                bar.advance(len(batch))
+            shard = write_shard(
+                directory,
+                number,
+                [records[row] for row in rows],
+                int(tokens.lengths[rows].sum()),
             )
             manifest = dataclasses.replace(
                 manifest,
-                shards=tuple(shards),
+                shards=(*manifest.shards, shard),
                 complete=number == len(bounds) - 2,
                 seconds=earlier + time.monotonic() - began,
             )
             manifest.write(directory)
 
 
-def _forward(extractor: HiddenStates, dtype: str):
+def _forward(encoder: Encoder, manifest: Manifest) -> _Forward:
+    fast_encoder = FastEncoder(
+        encoder.backbone,
+        manifest.identity["layers"],
+        manifest.identity["compute_dtype"],
+    )
     spec = tf.TensorSpec((None, None), tf.int32)
+    dtype = manifest.dtype
 
     @tf.function(
         input_signature=[
             {"token_ids": spec, "segment_ids": spec, "padding_mask": spec}
         ]
     )
+    def compute(inputs):
+        states = fast_encoder(inputs)
+        scales = None
+        # Rounded before they are stacked: fewer bytes to copy.
+        if dtype == "int8":
+            states, scales = zip(*map(quantize, states), strict=True)
+            scales = tf.stack(scales, axis=2)
+            finite = tf.reduce_all(tf.math.is_finite(scales), axis=2)
+            return tf.stack(states, axis=2), scales, finite
+        states = [tf.cast(state, dtype) for state in states]
+        finite = tf.reduce_all(
+            [
+                tf.reduce_all(
+                    tf.math.is_finite(tf.cast(state, tf.float32)), axis=2
+                )
+                for state in states
+            ],
+            axis=0,
+        )
+        return tf.stack(states, axis=2), scales, finite
+
     def forward(inputs):
-        states = extractor(inputs, training=False)
-        # Rounded before they are stacked: half the bytes to copy.
-        return tf.stack([tf.cast(state, dtype) for state in states], axis=2)
+        values, scales, finite = compute(inputs)
+        scales = None if scales is None else scales.numpy()
+        return values.numpy(), scales, finite.numpy()
 
     return forward
 
 
-def _record(row: int, examples: Examples, hidden_states: np.ndarray) -> bytes:
-    if not np.isfinite(hidden_states.astype(np.float32)).all():
-        raise DataError(
-            f"{examples.task} {examples.split}, example "
-            f"{examples.ids[row]!r}: a hidden state is NaN or infinite"
+def _records(
+    rows: np.ndarray,
+    forward: _Forward,
+    examples: Examples,
+    tokens: TokenizedExamples,
+    extras: Sequence[str],
+) -> dict[int, bytes]:
+    """The records of one batch, by row."""
+    values, scales, finite = forward(tokens.batch(rows))
+    records = {}
+    for place, row in enumerate(rows.tolist()):
+        length = tokens.lengths[row]
+        if not finite[place, :length].all():
+            raise DataError(
+                f"{examples.task} {examples.split}, example "
+                f"{examples.ids[row]!r}: a hidden state is NaN or infinite"
+            )
+        records[row] = encode_record(
+            row,
+            examples.ids[row],
+            examples.labels[row].item(),
+            values[place, :length],
+            None if scales is None else scales[place, :length],
+            tokens.rows[row][0] if "token_ids" in extras else None,
+            tokens.offsets[row] if "offsets" in extras else None,
         )
-    return encode_record(
-        int(row),
-        examples.ids[row],
-        examples.labels[row].item(),
-        hidden_states,
-    )
-
-
-def _write_shard(
-    directory: pathlib.Path, number: int, records: list[bytes], tokens: int
-) -> Shard:
-    path = directory / shard_file(number)
-    with fileio.atomic_path(path) as temporary:
-        with tf.io.TFRecordWriter(str(temporary)) as writer:
-            for record in records:
-                writer.write(record)
-        num_bytes = temporary.stat().st_size
-        digest = fileio.file_digest(temporary)
-    return Shard(path.name, len(records), tokens, num_bytes, digest)
+    return records
 
 
 def _shard_bounds(example_bytes: np.ndarray) -> list[int]:
@@ -233,4 +318,11 @@ def _check_space(directory: pathlib.Path, num_bytes: int) -> None:
         raise CacheError(
             f"{directory}: the hidden states need {num_bytes / 1e9:.1f} GB "
             f"and the disk has {free / 1e9:.1f} GB free"
+        )
+
+
+def _check_choice(name: str, value: str, expected: Sequence[str]) -> None:
+    if value not in expected:
+        raise ArgumentError(
+            f"{name}: expected one of {', '.join(expected)}, got {value!r}"
         )

@@ -21,10 +21,13 @@ class TokenizedExamples:
         rows: list of pairs of int32 arrays `(tokens,)`: token ids with [CLS]
             and [SEP], and segment ids, 1 in a second text.
         pad_id: int. The id that fills shorter rows of a batch.
+        offsets: list of int32 arrays `(tokens, 2)`, or None. Where the tokens
+            stand in the texts, as `WordPiece.pack_offsets` gives it.
     """
 
     rows: list[tuple[np.ndarray, np.ndarray]]
     pad_id: int
+    offsets: list[np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -44,7 +47,10 @@ class TokenizedExamples:
 
 
 def tokenize_examples(
-    examples: Examples, encoder: Encoder, max_tokens: int
+    examples: Examples,
+    encoder: Encoder,
+    max_tokens: int,
+    offsets: bool = False,
 ) -> TokenizedExamples:
     """Tokenises and packs every example: `[CLS] a [SEP]` (`b [SEP]`).
 
@@ -52,15 +58,19 @@ def tokenize_examples(
         examples: Examples.
         encoder: Encoder. Gives the tokenizer and the longest input.
         max_tokens: int. Longer examples are cut.
+        offsets: bool. Whether to keep where the tokens stand in the texts.
+            Defaults to `False`.
 
     Raises:
         ArgumentError: the encoder does not take `max_tokens`.
     """
     encoder.check_max_tokens(max_tokens)
-    rows = encoder.tokenizer.pack(
-        examples.texts_a, examples.texts_b, max_tokens
+    tokenizer, texts = encoder.tokenizer, (examples.texts_a, examples.texts_b)
+    return TokenizedExamples(
+        tokenizer.pack(*texts, max_tokens),
+        tokenizer.pad_id,
+        tokenizer.pack_offsets(*texts, max_tokens) if offsets else None,
     )
-    return TokenizedExamples(rows, encoder.tokenizer.pad_id)
 
 
 def bucketed_batches(

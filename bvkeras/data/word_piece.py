@@ -150,6 +150,47 @@ class WordPiece:
             ArgumentError: `max_tokens` leaves no room for text; the numbers
                 of texts differ; a text is no str.
         """
+        rows_a, rows_b = self._encode_rows(
+            self.encode, texts_a, texts_b, max_tokens
+        )
+        return [
+            self._row(*row) for row in _truncated(rows_a, rows_b, max_tokens)
+        ]
+
+    def pack_offsets(
+        self,
+        texts_a: Sequence[str],
+        texts_b: Sequence[str] | None = None,
+        max_tokens: int = 128,
+    ) -> list[np.ndarray]:
+        """Where the tokens of `pack`'s rows stand in the texts.
+
+        Args:
+            texts_a: sequence of str. First texts.
+            texts_b: sequence of str. Second texts, as many. Defaults to none.
+            max_tokens: int. Most tokens in a row. Defaults to 128.
+
+        Returns:
+            For each row an int32 array `(tokens, 2)`: the first character of
+            the token and the one behind its last, in its own text as given,
+            in Unicode code points; -1 for special tokens.
+
+        Raises:
+            ArgumentError: as `pack`.
+        """
+        rows_a, rows_b = self._encode_rows(
+            self._offsets, texts_a, texts_b, max_tokens
+        )
+        special = np.full((1, 2), -1, np.int32)
+        rows = []
+        for parts in _truncated(rows_a, rows_b, max_tokens):
+            row = [special]
+            for part in parts:
+                row += [part, special]
+            rows.append(np.concatenate(row))
+        return rows
+
+    def _encode_rows(self, encode, texts_a, texts_b, max_tokens):
         num_special = 2 if texts_b is None else 3
         if max_tokens <= num_special:
             raise ArgumentError(
@@ -161,15 +202,21 @@ class WordPiece:
                 f"texts_b must hold as many texts as texts_a "
                 f"({len(texts_a)}), got {len(texts_b)}"
             )
-        room = max_tokens - num_special
-        rows_a = self.encode(texts_a)
-        if texts_b is None:
-            return [self._row(a[:room]) for a in rows_a]
-        rows = []
-        for a, b in zip(rows_a, self.encode(texts_b), strict=True):
-            keep_a, keep_b = _truncated_lengths(len(a), len(b), room)
-            rows.append(self._row(a[:keep_a], b[:keep_b]))
-        return rows
+        return encode(texts_a), None if texts_b is None else encode(texts_b)
+
+    def _offsets(self, texts):
+        texts = _checked_texts(texts)
+        offsets = []
+        for start in range(0, len(texts), _TEXTS_PER_CALL):
+            encodings = self._tokenizer._tokenizer.encode_batch(
+                texts[start : start + _TEXTS_PER_CALL],
+                add_special_tokens=False,
+            )
+            offsets.extend(
+                np.array(e.offsets, dtype=np.int32).reshape(-1, 2)
+                for e in encodings
+            )
+        return offsets
 
     def _row(self, a, b=None):
         num_first = len(a) + 2
@@ -205,6 +252,17 @@ def _checked_texts(texts):
                     f"surrogate at character {error.start}"
                 ) from None
     return texts
+
+
+def _truncated(rows_a, rows_b, max_tokens):
+    """The parts of each row, cut so that special tokens find room."""
+    if rows_b is None:
+        return [(a[: max_tokens - 2],) for a in rows_a]
+    parts = []
+    for a, b in zip(rows_a, rows_b, strict=True):
+        keep_a, keep_b = _truncated_lengths(len(a), len(b), max_tokens - 3)
+        parts.append((a[:keep_a], b[:keep_b]))
+    return parts
 
 
 def _truncated_lengths(num_a, num_b, room):

@@ -87,7 +87,7 @@ class HiddenStates(keras.layers.Layer):
         self.as_list = as_list
         self.hidden_act = get_hidden_act(backbone)
         self.supports_masking = True
-        self.layer_indices = _layer_indices(self.layers, backbone.num_layers)
+        self.layer_indices = layer_indices(self.layers, backbone.num_layers)
         if not self.trainable:
             backbone.trainable = False
         self._freeze_unused()
@@ -178,7 +178,18 @@ class HiddenStates(keras.layers.Layer):
             )
 
 
-def _layer_indices(layers, num_transformer_layers):
+def layer_indices(
+    layers: Sequence[int] | None, num_transformer_layers: int
+) -> list[int]:
+    """Turns `layers` into hidden-state indices that are not negative.
+
+    Args:
+        layers: sequence of int, or None for all hidden states.
+        num_transformer_layers: int. One less than there are hidden states.
+
+    Raises:
+        ArgumentError: `layers` is empty or holds an index out of range.
+    """
     """Turns `layers` into hidden-state indices that are not negative."""
     num_states = num_transformer_layers + 1
     if layers is None:

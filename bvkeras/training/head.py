@@ -31,6 +31,7 @@ _MODEL_FILE = "head.keras"
 _RESULT_FILE = "head.json"
 _STATE_FILE = "state.safetensors"
 _STEPS_A_RECORD = 20
+_MEMORY_SHARE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +100,9 @@ def build_head(
     Its bias starts at the mean of the cache's scores, or at the logarithm of
     its classes' frequencies. Starting at zero, the projection would have to
     learn that constant as a sum over tokens, which grows with their number.
+    The projection starts at zero: a random start gives every example an
+    output of its own, a sum over thousands of features, which a projection
+    that moves slowly does not unlearn.
 
     Args:
         task: TaskSpec. Classifier or regressor.
@@ -117,7 +121,7 @@ def build_head(
         "dropout": dropout,
         "pooler": pooler,
         "kernel_initializer": keras.initializers.GlorotUniform(seed),
-        "projection_initializer": keras.initializers.GlorotUniform(seed + 1),
+        "projection_initializer": "zeros",
         "seed": seed,
         "name": "head",
     }
@@ -144,6 +148,7 @@ def train_head(
     batch_size: int = 16,
     dropout: float = 0.0,
     pooler: str = "linear",
+    projection_rate: float = 1.0,
     seed: int = 0,
 ) -> TrainedHead:
     """Trains a head by `model.fit` and saves it.
@@ -151,6 +156,10 @@ def train_head(
     The number of epochs is fixed beforehand; nothing is chosen on the
     development set. Interrupted, the same call goes on after the last
     finished epoch and comes to the same weights.
+
+    With more than one epoch to go, a cache that fits in half of the memory
+    that is available is read once and trained on from there. The batches, and
+    so the weights, are the same as from disk.
 
     Args:
         task: TaskSpec.
@@ -162,6 +171,10 @@ def train_head(
         batch_size: int. Defaults to `16`.
         dropout: float. Dropout on the pooled features. Defaults to `0.0`.
         pooler: str. `"linear"` or `"scalar_mix"`. Defaults to `"linear"`.
+        projection_rate: float. The projection's share of the learning rate.
+            Adam moves each of its weights by the rate, and an output is a sum
+            over all of them: at the pooling's rate it moves too far in a
+            step. Defaults to `1.0`.
         seed: int. Seed of the start, of dropout and of the order.
 
     Returns:
@@ -186,6 +199,7 @@ def train_head(
         "batch_size": batch_size,
         "dropout": dropout,
         "pooler": pooler,
+        "projection_rate": projection_rate,
         "seed": seed,
     }
     result_path = directory / _RESULT_FILE
@@ -210,7 +224,6 @@ def _train(
     state_path = directory / _STATE_FILE
     seed, epochs = settings["seed"], settings["epochs"]
     batch_size = settings["batch_size"]
-    # tf.data mixes the global seed into the seed of every shuffle.
     keras.utils.set_random_seed(seed)
     model = build_head(
         task,
@@ -222,7 +235,11 @@ def _train(
     )
     steps_per_epoch = math.ceil(len(cache) / batch_size)
     model.compile(
-        adamw(settings["learning_rate"], steps_per_epoch * epochs),
+        adamw(
+            settings["learning_rate"],
+            steps_per_epoch * epochs,
+            rates={model.projection.name: settings["projection_rate"]},
+        ),
         task_loss(task),
         jit_compile=False,
     )
@@ -241,6 +258,9 @@ def _train(
         record = load_state(state_path, variables)
     history, earlier_seconds = record["history"], record["seconds"]
     began = time.monotonic()
+    batches = cache
+    if epochs - record["epoch"] > 1:
+        batches = cache.load_if_it_fits(_MEMORY_SHARE)
     with progress_bar(
         "train head",
         epochs * steps_per_epoch,
@@ -252,7 +272,7 @@ def _train(
                 np.random.default_rng([seed, epoch]).integers(1 << 31)
             )
             model.fit(
-                cache.as_dataset(batch_size, shuffle=True, seed=order_seed),
+                batches.as_dataset(batch_size, shuffle=True, seed=order_seed),
                 initial_epoch=epoch,
                 epochs=epoch + 1,
                 shuffle=False,

@@ -7,8 +7,9 @@ struct BFloat16Core {
   static constexpr int64_t kFeaturesATerm = 2;
 
   template <int M, int N>
-  static void Multiply(const void* const* rows, int64_t features,
-                       const void* panel, float* out, int64_t out_stride) {
+  static void Multiply(const void* const* rows, const void* const* later,
+                       int64_t features, const void* panel, float* out,
+                       int64_t out_stride) {
     typename S::Vec sum[M][N];
     const uint16_t* row[M];
 #pragma GCC unroll 8
@@ -18,18 +19,28 @@ struct BFloat16Core {
       for (int n = 0; n < N; ++n) sum[m][n] = S::Set1(0.0f);
     }
     const uint32_t* w = static_cast<const uint32_t*>(panel);
+    constexpr int64_t kLine = 64 / sizeof(uint16_t);
+    static_assert(kFeatureStep % kLine == 0, "rows are whole lines");
+    for (int64_t e = 0; e < features; e += kLine) {
+      if (later != nullptr) {
+#pragma GCC unroll 8
+        for (int m = 0; m < M; ++m) {
+          S::Prefetch(static_cast<const uint16_t*>(later[m]) + e);
+        }
+      }
 #pragma GCC unroll 4
-    for (int64_t e = 0; e < features; e += 2) {
-      typename S::Pairs kernel[N];
+      for (int64_t i = e; i < e + kLine; i += 2) {
+        typename S::Pairs kernel[N];
 #pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) kernel[n] = S::LoadPairs(w + n * S::kLanes);
-      w += N * S::kLanes;
+        for (int n = 0; n < N; ++n) kernel[n] = S::LoadPairs(w + n * S::kLanes);
+        w += N * S::kLanes;
 #pragma GCC unroll 8
-      for (int m = 0; m < M; ++m) {
-        const auto h = S::Set1Pair(row[m] + e);
+        for (int m = 0; m < M; ++m) {
+          const auto h = S::Set1Pair(row[m] + i);
 #pragma GCC unroll 8
-        for (int n = 0; n < N; ++n) {
-          sum[m][n] = S::Dot(sum[m][n], h, kernel[n]);
+          for (int n = 0; n < N; ++n) {
+            sum[m][n] = S::Dot(sum[m][n], h, kernel[n]);
+          }
         }
       }
     }

@@ -93,8 +93,7 @@ class Engine {
 
   // Where everything lies in a chunk's scratch memory.
   struct Scratch {
-    const void** rows;       // [tile_rows + 1]
-    const void** next_rows;  // [tile_rows + 1]
+    const void** rows;       // [RowPointers]
     float* row_scales;       // [tile_rows]
     void* zero_row;          // [padded_features]
     void* copied_rows;       // [tile_rows, padded_features]
@@ -115,12 +114,11 @@ class Engine {
         offset += RoundUp(size, 64);
         return static_cast<void*>(place);
       };
-      const int64_t rows_up = pass.tile_rows + 1;
       const size_t number = UsesBFloat16(pass) ? 2 : 4;
       const size_t projection_bytes =
           problem.layers * problem.outputs * pass.padded_units * 4;
-      rows = static_cast<const void**>(take(rows_up * sizeof(void*)));
-      next_rows = static_cast<const void**>(take(rows_up * sizeof(void*)));
+      rows =
+          static_cast<const void**>(take(RowPointers(pass) * sizeof(void*)));
       row_scales = static_cast<float*>(take(pass.tile_rows * 4));
       zero_row = take(pass.padded_features * number);
       copied_rows = take(ReadsInPlace(pass) ? 0
@@ -178,16 +176,35 @@ class Engine {
                            : problem.scales[layer][token];
   }
 
-  // Fills `rows` for tokens first .. last of the order, in place.
+  static int64_t RowPointers(const Pass& pass) {
+    return 2 * pass.tile_rows + S::kForwardRows;
+  }
+
+  // Finds a tile's rows, and copies them if they cannot be read in place.
+  template <class Core>
+  static void PrepareRows(const Pass& pass, const Chunk& chunk, int64_t first,
+                          const Scratch& scratch) {
+    const int64_t end = TileEnd(pass, chunk, first);
+    if (ReadsInPlace(pass)) {
+      FindRows(pass, first, TileEnd(pass, chunk, end), scratch);
+    } else {
+      CopyRows<Core>(pass, first, end, scratch);
+    }
+    ReadScales(pass, first, end, scratch.row_scales);
+  }
+
+  // The rows of tokens first .. last: of a tile and of the next one, which is
+  // fetched meanwhile. Zeros stand for those that the last blocks lack.
   static void FindRows(const Pass& pass, int64_t first, int64_t last,
-                       const void* zero_row, const void** rows) {
+                       const Scratch& scratch) {
     const Problem& problem = *pass.problem;
+    const void** row = scratch.rows;
     for (int64_t i = first; i < last; ++i) {
       for (int64_t l = 0; l < problem.layers; ++l) {
-        *rows++ = SourceRow(problem, pass.order[i], l);
+        *row++ = SourceRow(problem, pass.order[i], l);
       }
     }
-    *rows = zero_row;
+    for (int i = 0; i < S::kForwardRows; ++i) *row++ = scratch.zero_row;
   }
 
   template <class Core>
@@ -222,9 +239,10 @@ class Engine {
   template <class Core>
   static void ComputeZ(const Pass& pass, int64_t row_count,
                        const Scratch& scratch) {
-    Product<S, Core>::Multiply(scratch.rows, row_count, Features(pass),
-                               pass.packed_kernel, pass.padded_units / kLanes,
-                               scratch.z, pass.padded_units);
+    Product<S, Core>::Multiply(
+        scratch.rows, ReadsInPlace(pass), row_count, Features(pass),
+        pass.packed_kernel, pass.padded_units / kLanes, scratch.z,
+        pass.padded_units);
     const bool scaled = pass.problem->dtype == DType::kInt8;
     for (int64_t r = 0; r < row_count; ++r) {
       float* z = scratch.z + r * pass.padded_units;
@@ -469,12 +487,7 @@ class Engine {
     for (int64_t i = chunk.first; i < chunk.last; i += pass.tile_tokens) {
       const int64_t end = TileEnd(pass, chunk, i);
       const int64_t row_count = (end - i) * problem.layers;
-      if (ReadsInPlace(pass)) {
-        FindRows(pass, i, end, scratch.zero_row, scratch.rows);
-      } else {
-        CopyRows<Core>(pass, i, end, scratch);
-      }
-      ReadScales(pass, i, end, scratch.row_scales);
+      PrepareRows<Core>(pass, chunk, i, scratch);
       ComputeZ<Core>(pass, row_count, scratch);
       SaveZ(pass, i * problem.layers, row_count, scratch.z);
       if (problem.outputs == 0) {
@@ -528,28 +541,13 @@ class Engine {
     const Problem& problem = *pass.problem;
     const Scratch scratch(pass, chunk.scratch);
     Positions positions{pass, chunk, scratch, true};
-    const bool in_place = ReadsInPlace(pass);
     __builtin_memset(scratch.zero_row, 0,
                      pass.padded_features * sizeof(typename Core::Row));
-    Scratch tile = scratch;
-    if (in_place) {
-      FindRows(pass, chunk.first, TileEnd(pass, chunk, chunk.first),
-               scratch.zero_row, tile.rows);
-    }
     for (int64_t i = chunk.first; i < chunk.last; i += pass.tile_tokens) {
       const int64_t end = TileEnd(pass, chunk, i);
       const int64_t row_count = (end - i) * problem.layers;
-      const void* const* next = nullptr;
-      if (in_place) {
-        const int64_t next_end = TileEnd(pass, chunk, end);
-        FindRows(pass, end, next_end, scratch.zero_row, tile.next_rows);
-        // Prefetching goes row by row with this tile's.
-        if (next_end - end >= end - i) next = tile.next_rows;
-      } else {
-        CopyRows<Core>(pass, i, end, tile);
-      }
-      ReadScales(pass, i, end, scratch.row_scales);
-      ComputeZGradient<Core, true>(pass, i, end, tile, &positions,
+      PrepareRows<Core>(pass, chunk, i, scratch);
+      ComputeZGradient<Core, true>(pass, i, end, scratch, &positions,
                                    chunk.bias_sum);
       if (problem.dtype == DType::kInt8) {
         for (int64_t r = 0; r < row_count; ++r) {
@@ -562,12 +560,13 @@ class Engine {
       }
       const void* gradient = Core::PrepareGradient(
           scratch.z, row_count, pass.padded_units, scratch.prepared);
-      OuterProduct<S, Core>::Add(tile.rows, next, row_count, Features(pass),
-                                 gradient, problem.units, pass.padded_units,
-                                 chunk.kernel_sum, pass.padded_features);
-      const void** const rows = tile.rows;
-      tile.rows = tile.next_rows;
-      tile.next_rows = rows;
+      // The next tile is fetched row by row with this one.
+      const bool ahead = ReadsInPlace(pass) &&
+                         TileEnd(pass, chunk, end) - end == end - i;
+      OuterProduct<S, Core>::Add(
+          scratch.rows, ahead ? scratch.rows + row_count : nullptr, row_count,
+          Features(pass), gradient, problem.units, pass.padded_units,
+          chunk.kernel_sum, pass.padded_features);
     }
     positions.Flush();
     Core::UnshuffleSum(chunk.kernel_sum, pass.padded_units,
@@ -583,11 +582,7 @@ class Engine {
       const int64_t end = TileEnd(pass, chunk, i);
       const int64_t row_count = (end - i) * problem.layers;
       if (pass.stash_in == nullptr) {
-        if (ReadsInPlace(pass)) {
-          FindRows(pass, i, end, scratch.zero_row, scratch.rows);
-        } else {
-          CopyRows<Core>(pass, i, end, scratch);
-        }
+        PrepareRows<Core>(pass, chunk, i, scratch);
       }
       ComputeZGradient<Core, false>(pass, i, end, scratch, &positions,
                                     nullptr);
@@ -595,7 +590,8 @@ class Engine {
         scratch.rows[r] = scratch.z + r * pass.padded_units;
       }
       Product<S, FloatCore<S>>::Multiply(
-          scratch.rows, row_count, pass.padded_units, pass.packed_transpose,
+          scratch.rows, false, row_count, pass.padded_units,
+          pass.packed_transpose,
           pass.padded_features / kLanes, scratch.hidden,
           pass.padded_features);
       int64_t r = 0;

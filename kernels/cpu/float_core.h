@@ -6,9 +6,12 @@ struct FloatCore {
   static constexpr int64_t kFeatureStep = S::kLanes;
   static constexpr int64_t kFeaturesATerm = 1;
 
+  // out[m, 0 .. N * kLanes] = rows[m] . W, and fetches `later` meanwhile: the
+  // rows of the next call, or null.
   template <int M, int N>
-  static void Multiply(const void* const* rows, int64_t features,
-                       const void* panel, float* out, int64_t out_stride) {
+  static void Multiply(const void* const* rows, const void* const* later,
+                       int64_t features, const void* panel, float* out,
+                       int64_t out_stride) {
     typename S::Vec sum[M][N];
     const float* row[M];
 #pragma GCC unroll 8
@@ -18,8 +21,7 @@ struct FloatCore {
       for (int n = 0; n < N; ++n) sum[m][n] = S::Set1(0.0f);
     }
     const float* w = static_cast<const float*>(panel);
-#pragma GCC unroll 4
-    for (int64_t e = 0; e < features; ++e) {
+    const auto add_term = [&](int64_t e) {
       typename S::Vec kernel[N];
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) kernel[n] = S::Load(w + n * S::kLanes);
@@ -32,7 +34,20 @@ struct FloatCore {
           sum[m][n] = S::Fma(h, kernel[n], sum[m][n]);
         }
       }
+    };
+    constexpr int64_t kLine = 64 / sizeof(float);
+    int64_t e = 0;
+    for (; e + kLine <= features; e += kLine) {
+      if (later != nullptr) {
+#pragma GCC unroll 8
+        for (int m = 0; m < M; ++m) {
+          S::Prefetch(static_cast<const float*>(later[m]) + e);
+        }
+      }
+#pragma GCC unroll 4
+      for (int64_t i = e; i < e + kLine; ++i) add_term(i);
     }
+    for (; e < features; ++e) add_term(e);
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 8

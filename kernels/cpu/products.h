@@ -9,8 +9,8 @@ inline int64_t PanelStart(int64_t p, int64_t panels, int64_t vectors) {
 
 template <class S, class Core>
 struct Product {
-  using Function = void (*)(const void* const*, int64_t, const void*, float*,
-                            int64_t);
+  using Function = void (*)(const void* const*, const void* const*, int64_t,
+                            const void*, float*, int64_t);
 
   template <int M>
   static Function Choose(int64_t n) {
@@ -39,8 +39,9 @@ struct Product {
     return (vectors + S::kForwardVectors - 1) / S::kForwardVectors;
   }
 
-  // out[r, 0 .. vectors * kLanes] = rows[r] . W, for every row.
-  static void Multiply(const void* const* rows, int64_t row_count,
+  // out[r, 0 .. vectors * kLanes] = rows[r] . W, for every row. With `ahead`,
+  // kForwardRows more rows stand behind them, which will be read next.
+  static void Multiply(const void* const* rows, bool ahead, int64_t row_count,
                        int64_t features, const void* packed, int64_t vectors,
                        float* out, int64_t out_stride) {
     const int64_t panels = Panels(vectors);
@@ -50,7 +51,8 @@ struct Product {
       const int64_t width = PanelStart(p + 1, panels, vectors) - begin;
       const int64_t left = row_count - r;
       Choose(left < S::kForwardRows ? left : S::kForwardRows, width)(
-          rows + r, features,
+          rows + r, ahead && p == 0 ? rows + r + S::kForwardRows : nullptr,
+          features,
           static_cast<const typename Core::Panel*>(packed) +
               begin * S::kLanes * terms,
           out + r * out_stride + begin * S::kLanes, out_stride);

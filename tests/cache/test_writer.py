@@ -12,13 +12,17 @@ from bvkeras.cache import writer
 from bvkeras.cache.format import DTYPES
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import verify_cache
-from bvkeras.cache.writer import write_cache
+from bvkeras.cache.writer import plan_cache, write_cache
 from bvkeras.errors import ArgumentError, CacheError, DataError, RunError
 from bvkeras.layers.hidden_states import HiddenStates
 from tests.tiny_runs import CLASSES, SCORES, forbid, make_examples
 
-# How far a value may be off by being stored: half of its last place.
-ROUNDING = {"float32": 0.0, "float16": 2**-11, "bfloat16": 2**-8}
+# How far a stored value may be from the computed one: half of its last place,
+# or half of int8's step, 1/254 of the largest feature of the token's layer.
+RELATIVE = {"float32": 0.0, "float16": 2**-11, "bfloat16": 2**-8, "int8": 0.0}
+OF_LARGEST = {"int8": 1 / 254}
+# Online a sentence is computed alone, in the cache in a batch of others.
+BATCHING = 1e-5
 
 
 def all_records(cache):
@@ -26,24 +30,25 @@ def all_records(cache):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_records_equal_hidden_states(encoder, tmp_path, dtype):
+def test_cached_hidden_states_are_those_computed_online(
+    encoder, tmp_path, dtype
+):
     examples = make_examples(11)
     cache = write_cache(
         encoder, CLASSES, examples, tmp_path, max_tokens=12, dtype=dtype
     )
+    assert cache.dtype == dtype
     layer = HiddenStates(encoder.backbone)
-    for row, record in enumerate(all_records(cache)):
+    records = cache.records(dtype="float32").as_numpy_iterator()
+    for row, record in enumerate(records):
         inputs = encoder.preprocess([examples.texts_a[row]], max_tokens=12)
         expected = layer(inputs).numpy()[0]
         values = record["hidden_states"]
-        assert values.dtype == DTYPES[dtype]
         assert values.shape == expected.shape
-        np.testing.assert_allclose(
-            values.astype(np.float32),
-            expected,
-            rtol=ROUNDING[dtype],
-            atol=1e-5,
-        )
+        largest = np.abs(expected).max(axis=-1, keepdims=True)
+        bound = RELATIVE[dtype] * np.abs(expected) + BATCHING
+        bound = bound + OF_LARGEST.get(dtype, 0) * largest
+        assert (np.abs(values - expected) <= bound).all()
 
 
 def test_records_keep_the_order_of_the_examples(encoder, tmp_path):
@@ -53,6 +58,100 @@ def test_records_keep_the_order_of_the_examples(encoder, tmp_path):
     ids = [record["id"].decode() for record in records]
     assert ids == list(examples.ids)
     assert [record["label"] for record in records] == examples.labels.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_token_ids_and_offsets(encoder, tmp_path, dtype):
+    examples = dataclasses.replace(
+        make_examples(4), texts_b=("a", "Zb, c", "", "7 7")
+    )
+    cache = write_cache(
+        encoder,
+        CLASSES,
+        examples,
+        tmp_path,
+        max_tokens=9,
+        dtype=dtype,
+        extras=("offsets", "token_ids"),
+    )
+    assert cache.manifest.extras == ("token_ids", "offsets")
+    texts = (examples.texts_a, examples.texts_b)
+    rows = encoder.tokenizer.pack(*texts, 9)
+    offsets = encoder.tokenizer.pack_offsets(*texts, 9)
+    records = zip(all_records(cache), rows, offsets, strict=True)
+    for record, (ids, _), places in records:
+        np.testing.assert_array_equal(record["token_ids"], ids)
+        np.testing.assert_array_equal(record["offsets"], places)
+
+
+@pytest.mark.parametrize("extras", [(), ("token_ids", "offsets")])
+@pytest.mark.parametrize("layers", [None, [1]])
+def test_plan_says_what_will_be_written(encoder, tmp_path, extras, layers):
+    examples = make_examples(60)
+    plan = plan_cache(encoder, examples, layers=layers, extras=extras)
+    assert plan.examples == 60
+    for dtype in DTYPES:
+        cache = write_cache(
+            encoder,
+            CLASSES,
+            examples,
+            tmp_path / dtype,
+            layers=layers,
+            dtype=dtype,
+            extras=extras,
+        )
+        assert plan.tokens == sum(s.tokens for s in cache.manifest.shards)
+        planned = plan.num_bytes[dtype]
+        assert abs(planned - cache.num_bytes) <= 0.02 * planned + 1000
+
+
+def test_plan_runs_no_encoder(encoder, monkeypatch):
+    forbid(monkeypatch, writer, "_forward")
+    monkeypatch.setattr(encoder.backbone, "call", None)
+    assert plan_cache(encoder, make_examples(3)).examples == 3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("compute_dtype", ["bfloat16", "float16"])
+def test_compute_dtype_changes_values_a_little(
+    encoder, tmp_path, dtype, compute_dtype
+):
+    examples = make_examples(11)
+    arguments = {"max_tokens": 16, "dtype": dtype}
+    exact, rounded = (
+        write_cache(
+            encoder,
+            CLASSES,
+            examples,
+            tmp_path / name,
+            compute_dtype=name,
+            **arguments,
+        )
+        for name in ("float32", compute_dtype)
+    )
+    identity = rounded.manifest.identity
+    assert identity["compute_dtype"] == compute_dtype
+    assert identity["encoder"] == encoder.digest()
+    pairs = zip(
+        *(
+            cache.records(dtype="float32").as_numpy_iterator()
+            for cache in (exact, rounded)
+        ),
+        strict=True,
+    )
+    differences = [
+        np.abs(a["hidden_states"] - b["hidden_states"]).max() for a, b in pairs
+    ]
+    assert 0 < max(differences) < 0.1
+    with pytest.raises(RunError, match="made with compute_dtype = "):
+        write_cache(
+            encoder,
+            CLASSES,
+            examples,
+            rounded.directory,
+            compute_dtype="float32",
+            **arguments,
+        )
 
 
 def test_only_valid_tokens_are_written(encoder, tmp_path):
@@ -131,14 +230,17 @@ def test_manifest(encoder, written_cache):
     assert manifest["identity"] == {
         "task": "sst2",
         "split": "train",
+        "data": examples.digest,
+        "config": encoder.config(),
         "encoder": encoder.digest(),
         "tokenizer": encoder.tokenizer.digest,
-        "data": examples.digest,
+        "compute_dtype": "float32",
         "max_tokens": 16,
         "layers": [0, 1, 2],
         "dtype": "float32",
+        "extras": [],
     }
-    assert manifest["version"] == 1
+    assert manifest["version"] == 2
     assert manifest["writer"] == bvkeras.__version__
     assert manifest["complete"] is True
     assert manifest["regression"] is False
@@ -250,14 +352,14 @@ def test_too_small_a_disk_is_seen_beforehand(encoder, tmp_path, monkeypatch):
     monkeypatch.setattr(
         writer.shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000)
     )
-    forbid(monkeypatch, writer, "_write_shard")
+    forbid(monkeypatch, writer, "write_shard")
     with pytest.raises(CacheError, match=r"GB .*0\.0 GB free"):
         write_cache(encoder, CLASSES, make_examples(9), tmp_path)
 
 
 def test_disk_that_is_just_large_enough(encoder, tmp_path, monkeypatch):
     examples = make_examples(9)
-    num_bytes = sum(4 + 3 * (i % 5) for i in range(9)) * 3 * 16 * 2
+    num_bytes = plan_cache(encoder, examples).num_bytes["bfloat16"]
     usage = collections.namedtuple("usage", ["total", "used", "free"])
     needed = num_bytes + writer._SPARE_BYTES
     monkeypatch.setattr(
@@ -270,7 +372,11 @@ def test_disk_that_is_just_large_enough(encoder, tmp_path, monkeypatch):
     ("match", "changes"),
     [
         ("examples: .*none", {"examples": make_examples(2).take([])}),
-        ("dtype: .*'int8'", {"dtype": "int8"}),
+        ("^dtype: .*'int4'", {"dtype": "int4"}),
+        ("compute_dtype: .*'int8'", {"compute_dtype": "int8"}),
+        ("extras: .*'words'", {"extras": ("words",)}),
+        ("max_batch_tokens: .*0", {"max_batch_tokens": 0}),
+        (r"layers: .*each once, got \[0, -3\]", {"layers": [0, -3]}),
         ("max_tokens", {"max_tokens": 10**6}),
         ("layers", {"layers": [3]}),
     ],

@@ -32,7 +32,7 @@ _KILLS = (
     # While the last snapshot is written: two heads and a state came before.
     ("safetensors.numpy:save_file", 3, signal.SIGKILL, -9),
     # Before the second shard of the first cache.
-    ("bvkeras.cache.writer:_write_shard", 2, signal.SIGTERM, 143),
+    ("bvkeras.cache.writer:write_shard", 2, signal.SIGTERM, 143),
     # While the state after the first head's second epoch is written.
     ("safetensors.numpy:save_file", 2, signal.SIGKILL, -9),
     # Before the head's predictions; those of the encoder are there.
@@ -43,7 +43,7 @@ _STOPS = (
     ("bvkeras.training.finetune:_save_snapshot", 1),
     ("bvkeras.training.finetune:save_state", 1),
     ("bvkeras.training.finetune:_save_snapshot", 2),
-    ("bvkeras.cache.writer:_write_shard", 2),
+    ("bvkeras.cache.writer:write_shard", 2),
     ("bvkeras.training.head:save_state", 2),
     ("bvkeras.evaluation.evaluate:write_predictions", 1),
     ("bvkeras.pipeline:train_head", 2),

@@ -84,7 +84,8 @@ def run_until_killed(function, encoder_directory, directory, name, number):
 
 
 def shards(directory):
-    return {p.name: p.read_bytes() for p in directory.glob("hidden*")}
+    paths = sorted(directory.glob("hidden*"))
+    return {path.name: path.read_bytes() for path in paths}
 
 
 @pytest.fixture(scope="module")
@@ -109,16 +110,47 @@ def test_killed_extraction(tiny_bert, whole_cache, tmp_path):
     assert not list(tmp_path.glob(".tmp*"))
 
 
+def test_full_disk_is_named_and_finished_shards_stay(
+    tiny_bert, whole_cache, tmp_path
+):
+    sizes = [len(content) for content in shards(whole_cache).values()]
+    largest = sizes.index(max(sizes))
+    assert largest > 0
+    script = (
+        "import resource, sys\n"
+        f"from {__name__} import extract\n"
+        f"limit = {max(sizes) - 1}\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
+        "extract(*sys.argv[1:])\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", script, tiny_bert, tmp_path],
+        cwd=pathlib.Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 1
+    path = tmp_path / f"hidden_states-{largest:05d}.tfrecord"
+    assert process.stderr.splitlines()[-1] == (
+        f"OSError: {path} cannot be written: File too large"
+    )
+    expected = dict(list(shards(whole_cache).items())[:largest])
+    assert shards(tmp_path) == expected
+    extract(tiny_bert, tmp_path)
+    assert shards(tmp_path) == shards(whole_cache)
+
+
 @pytest.mark.parametrize("number", [1, 3, 6])
 def test_extraction_stopped_at_any_shard(
     tiny_bert, whole_cache, tmp_path, number
 ):
     with pytest.MonkeyPatch.context() as patch:
-        fail_at_call(patch, writer, "_write_shard", number, OSError("full"))
+        fail_at_call(patch, writer, "write_shard", number, OSError("full"))
         with pytest.raises(OSError, match="full"):
             extract(tiny_bert, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        calls = fail_at_call(patch, writer, "_write_shard", 99, None)
+        calls = fail_at_call(patch, writer, "write_shard", 99, None)
         extract(tiny_bert, tmp_path)
     assert len(calls) == 6 - (number - 1)
     assert shards(tmp_path) == shards(whole_cache)
@@ -128,7 +160,7 @@ def test_extraction_goes_on_within_the_examples_left(
     tiny_bert, tmp_path, monkeypatch
 ):
     with pytest.MonkeyPatch.context() as patch:
-        fail_at_call(patch, writer, "_write_shard", 3, KeyboardInterrupt)
+        fail_at_call(patch, writer, "write_shard", 3, KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt):
             extract(tiny_bert, tmp_path)
     manifest = fileio.read_json(tmp_path / "manifest.json")

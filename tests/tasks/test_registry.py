@@ -90,6 +90,7 @@ def test_settings_from_768_features_on_are_the_papers(
         epochs=1.0,
         head_units=units,
         head_learning_rate=head_rate,
+        head_projection_rate=1.0,
         head_epochs=1,
         head_batch_size=batch,
         head_dropout=0.0,
@@ -130,7 +131,8 @@ def test_settings_below_768_features_are_the_small_encoders(name, changes):
         epochs=1.0,
         head_units=16,
         head_learning_rate=1e-3,
-        head_epochs=3,
+        head_projection_rate=0.03,
+        head_epochs=6,
         head_batch_size=16,
         head_dropout=0.3,
     )

@@ -173,6 +173,7 @@ def test_leftovers_of_a_killed_run_go(classes_cache, trained, tmp_path):
         ("batch_size", 9),
         ("dropout", 0.1),
         ("pooler", "scalar_mix"),
+        ("projection_rate", 0.5),
         ("seed", 4),
     ],
 )
@@ -243,6 +244,25 @@ def test_bias_starts_at_the_class_frequencies(classes_cache, monkeypatch):
     model = build_head(CLASSES, classes_cache)
     frequencies = keras.ops.softmax(model.bias).numpy()
     np.testing.assert_allclose(frequencies, [4 / 6, 2 / 6], rtol=1e-6)
+
+
+def test_outputs_start_at_the_bias(classes_cache):
+    model = build_head(CLASSES, classes_cache)
+    logits = model.predict(classes_cache.as_dataset(16), verbose=0)
+    expected = np.broadcast_to(model.bias.numpy(), logits.shape)
+    np.testing.assert_array_equal(logits, expected)
+
+
+def test_projection_has_a_rate_of_its_own(classes_cache, trained, tmp_path):
+    # So low that it stays at its start, while the rest is trained.
+    head = train_head(
+        CLASSES, classes_cache, tmp_path, **SETTINGS, projection_rate=1e-12
+    )
+    model, usual = head.load_model(), TrainedHead.open(trained).load_model()
+    assert np.abs(usual.projection.numpy()).max() > 1e-2
+    assert np.abs(model.projection.numpy()).max() < 1e-12
+    start = build_head(CLASSES, classes_cache).bias.numpy()
+    assert (model.bias.numpy() != start).all()
 
 
 def test_damaged_shard_is_named(classes_cache, tmp_path):

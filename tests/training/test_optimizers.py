@@ -64,6 +64,19 @@ def test_bias_of_a_head_is_kept(pooler):
     assert sum(path.endswith("projection") for path in names["decayed"]) == 1
 
 
+def test_a_variable_can_have_another_rate():
+    names = ("kernel", "projection")
+    variables = [keras.Variable(np.ones(3), name=name) for name in names]
+    optimizer = adamw(
+        RATE, total_steps=1, weight_decay=0, rates={"projection": 0.1}
+    )
+    optimizer.apply([np.full(3, 0.5, np.float32)] * 2, variables)
+    # Adam's first step is the rate, whatever the gradient.
+    moved = [1 - variable.numpy() for variable in variables]
+    np.testing.assert_allclose(moved[0], RATE, rtol=1e-4)
+    np.testing.assert_allclose(moved[1], RATE / 10, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("norm", "clipped"), [(0.5, 0.5), (1.0, 1.0), (100.0, 1.0), (1e15, 1.0)]
 )

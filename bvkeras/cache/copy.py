@@ -1,0 +1,135 @@
+"""Copying a cache, up to a bucket or back."""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from bvkeras import fileio
+from bvkeras.cache.format import MANIFEST_FILE, Shard
+from bvkeras.cache.reader import HiddenStateCache, read_manifest
+from bvkeras.cache.storage import (
+    RandomAccessFile,
+    as_directory,
+    as_os_error,
+    file_size,
+    join,
+    read_all,
+)
+from bvkeras.errors import CacheError, RunError
+from bvkeras.progress import progress_bar
+
+_CHUNK_BYTES = 4 << 20
+_TEMPORARY = ".tmp.copy."
+
+
+def copy_cache(
+    source: str | os.PathLike, target: str | os.PathLike
+) -> HiddenStateCache:
+    """Copies a finished cache; the manifest comes last.
+
+    So a folder with a manifest is always a whole cache. Each shard is written
+    under another name, compared with its SHA-256, and renamed. Interrupted,
+    the same call goes on: a shard that is there already is read and kept if
+    its bytes are right.
+
+    Args:
+        source: str or path. A cache, anywhere `tf.io.gfile` reads.
+        target: str or path. A folder, anywhere `tf.io.gfile` writes.
+
+    Returns:
+        HiddenStateCache, the copy, opened.
+
+    Raises:
+        CacheError: the source is damaged; names the shard.
+        OSError: something cannot be read or written.
+        RunError: the target holds another cache, or is in use.
+    """
+    cache = HiddenStateCache(source)
+    target = as_directory(target)
+    with _held(target):
+        if file_size(join(target, MANIFEST_FILE)) is not None:
+            if read_manifest(target) != cache.manifest:
+                raise RunError(
+                    f"{target} holds another cache; choose another folder, or "
+                    "remove it"
+                )
+        else:
+            shards = cache.manifest.shards
+            with progress_bar("copy", len(shards), "shards") as bar:
+                for shard in shards:
+                    if not _is_there(target, shard):
+                        _copy_shard(cache, target, shard)
+                    bar.advance()
+            text = read_all(join(cache.directory, MANIFEST_FILE))
+            with _writing(target, MANIFEST_FILE) as write:
+                write(text)
+    return HiddenStateCache(target)
+
+
+def _copy_shard(cache: HiddenStateCache, target, shard: Shard) -> None:
+    path = join(cache.directory, shard.file)
+    digest = hashlib.sha256()
+    with _writing(target, shard.file) as write:
+        for chunk in _chunks(path):
+            digest.update(chunk)
+            write(chunk)
+        # Before it is renamed: a damaged shard never gets its name.
+        if digest.hexdigest() != shard.sha256:
+            raise CacheError(f"{path}: its bytes are not those written")
+
+
+def _is_there(target, shard: Shard) -> bool:
+    path = join(target, shard.file)
+    if file_size(path) != shard.num_bytes:
+        return False
+    digest = hashlib.sha256()
+    for chunk in _chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest() == shard.sha256
+
+
+def _chunks(path) -> Iterator[bytes]:
+    with RandomAccessFile(path) as file:
+        place = 0
+        while chunk := file.read(place, _CHUNK_BYTES):
+            yield chunk
+            place += len(chunk)
+
+
+@contextlib.contextmanager
+def _held(target) -> Iterator[None]:
+    """Keeps other processes out of a local folder; makes one elsewhere."""
+    if isinstance(target, pathlib.Path):
+        with fileio.directory_lock(target):
+            fileio.remove_leftovers(target)
+            yield
+        return
+    with as_os_error():
+        tf.io.gfile.makedirs(target)
+    yield
+
+
+@contextlib.contextmanager
+def _writing(target, name: str):
+    """Gives a function that writes to a file which is there only at the end."""
+    if isinstance(target, pathlib.Path):
+        with (
+            fileio.atomic_path(target / name) as temporary,
+            open(temporary, "wb") as file,
+        ):
+            yield file.write
+            file.flush()
+        return
+    # Always the same name, so that nothing is left in the end. Not every file
+    # system shortens a file that is opened anew.
+    temporary = join(target, _TEMPORARY + name)
+    with as_os_error():
+        if tf.io.gfile.exists(temporary):
+            tf.io.gfile.remove(temporary)
+        with tf.io.gfile.GFile(temporary, "wb") as file:
+            yield file.write
+        tf.io.gfile.rename(temporary, join(target, name), overwrite=True)

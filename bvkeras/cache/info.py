@@ -1,0 +1,77 @@
+"""What a cache says of itself, for people."""
+
+import math
+import os
+from typing import Any
+
+from bvkeras.cache.format import MANIFEST_FILE
+from bvkeras.cache.reader import read_manifest
+from bvkeras.cache.storage import as_directory, join
+
+_DIGEST_SHOWN = 16
+_FLOAT32_BYTES = 4
+
+
+def describe_cache(directory: str | os.PathLike) -> dict[str, str]:
+    """A cache's contents, origin and size, from its manifest alone.
+
+    Args:
+        directory: str or path. A cache, finished or not, anywhere
+            `tf.io.gfile` reads.
+
+    Returns:
+        dict of what is described to its description, in order.
+
+    Raises:
+        CacheError: there is no manifest, or it cannot be understood.
+    """
+    directory = as_directory(directory)
+    manifest = read_manifest(directory)
+    identity = manifest.identity
+    records = sum(shard.records for shard in manifest.shards)
+    tokens = sum(shard.tokens for shard in manifest.shards)
+    num_bytes = sum(shard.num_bytes for shard in manifest.shards)
+    padded = _FLOAT32_BYTES * math.prod(
+        (
+            records,
+            identity["max_tokens"],
+            manifest.num_layers,
+            manifest.hidden_dim,
+        )
+    )
+    progress = "" if manifest.complete else f" of {manifest.examples:,}"
+    rows: dict[str, Any] = {
+        "manifest": join(directory, MANIFEST_FILE),
+        "format": f"version {manifest.version}, by bvkeras {manifest.writer}",
+        "task and split": f"{identity['task']}, {identity['split']}",
+        "examples": f"{records:,}{progress}",
+        "labels": "scores" if manifest.regression else "classes",
+        "tokens": f"{tokens:,}, {tokens / max(1, records):.1f} an example, "
+        f"at most {identity['max_tokens']}",
+        "hidden states": f"layers {_numbers(identity['layers'])} x "
+        f"{manifest.hidden_dim} features",
+        "stored as": " made of ".join(
+            [
+                manifest.dtype,
+                *reversed(identity.get("converted_from", [])),
+            ]
+        ),
+        "also kept": ", ".join(manifest.extras) or "nothing",
+        "size": f"{num_bytes / 1e6:,.1f} MB in {len(manifest.shards):,} shards",
+        "padded float32": f"{padded / 1e6:,.1f} MB at "
+        f"{identity['max_tokens']} tokens, {padded / max(1, num_bytes):.1f} "
+        "times as much",
+        "extraction": f"{manifest.seconds:,.1f} seconds",
+    }
+    for name in ("encoder", "tokenizer", "data"):
+        rows[name] = f"SHA-256 {identity[name][:_DIGEST_SHOWN]}…"
+    if not manifest.complete:
+        rows["state"] = "unfinished: the same extraction goes on"
+    return {name: str(value) for name, value in rows.items()}
+
+
+def _numbers(values: list[int]) -> str:
+    first, last = values[0], values[-1]
+    if len(values) > 2 and values == list(range(first, last + 1)):
+        return f"{first} to {last}"
+    return ", ".join(map(str, values))
