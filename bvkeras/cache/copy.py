@@ -124,9 +124,12 @@ def _writing(target, name: str):
             yield file.write
             file.flush()
         return
-    # Always the same name: what was left there is written over.
+    # Always the same name, so that nothing is left in the end. Not every file
+    # system shortens a file that is opened anew.
     temporary = join(target, _TEMPORARY + name)
     with as_os_error():
+        if tf.io.gfile.exists(temporary):
+            tf.io.gfile.remove(temporary)
         with tf.io.gfile.GFile(temporary, "wb") as file:
             yield file.write
         tf.io.gfile.rename(temporary, join(target, name), overwrite=True)
