@@ -111,7 +111,7 @@ def _new_manifest(
         )
     identity = {**old.identity, "dtype": dtype, "layers": layers}
     if dtype != cache.dtype:
-        before = old.identity.get("converted_from", [])
+        before = old.identity["converted_from"]
         identity["converted_from"] = [*before, cache.dtype]
     return dataclasses.replace(
         old,

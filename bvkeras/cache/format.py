@@ -37,6 +37,7 @@ IDENTITY = (
     "layers",
     "dtype",
     "extras",
+    "converted_from",
 )
 _SCALE_BYTES = 4
 
@@ -239,7 +240,7 @@ class Manifest:
     def _check_identity(self) -> None:
         """The same of the identity, whose parts others take as they are."""
         identity = self.identity
-        if set(identity) - {"converted_from"} != set(IDENTITY):
+        if set(identity) != set(IDENTITY):
             raise ValueError(f"identity has {', '.join(sorted(identity))}")
         names = ("task", "split", "data", "encoder", "tokenizer")
         names += ("compute_dtype",)
@@ -250,7 +251,7 @@ class Manifest:
             len(set(layers)) < len(layers)
         ):
             raise ValueError(f"layers {layers!r}")
-        dtypes = [identity["dtype"], *identity.get("converted_from", [])]
+        dtypes = [identity["dtype"], *identity["converted_from"]]
         if not set(dtypes) <= set(DTYPES):
             raise ValueError(f"dtype {' from '.join(map(repr, dtypes))}")
         if self.extras != tuple(x for x in EXTRAS if x in self.extras):

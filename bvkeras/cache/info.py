@@ -53,7 +53,7 @@ def describe_cache(directory: str | os.PathLike) -> dict[str, str]:
         "stored as": " made of ".join(
             [
                 manifest.dtype,
-                *reversed(identity.get("converted_from", [])),
+                *reversed(identity["converted_from"]),
             ]
         ),
         "also kept": ", ".join(manifest.extras) or "nothing",

@@ -119,6 +119,7 @@ def write_cache(
             "layers": layer_indices,
             "dtype": dtype,
             "extras": [name for name in EXTRAS if name in extras],
+            "converted_from": [],
         },
         examples=len(examples),
         num_layers=len(layer_indices),

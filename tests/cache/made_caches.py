@@ -70,6 +70,7 @@ def make_cache(
         "layers": list(range(num_layers)),
         "dtype": dtype,
         "extras": list(extras),
+        "converted_from": [],
     }
     Manifest(
         identity,

@@ -239,6 +239,7 @@ def test_manifest(encoder, written_cache):
         "layers": [0, 1, 2],
         "dtype": "float32",
         "extras": [],
+        "converted_from": [],
     }
     assert manifest["version"] == 2
     assert manifest["writer"] == bvkeras.__version__
