@@ -9,8 +9,8 @@ RUN_DIR ?= runs/reviews
 DEMO_FLAGS ?=
 
 # What the native library is built from; CMakeLists.txt builds it.
-KERNELS := CMakeLists.txt $(shell find kernels -name '*.cc' -o -name '*.h' \
-  -o -name '*.py')
+KERNELS := CMakeLists.txt $(shell find kernels -type f \
+  -not -path 'kernels/tests/*')
 
 .PHONY: demo test test-full lint clean
 
