@@ -21,7 +21,9 @@ from bvkeras import load_backbone, tasks
 from bvkeras.cache.convert import convert_cache
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.writer import write_cache
+from bvkeras.data.examples import Examples
 from bvkeras.data.sources import load_examples
+from bvkeras.encoder import Encoder
 from bvkeras.evaluation.evaluate import evaluate_head
 from bvkeras.pipeline import RunSettings
 from bvkeras.training.finetune import finetune
@@ -45,6 +47,11 @@ def main() -> None:
     parser.add_argument(
         "--work-dir", type=pathlib.Path, default=pathlib.Path("runs/quality")
     )
+    parser.add_argument(
+        "--encoders",
+        type=pathlib.Path,
+        help="folder of encoders fine-tuned before, named as their tasks",
+    )
     options = parser.parse_args()
     for task in options.tasks:
         _run(task, options)
@@ -62,25 +69,13 @@ def _run(name: str, options: argparse.Namespace) -> None:
         return
     task, directory = tasks.get(name), options.work_dir / name
     data_dir = None if name == "reviews" else options.data_dir
-    backbone = load_backbone(_BACKBONE)
-    settings = RunSettings.for_task(task, backbone.hidden_dim)
     train = load_examples(task, "train", data_dir).limit(_ROW_LIMITS[name])
     splits = {
         "train": train,
         "validation": load_examples(task, "validation", data_dir),
     }
-    (snapshot,) = finetune(
-        backbone,
-        task,
-        train,
-        directory / "finetune",
-        learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
-        max_tokens=settings.max_tokens,
-        epochs=settings.epochs,
-        seed=_ENCODER_SEED,
-    )
-    encoder = load_backbone(snapshot.encoder_directory, dropout=0.0)
+    encoder = _encoder(task, train, options)
+    settings = RunSettings.for_task(task, encoder.hidden_dim)
     caches = {}
     for split, examples in splits.items():
         folder = directory / "cache" / split
@@ -113,6 +108,27 @@ def _run(name: str, options: argparse.Namespace) -> None:
         _append(options.results, [name, dtype, seed, metric, score, num_bytes])
     # Gigabytes; the scores are what is kept.
     shutil.rmtree(directory / "cache")
+
+
+def _encoder(
+    task: tasks.TaskSpec, train: Examples, options: argparse.Namespace
+) -> Encoder:
+    if options.encoders is not None:
+        return load_backbone(options.encoders / task.name, dropout=0.0)
+    backbone = load_backbone(_BACKBONE)
+    settings = RunSettings.for_task(task, backbone.hidden_dim)
+    (snapshot,) = finetune(
+        backbone,
+        task,
+        train,
+        options.work_dir / task.name / "finetune",
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
+        max_tokens=settings.max_tokens,
+        epochs=settings.epochs,
+        seed=_ENCODER_SEED,
+    )
+    return load_backbone(snapshot.encoder_directory, dropout=0.0)
 
 
 def _score(

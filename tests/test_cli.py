@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 import signal
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -97,6 +98,48 @@ def test_extract_says_what_the_cache_holds(steps):
         )
 
 
+def test_extract_plan_prints_sizes_and_writes_nothing(
+    steps, tiny_bert, glue_dir, tmp_path, capsys
+):
+    command = steps[1]["extract train"]
+    command = command[: command.index("--output-dir")]
+    with mock.patch("bvkeras.cache.writer._forward", None):
+        assert cli.main([*command, "--plan"]) == 0
+    lines = dict(
+        line.split(": ") for line in capsys.readouterr().out.splitlines()
+    )
+    cache = HiddenStateCache(steps[0] / "cache" / "train")
+    assert lines["examples"] == "24"
+    assert lines["tokens"] == str(cache.num_tokens)
+    planned = int(lines["bfloat16"].removesuffix(" bytes").replace(",", ""))
+    assert abs(planned - cache.num_bytes) <= 0.02 * cache.num_bytes + 1000
+
+
+def test_extract_in_eight_bits_with_extras(steps, tmp_path, capsys):
+    command = steps[1]["extract train"]
+    command = command[: command.index("--output-dir")]
+    options = (
+        *("--output-dir", str(tmp_path), "--cache-dtype", "int8"),
+        *("--extras", "token_ids,offsets", "--layers", "0,2"),
+        *("--compute-dtype", "bfloat16", "--batch-tokens", "64"),
+    )
+    assert cli.main([*command, *options]) == 0
+    assert "24 examples, 2 layers" in capsys.readouterr().out
+    identity = HiddenStateCache(tmp_path).manifest.identity
+    assert identity["dtype"] == "int8"
+    assert identity["compute_dtype"] == "bfloat16"
+    assert identity["extras"] == ["token_ids", "offsets"]
+
+
+def test_extract_needs_a_folder_or_a_plan(steps, capsys):
+    command = steps[1]["extract train"]
+    command = command[: command.index("--output-dir")]
+    assert cli.main(command) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: --output-dir: expected it, or --plan; got none"
+    )
+
+
 def test_train_counts_the_parameters(steps):
     folder, _, printed = steps
     head = TrainedHead.open(folder / "head")
@@ -156,6 +199,7 @@ def test_options_reach_the_pipeline(monkeypatch):
             *("--units", "5", "--head-epochs", "6", "--head-batch-size", "7"),
             *("--head-learning-rate", "0.01", "--head-dropout", "0.2"),
             *("--pooler", "scalar_mix", "--cache-dtype", "float16"),
+            *("--extraction-dtype", "bfloat16"),
             *("--limit", "8", "--no-frozen", "--control"),
         ],
     )
@@ -177,6 +221,7 @@ def test_options_reach_the_pipeline(monkeypatch):
             "head_dropout": 0.2,
             "pooler": "scalar_mix",
             "cache_dtype": "float16",
+            "extraction_dtype": "bfloat16",
             "seed": 3,
             "limit": 8,
         },

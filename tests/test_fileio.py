@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -53,6 +54,26 @@ def test_atomic_path_keeps_the_suffix(tmp_path):
     with fileio.atomic_path(tmp_path / "model.keras") as temporary:
         assert temporary.suffix == ".keras"
         temporary.touch()
+
+
+@pytest.mark.parametrize("names", [(), (".tmp.1.file.json",)])
+def test_full_disk_is_named_by_the_file_it_met(tmp_path, names):
+    path = tmp_path / "file.json"
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *names)
+    with (
+        pytest.raises(OSError, match="No space") as error,
+        fileio.atomic_path(path) as temporary,
+    ):
+        fail_after(lambda: temporary.write_text("half"), full)
+    assert str(error.value) == (f"[Errno 28] No space left on device: '{path}'")
+
+
+def test_error_about_another_file_is_left_alone(tmp_path):
+    with (
+        pytest.raises(FileNotFoundError, match="other"),
+        fileio.atomic_path(tmp_path / "file.json"),
+    ):
+        (tmp_path / "other").read_text()
 
 
 def test_atomic_directory_replaces_the_whole_folder(tmp_path):
@@ -216,3 +237,17 @@ def test_directory_lock_is_released_after_an_error(tmp_path):
         raise OSError("x")
     with fileio.directory_lock(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "expected"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, None),
+        ({"a": 1, "b": 2}, {"b": 3, "a": 0}, ("b", "2", "3")),
+        ({"a": {"x": [1]}}, {"a": {"x": [2]}}, ("a.x", "[1]", "[2]")),
+        ({"a": {"x": 1}}, {"a": {}}, ("a.x", "1", "null")),
+        ({"a": {"x": 1}}, {"a": 1}, ("a", '{"x": 1}', "1")),
+    ],
+)
+def test_first_difference(found, wanted, expected):
+    assert fileio.first_difference(found, wanted) == expected

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from typing import Any
 
 import tensorflow as tf
 
@@ -75,6 +76,27 @@ class HiddenStateCache(HiddenStateBatches):
                 )
         # What reading met inside TensorFlow, for those who catch its error.
         self.failure: CacheError | None = None
+
+    def require(self, encoder: Any = None, **identity: Any) -> None:
+        """Refuses a cache that was made from something else.
+
+        Args:
+            encoder: Encoder. The cache shall be of this backbone and this
+                tokenizer. Defaults to any.
+            **identity: what else it shall be made of, by the names in
+                `format.IDENTITY`; `layers` as indices from 0.
+
+        Raises:
+            CacheError: it is not; the message names the first difference.
+
+        Example:
+            ```python
+            cache.require(encoder, layers=[0, 3, 6], max_tokens=128)
+            ```
+        """
+        if encoder is not None:
+            identity = {**encoder.identity(), **identity}
+        self.manifest.require(self.directory, **identity)
 
     def __repr__(self) -> str:
         return (

@@ -1,5 +1,7 @@
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from bvkeras.data.word_piece import WordPiece
 from bvkeras.errors import ArgumentError, BackboneError
@@ -47,6 +49,55 @@ def test_pack_puts_special_tokens_and_segments(tokenizer):
 def test_pack_truncates_one_text_at_its_end(tokenizer):
     [(ids, _)] = tokenizer.pack(["the fox the"], max_tokens=4)
     assert ids.tolist() == [CLS, THE, FOX, SEP]
+
+
+def test_offsets_are_places_in_the_texts(tokenizer):
+    [offsets] = tokenizer.pack_offsets(["the"], ["foxes the"])
+    special = [-1, -1]
+    assert offsets.tolist() == [
+        *(special, [0, 3], special),
+        *([0, 3], [3, 5], [6, 9], special),
+    ]
+    assert offsets.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("", []),
+        ("the\u200b\x00fox", [[0, 8]]),
+        ("e\u0301 fox", [[0, 1], [3, 6]]),
+        ("🦊 fox", [[0, 1], [2, 5]]),
+        ("ＴＨＥ THE", [[0, 3], [4, 7]]),
+    ],
+)
+def test_offsets_count_code_points_of_the_text_as_given(
+    tokenizer, text, places
+):
+    [offsets] = tokenizer.pack_offsets([text])
+    assert offsets.tolist() == [[-1, -1], *places, [-1, -1]]
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(
+    st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=4),
+    st.booleans(),
+    st.integers(4, 12),
+)
+def test_offsets_belong_to_the_tokens(tokenizer, pairs, has_second, max_tokens):
+    texts_a, texts_b = zip(*pairs, strict=True)
+    texts_b = texts_b if has_second else None
+    rows = tokenizer.pack(texts_a, texts_b, max_tokens)
+    offsets = tokenizer.pack_offsets(texts_a, texts_b, max_tokens)
+    for (ids, segments), places, pair in zip(rows, offsets, pairs, strict=True):
+        assert len(places) == len(ids)
+        for token, segment, (first, last) in zip(
+            ids, segments, places, strict=True
+        ):
+            if first == -1:
+                assert (last, token in (CLS, SEP)) == (-1, True)
+            else:
+                assert 0 <= first <= last <= len(pair[segment])
 
 
 def test_accents_follow_case_unless_told(tokenizer):
