@@ -176,7 +176,7 @@ class PoolingOp : public OpKernel {
       std::atomic<int64_t> next{0};
       tensorflow::Shard(workers.num_threads, workers.workers, shards,
                         cost * tasks / shards,
-                        [&](int64_t first, int64_t last) {
+                        [&](int64_t, int64_t) {
                           for (int64_t i = next++; i < tasks; i = next++) {
                             task(i);
                           }

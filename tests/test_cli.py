@@ -5,6 +5,7 @@ import importlib.metadata
 import io
 import os
 import pathlib
+import re
 import shutil
 import signal
 from unittest import mock
@@ -311,6 +312,8 @@ def test_debug_shows_where_it_failed(tmp_path):
     [
         ("", "required: verb"),
         ("run", "required: TASK"),
+        ("cache", "required: cache_verb"),
+        ("cache convert c --output-dir o", "required: --cache-dtype"),
         ("run squad", "invalid choice: 'squad'"),
         ("finetune rte", "required: --output-dir"),
         ("run rte --epochs 1,x", "expected numbers such as 0.5,1,2, got '1,x'"),
@@ -324,6 +327,76 @@ def test_unusable_command_is_explained(arguments, message, capsys):
         cli.main(arguments.split())
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_cache_verbs(steps, tmp_path, capsys):
+    cache = steps[0] / "cache" / "train"
+
+    def run(*arguments):
+        assert cli.main([str(argument) for argument in arguments]) == 0
+        return capsys.readouterr().out
+
+    told = run("cache", "info", cache)
+    assert re.search(r"stored as: +bfloat16\n", told)
+    for verb in (("verify",), ("cache", "verify")):
+        assert run(*verb, cache).endswith(" MB: as written\n")
+    int8, layers, copied = (tmp_path / name for name in ("int8", "2", "copy"))
+    run(
+        "cache", "convert", cache, "--cache-dtype", "int8", "--output-dir", int8
+    )
+    assert HiddenStateCache(int8).dtype == "int8"
+    run("cache", "prune", cache, "--layers", "0,2", "--output-dir", layers)
+    assert HiddenStateCache(layers).manifest.identity["layers"] == [0, 2]
+    run("cache", "copy", int8, copied)
+    assert HiddenStateCache(copied).manifest == HiddenStateCache(int8).manifest
+    (copied / "hidden_states-00009.tfrecord").write_bytes(bytes(2_000_000))
+    listed = f"{copied / 'hidden_states-00009.tfrecord'}: 2.0 MB\n1 files "
+    assert run("cache", "prune", copied, "--dry-run") == (
+        f"{listed}would be removed\n"
+    )
+    assert run("cache", "prune", copied) == f"{listed}removed\n"
+    assert run("cache", "prune", copied) == "0 files removed\n"
+
+
+def test_verify_prints_all_problems_and_one_error(steps, tmp_path, capsys):
+    copied = shutil.copytree(steps[0] / "cache" / "train", tmp_path / "copy")
+    shard = copied / "hidden_states-00000.tfrecord"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    assert cli.main(["verify", str(copied)]) == 1
+    captured = capsys.readouterr()
+    problems = captured.out.splitlines()
+    assert len(problems) == 2
+    assert all(problem.startswith(f"{shard}") for problem in problems)
+    assert captured.err.splitlines()[-1] == (
+        f"error: {copied} is damaged: 2 of what was checked is wrong"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("verify .", ". is not a hidden-state cache"),
+        ("cache info .", ". is not a hidden-state cache"),
+        ("cache prune .", ". is not a hidden-state cache"),
+        ("cache convert . --cache-dtype int8 --output-dir o", ". is not a"),
+        ("cache copy . there", ". is not a hidden-state cache"),
+        ("cache info nothing://x/y", "nothing"),
+        ("cache prune . --layers 0", "--layers, --output-dir: expected both"),
+        ("cache prune . --output-dir o", "--layers, --output-dir: expected"),
+        (
+            "cache prune . --layers 0 --output-dir o --dry-run",
+            "--dry-run: not with --layers",
+        ),
+    ],
+)
+def test_cache_verb_fails_with_one_line(
+    tmp_path, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments.split()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
 
 
 @pytest.mark.parametrize(

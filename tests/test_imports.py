@@ -103,13 +103,9 @@ def test_cache_reader_needs_neither_model_nor_data():
         module = waiting.pop()
         seen.add(module)
         waiting += _own_imports(_modules()[module]) - seen
-    assert seen == {
-        "bvkeras.cache.reader",
-        "bvkeras.cache.format",
-        "bvkeras.cache.quantization",
-        "bvkeras.errors",
-        "bvkeras.fileio",
-    }
+    outside = {m for m in seen if not m.startswith("bvkeras.cache.")}
+    assert outside == {"bvkeras.errors", "bvkeras.fileio"}
+    assert "bvkeras.cache.writer" not in seen
 
 
 def test_keras_hub_has_few_doors():

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from bvkeras import fileio
+from bvkeras.cache import memory
+from bvkeras.cache.index import RecordIndex
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.errors import (
     ArgumentError,
@@ -185,7 +187,7 @@ def test_other_settings_in_the_same_directory(
 
 
 def test_other_cache_in_the_same_directory(scores_cache, trained):
-    with pytest.raises(RunError, match="was made with cache = "):
+    with pytest.raises(RunError, match="was made with cache.task = "):
         train_head(SCORES, scores_cache, trained, **SETTINGS)
 
 
@@ -201,11 +203,13 @@ def test_only_the_training_cache_is_read(classes_cache, tmp_path, monkeypatch):
     split = shutil.copytree(classes_cache.directory, tmp_path / "train")
     cache = HiddenStateCache(split)
     shutil.copytree(split, tmp_path / "validation")
-    opened, make = set(), head_module.HiddenStateCache._paths
+    opened, scan = set(), RecordIndex.scan
     monkeypatch.setattr(
-        HiddenStateCache,
-        "_paths",
-        lambda self: opened.add(self.directory) or make(self),
+        RecordIndex,
+        "scan",
+        lambda directory, manifest: (
+            opened.add(directory) or scan(directory, manifest)
+        ),
     )
     fits, fit = [], keras.Model.fit
     monkeypatch.setattr(
@@ -246,6 +250,7 @@ def test_bias_starts_at_the_class_frequencies(classes_cache, monkeypatch):
     np.testing.assert_allclose(frequencies, [4 / 6, 2 / 6], rtol=1e-6)
 
 
+<<<<<<< HEAD
 def test_outputs_start_at_the_bias(classes_cache):
     model = build_head(CLASSES, classes_cache)
     logits = model.predict(classes_cache.as_dataset(16), verbose=0)
@@ -263,6 +268,22 @@ def test_projection_has_a_rate_of_its_own(classes_cache, trained, tmp_path):
     assert np.abs(model.projection.numpy()).max() < 1e-12
     start = build_head(CLASSES, classes_cache).bias.numpy()
     assert (model.bias.numpy() != start).all()
+=======
+@pytest.mark.parametrize("available", [0, 1 << 40])
+def test_from_disk_and_from_memory_the_same_head(
+    trained, classes_cache, tmp_path, monkeypatch, available
+):
+    monkeypatch.setattr(memory, "available_memory", lambda: available)
+    loads = fail_at_call(monkeypatch, HiddenStateCache, "_load", 99, None)
+    train_head(CLASSES, classes_cache, tmp_path, **SETTINGS)
+    assert len(loads) == (available > 0)
+    assert_same_weights(trained, tmp_path)
+
+
+def test_a_single_epoch_is_read_from_disk(classes_cache, tmp_path, monkeypatch):
+    forbid(monkeypatch, HiddenStateCache, "_load")
+    train_head(CLASSES, classes_cache, tmp_path, **{**SETTINGS, "epochs": 1})
+>>>>>>> reader
 
 
 def test_damaged_shard_is_named(classes_cache, tmp_path):
