@@ -250,7 +250,6 @@ def test_bias_starts_at_the_class_frequencies(classes_cache, monkeypatch):
     np.testing.assert_allclose(frequencies, [4 / 6, 2 / 6], rtol=1e-6)
 
 
-<<<<<<< HEAD
 def test_outputs_start_at_the_bias(classes_cache):
     model = build_head(CLASSES, classes_cache)
     logits = model.predict(classes_cache.as_dataset(16), verbose=0)
@@ -268,7 +267,8 @@ def test_projection_has_a_rate_of_its_own(classes_cache, trained, tmp_path):
     assert np.abs(model.projection.numpy()).max() < 1e-12
     start = build_head(CLASSES, classes_cache).bias.numpy()
     assert (model.bias.numpy() != start).all()
-=======
+
+
 @pytest.mark.parametrize("available", [0, 1 << 40])
 def test_from_disk_and_from_memory_the_same_head(
     trained, classes_cache, tmp_path, monkeypatch, available
@@ -283,7 +283,6 @@ def test_from_disk_and_from_memory_the_same_head(
 def test_a_single_epoch_is_read_from_disk(classes_cache, tmp_path, monkeypatch):
     forbid(monkeypatch, HiddenStateCache, "_load")
     train_head(CLASSES, classes_cache, tmp_path, **{**SETTINGS, "epochs": 1})
->>>>>>> reader
 
 
 def test_damaged_shard_is_named(classes_cache, tmp_path):
