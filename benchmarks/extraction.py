@@ -6,7 +6,8 @@ and every sentence padded to 128 tokens, in batches of 32, in one compiled
 function that gives every layer's output. Against it, on the same sentences:
 
   fast_float32, fast_bfloat16   what `bvkeras extract` computes: sorted by
-                                length, 1,024 tokens a batch
+                                length, 1,024 tokens a batch, two batches at
+                                once
   hub_float32_sorted            the baseline without its padding
   torch_bfloat16, torch_float32 Hugging Face transformers with the same
                                 batches, where torch is installed
@@ -16,15 +17,16 @@ Counted are padding of batches, the encoder and the way to NumPy; tokenising
 and loading are not, except for the last row. Systems take turns in one
 process, so that what else the machine does meets all of them alike; a ratio
 is taken within each turn. Writes one line for each turn to a CSV file and
-prints the smallest and the median time, and the median ratio to the baseline.
+prints the smallest and the median time, the median processor time over all
+threads, and the median ratio to the baseline.
 
     python benchmarks/extraction.py --data-dir GLUE
-    flock LOCK python benchmarks/extraction.py  # reviews only
 """
 
 import argparse
 import csv
 import importlib.util
+import os
 import pathlib
 import statistics
 import tempfile
@@ -37,6 +39,7 @@ import tensorflow as tf
 
 from bvkeras import load_backbone, tasks
 from bvkeras.backbones import package_directory
+from bvkeras.cache.ahead import computed_ahead
 from bvkeras.cache.writer import write_cache
 from bvkeras.data.examples import Examples
 from bvkeras.data.sources import load_examples
@@ -54,8 +57,8 @@ _BATCH_SIZE = 32
 _BATCH_TOKENS = 1024
 _BASELINE = "hub_float32_padded"
 _COLUMNS = (
-    *("task", "examples", "tokens", "turn", "system", "seconds"),
-    "ratio_to_baseline",
+    *("task", "examples", "tokens", "threads", "turn", "system"),
+    *("seconds", "processor_seconds", "ratio_to_baseline"),
 )
 _RESULTS = pathlib.Path(__file__).parent / "results" / "extraction.csv"
 _SPEC = tf.TensorSpec((None, None), tf.int32)
@@ -68,13 +71,21 @@ def main() -> None:
     parser.add_argument("--data-dir", type=pathlib.Path)
     parser.add_argument("--examples", type=int, default=512)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        help="of TensorFlow and torch; 1 is least disturbed by others (all)",
+    )
     parser.add_argument("--results", type=pathlib.Path, default=_RESULTS)
     options = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     rows = []
     for task in ("reviews", *(["stsb"] if options.data_dir else [])):
         data_dir = None if task == "reviews" else options.data_dir
         examples = load_examples(task, "train", data_dir)
-        rows += _time(task, examples.limit(options.examples), options.turns)
+        rows += _time(task, examples.limit(options.examples), options)
         options.results.parent.mkdir(parents=True, exist_ok=True)
         with open(options.results, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
@@ -83,34 +94,41 @@ def main() -> None:
     _print_table(rows)
 
 
-def _time(task: str, examples: Examples, turns: int) -> list[dict]:
-    systems = _systems(task, examples)
+def _time(
+    task: str, examples: Examples, options: argparse.Namespace
+) -> list[dict]:
+    systems = _systems(task, examples, options.threads)
     num_tokens = systems.pop("tokens")
     for system in systems.values():
         system()
     rows = []
-    for turn in range(turns):
-        seconds = {}
+    for turn in range(options.turns):
+        taken = {}
         for name, system in systems.items():
-            began = time.perf_counter()
+            began = time.perf_counter(), time.process_time()
             system()
-            seconds[name] = time.perf_counter() - began
-        for name, taken in seconds.items():
-            values = (task, len(examples), num_tokens, turn, name)
-            ratio = seconds[_BASELINE] / taken
+            taken[name] = (
+                time.perf_counter() - began[0],
+                time.process_time() - began[1],
+            )
+        for name, (seconds, processor_seconds) in taken.items():
             rows.append(
-                dict(
-                    zip(
-                        _COLUMNS,
-                        (*values, f"{taken:.4f}", f"{ratio:.3f}"),
-                        strict=True,
-                    )
-                )
+                {
+                    "task": task,
+                    "examples": len(examples),
+                    "tokens": num_tokens,
+                    "threads": options.threads or os.cpu_count(),
+                    "turn": turn,
+                    "system": name,
+                    "seconds": f"{seconds:.4f}",
+                    "processor_seconds": f"{processor_seconds:.4f}",
+                    "ratio_to_baseline": f"{taken[_BASELINE][0] / seconds:.3f}",
+                }
             )
     return rows
 
 
-def _systems(task: str, examples: Examples) -> dict:
+def _systems(task: str, examples: Examples, threads: int) -> dict:
     encoder = load_backbone(f"package:{_PACKAGE}")
     without_dropout = load_backbone(f"package:{_PACKAGE}", dropout=0.0)
     tokens = tokenize_examples(examples, encoder, _MAX_TOKENS)
@@ -130,10 +148,10 @@ def _systems(task: str, examples: Examples) -> dict:
         "hub_float32_sorted": _run(
             _compiled(_all_states(without_dropout.backbone)), tokens, batches
         ),
-        "fast_float32": _run(
+        "fast_float32": _run_ahead(
             _compiled(FastEncoder(encoder.backbone)), tokens, batches
         ),
-        "fast_bfloat16": _run(
+        "fast_bfloat16": _run_ahead(
             _compiled(
                 FastEncoder(encoder.backbone, compute_dtype="bfloat16"),
                 tf.bfloat16,
@@ -145,7 +163,7 @@ def _systems(task: str, examples: Examples) -> dict:
     if importlib.util.find_spec("transformers") is not None:
         for name in ("bfloat16", "float32"):
             systems[f"torch_{name}"] = _run(
-                _torch_states(name), tokens, batches
+                _torch_states(name, threads), tokens, batches
             )
 
     def extract():
@@ -180,12 +198,16 @@ def _compiled(
     return lambda batch: [state.numpy() for state in compute(batch)]
 
 
-def _torch_states(dtype: str) -> Callable[[dict], list[np.ndarray]]:
+def _torch_states(
+    dtype: str, threads: int
+) -> Callable[[dict], list[np.ndarray]]:
     """Hugging Face's BertModel with its default attention."""
     import torch
     import transformers
 
     transformers.logging.set_verbosity_error()
+    if threads:
+        torch.set_num_threads(threads)
     model = transformers.BertModel.from_pretrained(
         package_directory(_PACKAGE),
         dtype=getattr(torch, dtype),
@@ -233,24 +255,40 @@ def _run(
     return run
 
 
+def _run_ahead(
+    compute: Callable[[dict], list[np.ndarray]],
+    tokens: TokenizedExamples,
+    batches: list[np.ndarray],
+) -> Callable[[], None]:
+    def run():
+        for _ in computed_ahead(
+            lambda rows: compute(tokens.batch(rows)), batches
+        ):
+            pass
+
+    return run
+
+
 def _print_table(rows: list[dict]) -> None:
-    line = "{:8} {:22} {:>9} {:>9} {:>9}".format
-    print(line("task", "system", "min s", "median s", "ratio"))
+    line = "{:8} {:20} {:>8} {:>9} {:>11} {:>8}".format
+    print(line("task", "system", "min s", "median s", "processor s", "ratio"))
     for task in dict.fromkeys(row["task"] for row in rows):
         for system in dict.fromkeys(row["system"] for row in rows):
-            own = [
-                row
-                for row in rows
-                if (row["task"], row["system"]) == (task, system)
-            ]
-            seconds = [float(row["seconds"]) for row in own]
-            ratios = [float(row["ratio_to_baseline"]) for row in own]
+            seconds, processor, ratios = (
+                [
+                    float(row[column])
+                    for row in rows
+                    if (row["task"], row["system"]) == (task, system)
+                ]
+                for column in _COLUMNS[-3:]
+            )
             print(
                 line(
                     task,
                     system,
                     f"{min(seconds):.3f}",
                     f"{statistics.median(seconds):.3f}",
+                    f"{statistics.median(processor):.3f}",
                     f"{statistics.median(ratios):.2f}",
                 )
             )

@@ -28,6 +28,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/blocking_counter.h"
 #include "linear_pooling.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -169,18 +170,28 @@ class PoolingOp : public OpKernel {
         *context->device()->tensorflow_cpu_worker_threads();
     return [&workers](int64_t tasks, int64_t cost,
                       const std::function<void(int64_t)>& task) {
-      // One shard a thread, which takes the next task when it is done with
-      // one: shards of several tasks leave threads waiting for the last.
-      const int64_t shards = std::min<int64_t>(tasks, workers.num_threads);
-      if (shards == 0) return;
       std::atomic<int64_t> next{0};
-      tensorflow::Shard(workers.num_threads, workers.workers, shards,
-                        cost * tasks / shards,
-                        [&](int64_t, int64_t) {
-                          for (int64_t i = next++; i < tasks; i = next++) {
-                            task(i);
-                          }
-                        });
+      const auto work = [&] {
+        for (int64_t i = next++; i < tasks; i = next++) task(i);
+      };
+      constexpr int64_t kLeastCost = 100000;
+      const int64_t threads = std::min<int64_t>(tasks, workers.num_threads);
+      if (threads < 2 || cost * tasks < kLeastCost ||
+          workers.workers->CurrentThreadId() >= 0) {
+        work();
+        return;
+      }
+      // This thread waits, as it does for TensorFlow's own products: it is
+      // not one of the workers, and one more than there are processors would
+      // have to share one.
+      absl::BlockingCounter running(threads);
+      for (int64_t i = 0; i < threads; ++i) {
+        workers.workers->Schedule([&] {
+          work();
+          running.DecrementCount();
+        });
+      }
+      running.Wait();
     };
   }
 

@@ -1,5 +1,6 @@
 """Reading a hidden-state cache; needs neither the model nor the data set."""
 
+import contextlib
 import functools
 import os
 from typing import Any
@@ -25,6 +26,9 @@ from bvkeras.cache.token_arrays import (
     stored_arrays,
 )
 from bvkeras.errors import CacheError
+from bvkeras.progress import progress_bar
+
+_SHOWN_BYTES = 1 << 30
 
 
 class HiddenStateCache(HiddenStateBatches):
@@ -75,7 +79,7 @@ class HiddenStateCache(HiddenStateBatches):
                     f"{shard.num_bytes}"
                 )
         # What reading met inside TensorFlow, for those who catch its error.
-        self.failure: CacheError | None = None
+        self.failure: CacheError | OSError | None = None
 
     def require(self, encoder: Any = None, **identity: Any) -> None:
         """Refuses a cache that was made from something else.
@@ -109,8 +113,7 @@ class HiddenStateCache(HiddenStateBatches):
     def index(self) -> RecordIndex:
         """Place, length, label and id of each record; no hidden states.
 
-        Read from the shards when it is first asked for: about 4 KB and 50
-        microseconds a record.
+        Read from the shards when it is first asked for, about 4 KB a record.
 
         Raises:
             CacheError: a record is damaged; names shard and record.
@@ -164,21 +167,32 @@ class HiddenStateCache(HiddenStateBatches):
             name: aligned_bytes((self.num_tokens + 1) * layout.item_bytes)
             for name, layout in layouts.items()
         }
+        rows = {
+            name: array.reshape(-1, layouts[name].item_bytes)
+            for name, array in arrays.items()
+        }
         reader, first = self.record_reader, 0
-        for row, length in enumerate(self.index.lengths):
-            last = first + int(length)
-            parts = {
-                name: array[
-                    first * layouts[name].item_bytes : last
-                    * layouts[name].item_bytes
-                ]
-                for name, array in arrays.items()
-            }
-            reader.read(row, parts)
-            first = last
-        for name, array in arrays.items():
-            array[first * layouts[name].item_bytes :] = 0
+        with self._load_bar() as bar:
+            for row, length in enumerate(self.index.lengths):
+                last = first + int(length)
+                reader.read(
+                    row,
+                    {
+                        name: a[first:last].reshape(-1)
+                        for name, a in rows.items()
+                    },
+                )
+                first = last
+                bar.advance()
+        for array in rows.values():
+            array[first:] = 0
         return LoadedCache(self.manifest, self.index, arrays)
+
+    def _load_bar(self):
+        """A progress bar, for what takes long enough to be watched."""
+        if self.loaded_bytes < _SHOWN_BYTES:
+            return contextlib.nullcontext(_NoBar())
+        return progress_bar("load", len(self), "examples")
 
     def _rows(self, rows, with_extras):
         layouts = stored_arrays(self.manifest)
@@ -217,7 +231,7 @@ class HiddenStateCache(HiddenStateBatches):
                 arrays[name][place, end:] = 0
             try:
                 self.record_reader.read(row, parts)
-            except CacheError as error:
+            except (CacheError, OSError) as error:
                 # TensorFlow makes an error of its own of it.
                 self.failure = error
                 raise
@@ -226,6 +240,11 @@ class HiddenStateCache(HiddenStateBatches):
     @functools.cached_property
     def record_reader(self) -> RecordReader:
         return RecordReader(self.directory, self.manifest, self.index)
+
+
+class _NoBar:
+    def advance(self) -> None:
+        """Shows nothing."""
 
 
 def read_manifest(directory) -> Manifest:

@@ -93,6 +93,7 @@ def naming_damage(cache: HiddenStateCache) -> Iterator[None]:
 
     Raises:
         CacheError: a shard's bytes have changed.
+        OSError: a shard cannot be read.
     """
     cache.failure = None
     try:

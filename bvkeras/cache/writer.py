@@ -1,17 +1,20 @@
 """Writing every hidden state of a split to disk, once."""
 
+import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 import bvkeras
 from bvkeras import fileio
+from bvkeras.cache.ahead import computed_ahead
 from bvkeras.cache.format import (
     DTYPES,
     EXTRAS,
@@ -41,9 +44,8 @@ _SPARE_BYTES = 64 << 20
 # From a padded batch: values `(batch, tokens, layers, features)`, int8's
 # scales `(batch, tokens, layers)` or None, and `(batch, tokens)`, whether all
 # values of a token are finite.
-_Forward = Callable[
-    [dict[str, np.ndarray]], tuple[np.ndarray, np.ndarray | None, np.ndarray]
-]
+_Outputs = tuple[np.ndarray, np.ndarray | None, np.ndarray]
+_Forward = Callable[[dict[str, np.ndarray]], _Outputs]
 
 
 def write_cache(
@@ -205,24 +207,31 @@ def _extract(
     forward = make_forward()
     earlier, began = manifest.seconds, time.monotonic()
     label = f"extract {examples.split}"
-    with progress_bar(
-        label, len(examples), "examples", done=bounds[done]
-    ) as bar:
+    with (
+        contextlib.closing(
+            computed_ahead(
+                lambda rows: forward(tokens.batch(rows)),
+                _batches(tokens.lengths, bounds[done:], max_batch_tokens),
+            )
+        ) as computed,
+        progress_bar(
+            label, len(examples), "examples", done=bounds[done]
+        ) as bar,
+    ):
         for number in range(done, len(bounds) - 1):
-            rows = np.arange(bounds[number], bounds[number + 1])
+            rows = range(bounds[number], bounds[number + 1])
             records: dict[int, bytes] = {}
-            for batch in token_budget_batches(
-                tokens.lengths[rows], max_batch_tokens
-            ):
+            while len(records) < len(rows):
+                batch, outputs = next(computed)
                 records |= _records(
-                    rows[batch], forward, examples, tokens, manifest.extras
+                    batch, outputs, examples, tokens, manifest.extras
                 )
                 bar.advance(len(batch))
             shard = write_shard(
                 directory,
                 number,
                 [records[row] for row in rows],
-                int(tokens.lengths[rows].sum()),
+                int(tokens.lengths[rows.start : rows.stop].sum()),
             )
             manifest = dataclasses.replace(
                 manifest,
@@ -276,15 +285,26 @@ def _forward(encoder: Encoder, manifest: Manifest) -> _Forward:
     return forward
 
 
+def _batches(
+    lengths: np.ndarray, bounds: Sequence[int], max_batch_tokens: int
+) -> Iterator[np.ndarray]:
+    """The rows of each batch, shard by shard."""
+    for first, last in itertools.pairwise(bounds):
+        for batch in token_budget_batches(
+            lengths[first:last], max_batch_tokens
+        ):
+            yield first + batch
+
+
 def _records(
     rows: np.ndarray,
-    forward: _Forward,
+    outputs: _Outputs,
     examples: Examples,
     tokens: TokenizedExamples,
     extras: Sequence[str],
 ) -> dict[int, bytes]:
     """The records of one batch, by row."""
-    values, scales, finite = forward(tokens.batch(rows))
+    values, scales, finite = outputs
     records = {}
     for place, row in enumerate(rows.tolist()):
         length = tokens.lengths[row]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bvkeras.cache import batch_plan, memory
+from bvkeras.cache import batch_plan, memory, reader, token_arrays
 from bvkeras.cache.format import DTYPES
 from bvkeras.cache.quantization import dequantize
 from bvkeras.cache.reader import HiddenStateCache
@@ -504,6 +504,40 @@ def test_any_path_that_tensorflow_reads(caches):
         CacheError, match=r"ram://no.* it has no manifest\.json"
     ):
         HiddenStateCache("ram://no/cache")
+
+
+def test_long_loading_can_be_watched(caches, monkeypatch, capsys):
+    caches["float32"].load()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(reader, "_SHOWN_BYTES", 1)
+    caches["float32"].load()
+    assert capsys.readouterr().err.startswith("load: 11/11 examples")
+
+
+def test_loaded_bytes_are_not_copied(caches, monkeypatch):
+    made = []
+
+    def remembered(count):
+        made.append(token_arrays.aligned_bytes(count))
+        return made[-1]
+
+    monkeypatch.setattr(reader, "aligned_bytes", remembered)
+    loaded = caches["bfloat16"].load()
+    addresses = {
+        np.asarray(memoryview(tensor)).ctypes.data
+        for tensor in loaded._arrays.values()
+    }
+    assert addresses == {array.ctypes.data for array in made}
+
+
+def test_shard_that_vanishes_is_named(caches, tmp_path):
+    path = shutil.copytree(caches["float32"].directory, tmp_path / "copy")
+    cache = HiddenStateCache(path)
+    dataset = cache.as_dataset(4)
+    (path / "hidden_states-00001.tfrecord").unlink()
+    with pytest.raises(FileNotFoundError) as error, naming_damage(cache):
+        list(dataset)
+    assert "hidden_states-00001.tfrecord" in str(error.value)
 
 
 def test_record_damaged_after_opening_is_named(caches, tmp_path):

@@ -187,7 +187,7 @@ def test_other_settings_in_the_same_directory(
 
 
 def test_other_cache_in_the_same_directory(scores_cache, trained):
-    with pytest.raises(RunError, match=r"was made with cache\.task = "):
+    with pytest.raises(RunError, match=r"made with cache\.task = "):
         train_head(SCORES, scores_cache, trained, **SETTINGS)
 
 
