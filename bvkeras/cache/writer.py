@@ -277,8 +277,13 @@ def _forward(encoder: Encoder, manifest: Manifest) -> _Forward:
         )
         return tf.stack(states, axis=2), scales, finite
 
+    # Traced here, not by two threads at once.
+    compute = compute.get_concrete_function()
+
     def forward(inputs):
-        values, scales, finite = compute(inputs)
+        values, scales, finite = compute(
+            {name: tf.constant(ids) for name, ids in inputs.items()}
+        )
         scales = None if scales is None else scales.numpy()
         return values.numpy(), scales, finite.numpy()
 
