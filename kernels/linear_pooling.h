@@ -123,7 +123,7 @@ void BackwardHiddenStates(const Problem& problem, const void* output_gradient,
                           const void* stash, void* const* gradient,
                           const ParallelFor& parallel_for);
 
-// The instruction sets compiled in, best first, separated by commas: of
+// The instruction sets compiled in, best first, separated by ", ": of
 // avx512bf16, avx512, avx2, portable.
 const char* CompiledVariants();
 

@@ -83,9 +83,7 @@ struct BFloat16Core {
 #pragma GCC unroll 16
     for (int u = 0; u < U; ++u) {
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) {
-        sum[u][v] = S::Load(kernel_sum + u * sum_stride + v * S::kLanes);
-      }
+      for (int v = 0; v < V; ++v) sum[u][v] = S::Set1(0.0f);
     }
     const uint32_t* dz = static_cast<const uint32_t*>(gradient);
     for (int64_t r = 0; r < row_count; r += 2, dz += padded_units) {
@@ -117,7 +115,8 @@ struct BFloat16Core {
     for (int u = 0; u < U; ++u) {
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) {
-        S::Store(kernel_sum + u * sum_stride + v * S::kLanes, sum[u][v]);
+        float* place = kernel_sum + u * sum_stride + v * S::kLanes;
+        S::Store(place, S::Add(S::Load(place), sum[u][v]));
       }
     }
   }

@@ -95,6 +95,7 @@ class Engine {
   struct Scratch {
     const void** rows;       // [RowPointers]
     float* row_scales;       // [tile_rows]
+    float* bias_sum;         // [padded_units], of a tile
     void* zero_row;          // [padded_features]
     void* copied_rows;       // [tile_rows, padded_features]
     float* z;                // [tile_rows, padded_units]; then dZ
@@ -120,6 +121,7 @@ class Engine {
       rows =
           static_cast<const void**>(take(RowPointers(pass) * sizeof(void*)));
       row_scales = static_cast<float*>(take(pass.tile_rows * 4));
+      bias_sum = static_cast<float*>(take(pass.padded_units * 4));
       zero_row = take(pass.padded_features * number);
       copied_rows = take(ReadsInPlace(pass) ? 0
                                             : pass.tile_rows *
@@ -547,8 +549,12 @@ class Engine {
       const int64_t end = TileEnd(pass, chunk, i);
       const int64_t row_count = (end - i) * problem.layers;
       PrepareRows<Core>(pass, chunk, i, scratch);
+      __builtin_memset(scratch.bias_sum, 0, pass.padded_units * 4);
       ComputeZGradient<Core, true>(pass, i, end, scratch, &positions,
-                                   chunk.bias_sum);
+                                   scratch.bias_sum);
+      for (int64_t a = 0; a < pass.padded_units; ++a) {
+        chunk.bias_sum[a] += scratch.bias_sum[a];
+      }
       if (problem.dtype == DType::kInt8) {
         for (int64_t r = 0; r < row_count; ++r) {
           float* dz = scratch.z + r * pass.padded_units;

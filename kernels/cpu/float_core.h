@@ -12,47 +12,56 @@ struct FloatCore {
   static void Multiply(const void* const* rows, const void* const* later,
                        int64_t features, const void* panel, float* out,
                        int64_t out_stride) {
-    typename S::Vec sum[M][N];
     const float* row[M];
 #pragma GCC unroll 8
-    for (int m = 0; m < M; ++m) {
-      row[m] = static_cast<const float*>(rows[m]);
-#pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) sum[m][n] = S::Set1(0.0f);
-    }
+    for (int m = 0; m < M; ++m) row[m] = static_cast<const float*>(rows[m]);
     const float* w = static_cast<const float*>(panel);
-    const auto add_term = [&](int64_t e) {
-      typename S::Vec kernel[N];
-#pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) kernel[n] = S::Load(w + n * S::kLanes);
-      w += N * S::kLanes;
+    // Rounding errors grow with the terms of a sum: no more than these are
+    // added one to the other.
+    constexpr int64_t kBlock = 128;
+    for (int64_t begin = 0; begin < features; begin += kBlock) {
+      typename S::Vec sum[M][N];
 #pragma GCC unroll 8
       for (int m = 0; m < M; ++m) {
-        const auto h = S::Set1(row[m][e]);
 #pragma GCC unroll 8
-        for (int n = 0; n < N; ++n) {
-          sum[m][n] = S::Fma(h, kernel[n], sum[m][n]);
-        }
+        for (int n = 0; n < N; ++n) sum[m][n] = S::Set1(0.0f);
       }
-    };
-    constexpr int64_t kLine = 64 / sizeof(float);
-    int64_t e = 0;
-    for (; e + kLine <= features; e += kLine) {
-      if (later != nullptr) {
+      const auto add_term = [&](int64_t e) {
+        typename S::Vec kernel[N];
+#pragma GCC unroll 8
+        for (int n = 0; n < N; ++n) kernel[n] = S::Load(w + n * S::kLanes);
+        w += N * S::kLanes;
 #pragma GCC unroll 8
         for (int m = 0; m < M; ++m) {
-          S::Prefetch(static_cast<const float*>(later[m]) + e);
+          const auto h = S::Set1(row[m][e]);
+#pragma GCC unroll 8
+          for (int n = 0; n < N; ++n) {
+            sum[m][n] = S::Fma(h, kernel[n], sum[m][n]);
+          }
         }
-      }
+      };
+      const int64_t end = begin + kBlock < features ? begin + kBlock : features;
+      constexpr int64_t kLine = 64 / sizeof(float);
+      int64_t e = begin;
+      for (; e + kLine <= end; e += kLine) {
+        if (later != nullptr) {
+#pragma GCC unroll 8
+          for (int m = 0; m < M; ++m) {
+            S::Prefetch(static_cast<const float*>(later[m]) + e);
+          }
+        }
 #pragma GCC unroll 4
-      for (int64_t i = e; i < e + kLine; ++i) add_term(i);
-    }
-    for (; e < features; ++e) add_term(e);
+        for (int64_t i = e; i < e + kLine; ++i) add_term(i);
+      }
+      for (; e < end; ++e) add_term(e);
 #pragma GCC unroll 8
-    for (int m = 0; m < M; ++m) {
+      for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) {
-        S::Store(out + m * out_stride + n * S::kLanes, sum[m][n]);
+        for (int n = 0; n < N; ++n) {
+          float* place = out + m * out_stride + n * S::kLanes;
+          S::Store(place, begin == 0 ? sum[m][n]
+                                     : S::Add(S::Load(place), sum[m][n]));
+        }
       }
     }
   }
@@ -74,9 +83,7 @@ struct FloatCore {
 #pragma GCC unroll 16
     for (int u = 0; u < U; ++u) {
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) {
-        sum[u][v] = S::Load(kernel_sum + u * sum_stride + v * S::kLanes);
-      }
+      for (int v = 0; v < V; ++v) sum[u][v] = S::Set1(0.0f);
     }
     const float* dz = static_cast<const float*>(gradient);
     for (int64_t r = 0; r < row_count; ++r, dz += padded_units) {
@@ -100,7 +107,8 @@ struct FloatCore {
     for (int u = 0; u < U; ++u) {
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) {
-        S::Store(kernel_sum + u * sum_stride + v * S::kLanes, sum[u][v]);
+        float* place = kernel_sum + u * sum_stride + v * S::kLanes;
+        S::Store(place, S::Add(S::Load(place), sum[u][v]));
       }
     }
   }

@@ -181,7 +181,8 @@ class Plan {
  public:
   enum class Direction { kForward, kBackward, kBackwardHiddenStates };
 
-  Plan(const Problem& problem, Direction direction)
+  // `computes_z`: no stash holds Z, so W is needed.
+  Plan(const Problem& problem, Direction direction, bool computes_z)
       : problem_(problem),
         kernels_(ChosenKernels()),
         order_(RealTokens(problem)) {
@@ -199,9 +200,11 @@ class Plan {
     }
     pass_.padded_bias = bias_->floats();
 
-    packed_ = std::make_unique<Buffer>(kernels_.packed_kernel_bytes(pass_));
-    kernels_.pack_kernel(pass_, packed_->get());
-    pass_.packed_kernel = packed_->get();
+    if (computes_z) {
+      packed_ = std::make_unique<Buffer>(kernels_.packed_kernel_bytes(pass_));
+      kernels_.pack_kernel(pass_, packed_->get());
+      pass_.packed_kernel = packed_->get();
+    }
     if (direction == Direction::kBackwardHiddenStates) {
       transpose_ =
           std::make_unique<Buffer>(kernels_.packed_transpose_bytes(pass_));
@@ -285,7 +288,7 @@ size_t StashBytes(const Problem& problem) {
 
 void Forward(const Problem& problem, void* output, void* stash,
              const ParallelFor& parallel_for) {
-  Plan plan(problem, Plan::Direction::kForward);
+  Plan plan(problem, Plan::Direction::kForward, true);
   plan.pass().output = output;
   plan.pass().stash_out = stash;
   const int64_t all = problem.batch * problem.tokens;
@@ -308,7 +311,7 @@ void Forward(const Problem& problem, void* output, void* stash,
 void Backward(const Problem& problem, const void* output_gradient,
               const void* stash, float* kernel_gradient, float* bias_gradient,
               float* projection_gradient, const ParallelFor& parallel_for) {
-  Plan plan(problem, Plan::Direction::kBackward);
+  Plan plan(problem, Plan::Direction::kBackward, stash == nullptr);
   plan.pass().output_gradient = output_gradient;
   plan.pass().stash_in = stash;
   const int64_t units = plan.pass().padded_units;
@@ -385,7 +388,8 @@ void Backward(const Problem& problem, const void* output_gradient,
 void BackwardHiddenStates(const Problem& problem, const void* output_gradient,
                           const void* stash, void* const* gradient,
                           const ParallelFor& parallel_for) {
-  Plan plan(problem, Plan::Direction::kBackwardHiddenStates);
+  Plan plan(problem, Plan::Direction::kBackwardHiddenStates,
+            stash == nullptr);
   plan.pass().output_gradient = output_gradient;
   plan.pass().stash_in = stash;
   plan.pass().hidden_states_gradient = gradient;

@@ -48,7 +48,7 @@ FORMS = ("stacked", "list")
 OPERATIONS = ("pooling", "shared", "per position")
 MASKS = (None, "ragged", "holes", "lengths")
 KEEP = ("stash", "recompute")
-FLOOR = {"float32": 16 * 2.0**-23, "bfloat16": 2.0**-8, "float16": 2.0**-11}
+FLOOR = {"float32": 4 * 2.0**-23, "bfloat16": 2.0**-8, "float16": 2.0**-11}
 ROUNDING = {"float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
 
 
