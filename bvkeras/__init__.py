@@ -1,7 +1,7 @@
 """bvkeras: BERT's hidden states as a cheap, reusable feature engine.
 
-Importing it registers its layers, models and learning-rate schedule with
-Keras, so that `keras.models.load_model` opens what was saved with them.
+Importing it registers its layers, models, optimizer and learning-rate schedule
+with Keras, so that `keras.models.load_model` opens what was saved with them.
 """
 
 import importlib
@@ -10,7 +10,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 from bvkeras import layers, models, tasks
-from bvkeras.training import schedules as _  # noqa: F401, registers it
+from bvkeras.training import optimizers as _  # noqa: F401, registers it
 
 _LAZY = {
     "Encoder": "bvkeras.encoder",

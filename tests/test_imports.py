@@ -40,7 +40,12 @@ _RANKS = {name: rank for rank, line in enumerate(_ORDER) for name in line}
 _LEAVES = {
     # The tokenizer knows texts and word pieces, and no data set.
     "bvkeras.data.word_piece": ("bvkeras.errors", "bvkeras.fileio"),
-    # Registered with Keras: a compiled model that is loaded may hold it.
+    # Registered with Keras: a compiled model that is loaded may hold them.
+    "bvkeras.training.optimizers": (
+        "bvkeras.training.rated_adamw",
+        "bvkeras.training.schedules",
+    ),
+    "bvkeras.training.rated_adamw": (),
     "bvkeras.training.schedules": (),
 }
 _LEAF_USERS = {
@@ -49,7 +54,7 @@ _LEAF_USERS = {
         "bvkeras.huggingface",
         "bvkeras.backbones",
     ),
-    "bvkeras.training.schedules": ("bvkeras",),
+    "bvkeras.training.optimizers": ("bvkeras",),
 }
 
 _KERAS_HUB_USERS = (
@@ -139,7 +144,12 @@ print(*sorted(name for name in sys.modules if name.startswith("bvkeras.")))
     loaded = done.stdout.split()
     assert "bvkeras.layers.hidden_states" in loaded
     late = {name for name in loaded if _rank(name) > _RANKS["bvkeras"]}
-    assert late == {"bvkeras.training", "bvkeras.training.schedules"}
+    assert late == {
+        "bvkeras.training",
+        "bvkeras.training.optimizers",
+        "bvkeras.training.rated_adamw",
+        "bvkeras.training.schedules",
+    }
 
 
 def _modules() -> dict[str, pathlib.Path]:

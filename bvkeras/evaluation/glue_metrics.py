@@ -126,7 +126,11 @@ def _pearson(labels: np.ndarray, predictions: np.ndarray) -> float:
         return 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", scipy.stats.NearConstantInputWarning)
-        return scipy.stats.pearsonr(labels, predictions).statistic
+        # In float64: scipy sums in the type it gets, and predictions that
+        # hardly differ are lost in float32.
+        return scipy.stats.pearsonr(
+            labels.astype(np.float64), predictions.astype(np.float64)
+        ).statistic
 
 
 def _spearman(labels: np.ndarray, predictions: np.ndarray) -> float:

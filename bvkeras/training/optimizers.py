@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import keras
 
+from bvkeras.training.rated_adamw import RatedAdamW
 from bvkeras.training.schedules import WarmupLinearDecay
 
 # Names of variables, in keras-hub's backbones and in ours, that weight decay
@@ -34,36 +35,15 @@ def adamw(
     Reference:
         Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
     """
-    optimizer = _AdamW(
-        rates or {},
-        WarmupLinearDecay(learning_rate, total_steps),
-        weight_decay=weight_decay,
-        epsilon=1e-6,
-        global_clipnorm=1.0,
-        name="adamw",
-    )
+    settings = {
+        "learning_rate": WarmupLinearDecay(learning_rate, total_steps),
+        "weight_decay": weight_decay,
+        "epsilon": 1e-6,
+        "global_clipnorm": 1.0,
+    }
+    if rates:
+        optimizer = RatedAdamW(rates, **settings)
+    else:
+        optimizer = keras.optimizers.AdamW(**settings)
     optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
     return optimizer
-
-
-class _AdamW(keras.optimizers.AdamW):
-    """AdamW with a factor on the rate of some variables.
-
-    It is never saved, so it needs no config: a run's state holds its
-    variables, and saved heads have no optimizer.
-    """
-
-    def __init__(self, rates: Mapping[str, float], *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self._rates = dict(rates)
-        self._factors: list[float] = []
-
-    def build(self, variables):
-        super().build(variables)
-        # By position: `update_step` gets TensorFlow's variables, whose names
-        # are others.
-        self._factors = [self._rates.get(v.name, 1.0) for v in variables]
-
-    def update_step(self, gradient, variable, learning_rate):
-        factor = self._factors[self._get_variable_index(variable)]
-        super().update_step(gradient, variable, learning_rate * factor)

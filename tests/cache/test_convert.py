@@ -30,7 +30,9 @@ def assert_same_records(one, other, dtype=None):
             np.testing.assert_array_equal(first[name], second[name])
 
 
-@pytest.mark.parametrize(("stored", "dtype"), itertools.permutations(DTYPES, 2))
+@pytest.mark.parametrize(
+    ("stored", "dtype"), list(itertools.permutations(DTYPES, 2))
+)
 def test_values(tmp_path, stored, dtype):
     make_cache(tmp_path / "old", dtype=stored, extras=EXTRAS)
     new = convert_cache(tmp_path / "old", tmp_path / "new", dtype=dtype)

@@ -77,6 +77,23 @@ def test_a_variable_can_have_another_rate():
     np.testing.assert_allclose(moved[1], RATE / 10, rtol=1e-4)
 
 
+def test_rates_are_saved_with_the_model(tmp_path):
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(2, name="dense")]
+    )
+    # Without decay: Keras does not save what it leaves alone.
+    optimizer = adamw(RATE, 9, weight_decay=0, rates={"bias": 0.5})
+    model.compile(optimizer, "mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for anew in (model, loaded):
+        anew.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    assert loaded.optimizer.rates == {"bias": 0.5}
+    for weight, expected in zip(loaded.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), expected.numpy())
+
+
 @pytest.mark.parametrize(
     ("norm", "clipped"), [(0.5, 0.5), (1.0, 1.0), (100.0, 1.0), (1e15, 1.0)]
 )
