@@ -51,7 +51,7 @@ namespace {
 
 constexpr int64_t kMaxChunks = 32;
 constexpr int64_t kMinChunkRows = 512;
-constexpr int64_t kTileBytes = 384 << 10;
+constexpr int64_t kTileBytes = 256 << 10;
 
 int64_t DivideUp(int64_t value, int64_t by) { return (value + by - 1) / by; }
 int64_t RoundUp(int64_t value, int64_t by) { return DivideUp(value, by) * by; }
@@ -72,17 +72,19 @@ class Buffer {
   void* memory_;
 };
 
-// A thread's scratch memory, kept from call to call: fresh pages would cost
-// more than what is done in them.
-void* ThreadScratch(size_t bytes) {
-  thread_local std::unique_ptr<Buffer> buffer;
-  thread_local size_t size = 0;
-  if (size < bytes) {
-    buffer.reset();
-    buffer = std::make_unique<Buffer>(bytes);
-    size = bytes;
+// A thread's memory, kept from call to call: fresh pages would cost more than
+// what is done in them. Each use has its own.
+enum Use { kChunkScratch, kPassSums, kUses };
+
+void* ThreadMemory(Use use, size_t bytes) {
+  thread_local std::unique_ptr<Buffer> buffers[kUses];
+  thread_local size_t sizes[kUses] = {};
+  if (sizes[use] < bytes) {
+    buffers[use].reset();
+    buffers[use] = std::make_unique<Buffer>(bytes);
+    sizes[use] = bytes;
   }
-  return buffer->get();
+  return buffers[use]->get();
 }
 
 struct Choice {
@@ -250,13 +252,13 @@ class Plan {
     const int64_t rows = tokens() * problem_.layers;
     int64_t chunks = std::min(kMaxChunks, rows / kMinChunkRows);
     if (direction == Direction::kBackward) {
-      // The chunks' own sums take at most a sixteenth of H, or four times W.
+      // The chunks' own sums take at most a 32nd of H, or four times W.
       const int64_t sum_bytes =
           pass_.padded_units * pass_.padded_features * sizeof(float);
       const int64_t hidden_bytes =
           rows * problem_.features * SizeOf(problem_.dtype);
       chunks = std::min(chunks, std::max<int64_t>(
-                                    4, hidden_bytes / 16 / sum_bytes));
+                                    4, hidden_bytes / 32 / sum_bytes));
     }
     const int64_t tiles = DivideUp(tokens(), pass_.tile_tokens);
     return std::max<int64_t>(std::min(chunks, tiles), tiles > 0 ? 1 : 0);
@@ -303,7 +305,7 @@ void Forward(const Problem& problem, void* output, void* stash,
     Chunk chunk = {};
     chunk.first = plan.ChunkStart(c);
     chunk.last = plan.ChunkStart(c + 1);
-    chunk.scratch = ThreadScratch(plan.scratch_bytes());
+    chunk.scratch = ThreadMemory(kChunkScratch, plan.scratch_bytes());
     plan.kernels().forward(plan.pass(), chunk);
   });
 }
@@ -320,9 +322,11 @@ void Backward(const Problem& problem, const void* output_gradient,
       problem.layers * problem.units * problem.outputs;
   const bool per_position = PerPosition(problem);
   const int64_t chunks = plan.chunks();
-  Buffer kernel_sums(chunks * units * features * sizeof(float));
-  Buffer bias_sums(chunks * units * sizeof(float));
-  Buffer projection_sums(chunks * projection_size * sizeof(float));
+  float* const kernel_sums = static_cast<float*>(ThreadMemory(
+      kPassSums, chunks * (units * features + units + projection_size) *
+                     sizeof(float)));
+  float* const bias_sums = kernel_sums + chunks * units * features;
+  float* const projection_sums = bias_sums + chunks * units;
   if (projection_gradient != nullptr) {
     std::fill_n(projection_gradient,
                 projection_size * (per_position ? problem.positions : 1),
@@ -338,12 +342,12 @@ void Backward(const Problem& problem, const void* output_gradient,
     Chunk chunk = {};
     chunk.first = plan.ChunkStart(c);
     chunk.last = plan.ChunkStart(c + 1);
-    chunk.scratch = ThreadScratch(plan.scratch_bytes());
-    chunk.kernel_sum = kernel_sums.floats() + c * units * features;
-    chunk.bias_sum = bias_sums.floats() + c * units;
+    chunk.scratch = ThreadMemory(kChunkScratch, plan.scratch_bytes());
+    chunk.kernel_sum = kernel_sums + c * units * features;
+    chunk.bias_sum = bias_sums + c * units;
     chunk.projection_gradient = projection_gradient;
     if (problem.outputs > 0 && (!per_position || continues(c))) {
-      chunk.projection_sum = projection_sums.floats() + c * projection_size;
+      chunk.projection_sum = projection_sums + c * projection_size;
     }
     std::fill_n(chunk.kernel_sum, units * features, 0.0f);
     std::fill_n(chunk.bias_sum, units, 0.0f);
@@ -356,13 +360,13 @@ void Backward(const Problem& problem, const void* output_gradient,
       const int64_t position =
           per_position ? plan.Position(plan.ChunkStart(c)) : 0;
       float* sum = projection_gradient + position * projection_size;
-      const float* part = projection_sums.floats() + c * projection_size;
+      const float* part = projection_sums + c * projection_size;
       for (int64_t i = 0; i < projection_size; ++i) sum[i] += part[i];
     }
   }
   std::fill_n(bias_gradient, problem.units, 0.0f);
   for (int64_t c = 0; c < chunks; ++c) {
-    const float* part = bias_sums.floats() + c * units;
+    const float* part = bias_sums + c * units;
     for (int64_t a = 0; a < problem.units; ++a) bias_gradient[a] += part[a];
   }
   // dW from the chunks' dW^T, a block of features a task.
@@ -375,7 +379,7 @@ void Backward(const Problem& problem, const void* output_gradient,
       float sum[kBlock] = {};
       for (int64_t c = 0; c < chunks; ++c) {
         const float* part =
-            kernel_sums.floats() + (c * units + a) * features + start;
+            kernel_sums + (c * units + a) * features + start;
         for (int64_t e = 0; e < kBlock; ++e) sum[e] += part[e];
       }
       for (int64_t e = 0; e < width; ++e) {
@@ -406,7 +410,7 @@ void BackwardHiddenStates(const Problem& problem, const void* output_gradient,
     Chunk chunk = {};
     chunk.first = plan.ChunkStart(c);
     chunk.last = plan.ChunkStart(c + 1);
-    chunk.scratch = ThreadScratch(plan.scratch_bytes());
+    chunk.scratch = ThreadMemory(kChunkScratch, plan.scratch_bytes());
     plan.kernels().backward_hidden_states(plan.pass(), chunk);
   });
 }
