@@ -125,6 +125,8 @@ def _print_table(rows: list[dict[str, str]]) -> None:
     means = []
     for task in dict.fromkeys(row["task"] for row in rows):
         mine = [row for row in rows if row["task"] == task]
+        if not any(row["system"] == "head" for row in mine):
+            continue
         scores = {
             system: np.array(
                 [float(r["score"]) for r in mine if r["system"] == system]
