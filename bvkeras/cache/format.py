@@ -313,59 +313,6 @@ def encode_record(
     return example.SerializeToString(deterministic=True)
 
 
-def parse_record(record: tf.Tensor, manifest: Manifest) -> dict[str, tf.Tensor]:
-    """One record as tensors; for `tf.data`.
-
-    Args:
-        record: string scalar.
-        manifest: Manifest of the cache.
-
-    Returns:
-        dict: `hidden_states` `(tokens, layers, features)` in the cache's
-        dtype; `index`, `id`, `length` and `label`, scalars; with int8
-        `scales`, float32 `(tokens, layers)`; where they are kept `token_ids`
-        `(tokens,)` and `offsets` `(tokens, 2)`, int64.
-    """
-    parsed = tf.io.parse_single_example(record, record_features(manifest))
-    values = tf.io.decode_raw(parsed["hidden_states"], manifest.dtype)
-    parsed["hidden_states"] = tf.reshape(
-        values, (-1, manifest.num_layers, manifest.hidden_dim)
-    )
-    if manifest.dtype == "int8":
-        scales = tf.io.decode_raw(parsed["scales"], tf.float32)
-        parsed["scales"] = tf.reshape(scales, (-1, manifest.num_layers))
-    if "offsets" in parsed:
-        parsed["offsets"] = tf.reshape(parsed["offsets"], (-1, 2))
-    return parsed
-
-
-def parse_scalar(record: tf.Tensor, name: str, manifest: Manifest) -> tf.Tensor:
-    """One scalar of a record, without its hidden states."""
-    feature = {name: record_features(manifest)[name]}
-    return tf.io.parse_single_example(record, feature)[name]
-
-
-def record_features(manifest: Manifest) -> dict[str, Any]:
-    """What `tf.io.parse_example` needs to know of a cache's records."""
-    dtypes = {
-        "index": tf.int64,
-        "id": tf.string,
-        "length": tf.int64,
-        "label": tf.float32 if manifest.regression else tf.int64,
-        "hidden_states": tf.string,
-    }
-    if manifest.dtype == "int8":
-        dtypes["scales"] = tf.string
-    features: dict[str, Any] = {
-        name: tf.io.FixedLenFeature((), dtype) for name, dtype in dtypes.items()
-    }
-    for name in manifest.extras:
-        features[name] = tf.io.FixedLenSequenceFeature(
-            (), tf.int64, allow_missing=True
-        )
-    return features
-
-
 def _ints(values: Any) -> tf.train.Feature:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
