@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_DIR ?= runs/reviews
 DEMO_FLAGS ?=
+# Tests run in so many processes, with one thread each.
+JOBS ?= logical
 
 # What the native library is built from; CMakeLists.txt builds it.
 KERNELS := CMakeLists.txt $(shell find kernels -type f \
@@ -20,7 +22,8 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) \
+	  --dist loadfile
 
 test-full: test
 

@@ -148,6 +148,7 @@ def _score(
         epochs=settings.head_epochs,
         batch_size=settings.head_batch_size,
         dropout=settings.head_dropout,
+        projection_rate=settings.head_projection_rate,
         seed=seed,
     )
     result = evaluate_head(task, head, validation, directory / "evaluation")

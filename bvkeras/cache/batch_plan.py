@@ -119,47 +119,69 @@ class BatchPlan:
             ends = np.cumsum([0, *(len(batch) for batch in batches)])
             return np.concatenate(batches).astype(np.int64), ends
 
+        # Two functions and no more, none of them for AutoGraph: each takes
+        # TensorFlow as long as ten batches.
+        @tf.autograph.experimental.do_not_convert
         def endless(pass_seed):
             rows, ends = tf.numpy_function(
                 flat_batches, [pass_seed], [tf.int64, tf.int64], stateful=False
             )
             rows, ends = (tf.ensure_shape(x, (None,)) for x in (rows, ends))
             numbers = tf.data.Dataset.range(self.start, np.iinfo(np.int64).max)
-            return numbers.map(
-                lambda number: rows[
-                    ends[tf.minimum(number, self._all_batches)] : ends[
-                        tf.minimum(number + 1, self._all_batches)
-                    ]
-                ]
-            )
+            pass_ = tf.data.Dataset.from_tensors((rows, ends)).repeat()
+            return tf.data.Dataset.zip(numbers, pass_)
+
+        @tf.autograph.experimental.do_not_convert
+        def read_batch(number, pass_):
+            rows, ends = pass_
+            number = tf.minimum(number, self._all_batches)
+            end = tf.minimum(number + 1, self._all_batches)
+            return read(rows[ends[number] : ends[end]])
 
         # The end comes last. Had `_pass_seeds` an end, its iterator would be
         # dropped there, while the last batches wait to be taken; a checkpoint
         # made then would not know how many passes there were.
         return (
-            self._pass_seeds()
+            _pass_seeds(self.seed)
             .flat_map(endless)
-            .map(read, num_parallel_calls=tf.data.AUTOTUNE)
+            .map(read_batch, num_parallel_calls=tf.data.AUTOTUNE)
             .prefetch(prefetch)
             .take(self.num_batches)
             .apply(tf.data.experimental.assert_cardinality(self.num_batches))
+            .with_options(_quick_start())
         )
 
-    def _pass_seeds(self) -> tf.data.Dataset:
-        """Endless numbers; the first is another in each iteration."""
 
-        @tf.function
-        def numbers():
-            # Of this function alone. `Dataset.random` mixes the global seed
-            # into its own; two machines that set different ones would then
-            # disagree about who reads which examples.
-            tf.compat.v1.set_random_seed(0)
-            return tf.data.Dataset.random(
-                seed=self.seed, rerandomize_each_iteration=True
-            )
+def _pass_seeds(seed: int) -> tf.data.Dataset:
+    """Endless numbers; the first is another in each iteration.
 
-        # Not called as it is: TensorFlow warns of functions made in a loop.
-        return numbers.get_concrete_function()()
+    `Dataset.random` mixes the global seed into its own; two machines that set
+    different ones would then disagree about who reads which examples. This is
+    the same without the global seed.
+    """
+    variant = tf.raw_ops.RandomDatasetV2(
+        # Two zeros stand for a seed that nobody knows.
+        seed=1,
+        seed2=seed,
+        seed_generator=tf.raw_ops.DummySeedGenerator(),
+        rerandomize_each_iteration=True,
+        output_types=[tf.int64],
+        output_shapes=[()],
+    )
+    return tf.data.experimental.from_variant(
+        variant, tf.TensorSpec((), tf.int64)
+    )
+
+
+def _quick_start() -> tf.data.Options:
+    """Leaves out what takes longer than a short pass over a cache.
+
+    There is nothing in these few steps for TensorFlow to rewrite or to tune.
+    """
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    options.autotune.enabled = False
+    return options
 
 
 def _parts(order: np.ndarray, size: int) -> list[np.ndarray]:

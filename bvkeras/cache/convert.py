@@ -175,7 +175,7 @@ class _Conversion:
             name: aligned_bytes(length * layout.item_bytes)
             for name, layout in self.layouts.items()
         }
-        self.cache.record_reader.read(row, arrays)
+        self.cache.record_reader.read([(row, arrays)])
         arrays = {
             name: self.layouts[name].items(array).view(self.layouts[name].dtype)
             for name, array in arrays.items()

@@ -5,6 +5,7 @@ import functools
 import os
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from bvkeras.cache.batches import HiddenStateBatches
@@ -171,21 +172,23 @@ class HiddenStateCache(HiddenStateBatches):
             name: array.reshape(-1, layouts[name].item_bytes)
             for name, array in arrays.items()
         }
-        reader, first = self.record_reader, 0
+        ends = np.cumsum(self.index.lengths)
         with self._load_bar() as bar:
-            for row, length in enumerate(self.index.lengths):
-                last = first + int(length)
-                reader.read(
-                    row,
-                    {
-                        name: a[first:last].reshape(-1)
-                        for name, a in rows.items()
-                    },
-                )
-                first = last
-                bar.advance()
+
+            def records():
+                first = 0
+                for row, last in enumerate(ends):
+                    parts = {
+                        name: array[first:last].reshape(-1)
+                        for name, array in rows.items()
+                    }
+                    yield row, parts
+                    first = last
+                    bar.advance()
+
+            self.record_reader.read(records())
         for array in rows.values():
-            array[first:] = 0
+            array[-1] = 0
         return LoadedCache(self.manifest, self.index, arrays)
 
     def _load_bar(self):
@@ -223,18 +226,22 @@ class HiddenStateCache(HiddenStateBatches):
             row_bytes = tokens * layout.item_bytes
             data = aligned_bytes(len(rows) * row_bytes)
             arrays[name] = data.reshape(len(rows), row_bytes)
-        for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-            parts = {}
-            for name, layout in layouts.items():
-                end = int(length) * layout.item_bytes
-                parts[name] = arrays[name][place, :end]
-                arrays[name][place, end:] = 0
-            try:
-                self.record_reader.read(row, parts)
-            except (CacheError, OSError) as error:
-                # TensorFlow makes an error of its own of it.
-                self.failure = error
-                raise
+
+        def records():
+            for place, row in enumerate(rows):
+                parts = {}
+                for name, layout in layouts.items():
+                    end = int(lengths[place]) * layout.item_bytes
+                    parts[name] = arrays[name][place, :end]
+                    arrays[name][place, end:] = 0
+                yield row, parts
+
+        try:
+            self.record_reader.read(records())
+        except (CacheError, OSError) as error:
+            # TensorFlow makes an error of its own of it.
+            self.failure = error
+            raise
         return [layouts[name].items(arrays[name]) for name in layouts]
 
     @functools.cached_property

@@ -1,5 +1,8 @@
 """Reading whole records straight into the arrays they are wanted in."""
 
+import contextlib
+from collections.abc import Iterable
+
 import numpy as np
 
 from bvkeras.cache.format import Manifest
@@ -14,9 +17,14 @@ from bvkeras.cache.records import (
 from bvkeras.cache.storage import RandomAccessFile, join
 from bvkeras.errors import CacheError
 
+# So many shards are open at once.
+_OPEN_SHARDS = 32
+
 
 class RecordReader:
     """Reads records in any order, each with one system call.
+
+    Several threads may use one reader.
 
     Args:
         directory: path, or string of a path that is not local.
@@ -25,32 +33,43 @@ class RecordReader:
     """
 
     def __init__(self, directory, manifest: Manifest, index: RecordIndex):
-        self._directory, self._manifest = directory, manifest
-        self._index = index
+        self._manifest, self._index = manifest, index
+        self._paths = [join(directory, shard.file) for shard in manifest.shards]
         self._parser = RecordParser(manifest)
 
-    def read(self, row: int, arrays: dict[str, np.ndarray]) -> None:
-        """Reads a record and compares its bytes with their CRC.
+    def read(
+        self, records: Iterable[tuple[int, dict[str, np.ndarray]]]
+    ) -> None:
+        """Reads records and compares their bytes with their CRCs.
 
         Args:
-            row: int. Position in the split.
-            arrays: dict of uint8 arrays `(bytes,)`, contiguous, of the size
+            records: iterable of pairs: an example's position in the split;
+                and a dict of uint8 arrays `(bytes,)`, contiguous, of the size
                 of what they get: `hidden_states`, and as far as they are
                 wanted and kept `scales`, `token_ids` and `offsets`.
 
         Raises:
             CacheError: the bytes are not those written.
         """
+        files: dict[int, RandomAccessFile] = {}
+        with contextlib.ExitStack() as opened:
+            for row, arrays in records:
+                shard = int(self._index.shards[row])
+                if shard not in files:
+                    if len(files) == _OPEN_SHARDS:
+                        opened.close()
+                        files.clear()
+                    file = RandomAccessFile(self._paths[shard])
+                    files[shard] = opened.enter_context(file)
+                self._read(files[shard], int(row), arrays)
+
+    def _read(self, file, row, arrays):
         index, states = self._index, arrays["hidden_states"]
         size, start = int(index.sizes[row]), int(index.values_starts[row])
         end = start + states.size
         front = np.empty(FRONT_BYTES + start, np.uint8)
         behind = np.empty(size - end + CRC_BYTES, np.uint8)
-        shard = self._manifest.shards[index.shards[row]]
-        with RandomAccessFile(join(self._directory, shard.file)) as file:
-            count = file.read_into(
-                [front, states, behind], int(index.starts[row])
-            )
+        count = file.read_into([front, states, behind], int(index.starts[row]))
         head, tail = front[FRONT_BYTES:], behind[:-CRC_BYTES]
         written = int.from_bytes(behind[-CRC_BYTES:].tobytes(), "little")
         if (
@@ -79,6 +98,7 @@ class RecordReader:
         index = self._index
         shard = index.shards[row]
         number = row - int(np.searchsorted(index.shards, shard))
-        path = join(self._directory, self._manifest.shards[shard].file)
         name = index.ids[row].decode("utf-8", "replace")
-        return CacheError(f"{path}, record {number} (example {name!r}): {what}")
+        return CacheError(
+            f"{self._paths[shard]}, record {number} (example {name!r}): {what}"
+        )

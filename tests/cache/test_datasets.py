@@ -75,9 +75,10 @@ def _record_rows(cache, monkeypatch):
     """A list that gets every row read from the disk."""
     read, original = [], cache.record_reader.read
 
-    def counted(row, arrays):
-        read.append(int(row))
-        original(row, arrays)
+    def counted(records):
+        records = list(records)
+        read.extend(int(row) for row, _ in records)
+        original(records)
 
     monkeypatch.setattr(cache.record_reader, "read", counted)
     return read
