@@ -24,6 +24,9 @@ class HiddenStateBatches(abc.ABC):
         manifest: Manifest of the cache.
     """
 
+    # Batches read at once.
+    _parallel = tf.data.AUTOTUNE
+
     def __init__(self, manifest: Manifest):
         self.manifest = manifest
 
@@ -165,7 +168,7 @@ class HiddenStateBatches(abc.ABC):
         plan = BatchPlan(
             index.lengths, batch_size, shuffle, seed, bucket, shard, start
         )
-        return plan.dataset(batch, _PREFETCHED_BATCHES)
+        return plan.dataset(batch, self._parallel, _PREFETCHED_BATCHES)
 
     def batches(
         self,
@@ -217,7 +220,7 @@ class HiddenStateBatches(abc.ABC):
         plan = BatchPlan(
             index.lengths, batch_size, shuffle, seed, bucket, shard, start
         )
-        return plan.dataset(batch, _PREFETCHED_BATCHES)
+        return plan.dataset(batch, self._parallel, _PREFETCHED_BATCHES)
 
     def records(self, dtype: str | None = None) -> tf.data.Dataset:
         """The examples one by one, in the split's order.

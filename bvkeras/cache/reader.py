@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from bvkeras.cache.batches import HiddenStateBatches
+from bvkeras.cache.buffer_pool import BufferPool
 from bvkeras.cache.format import MANIFEST_FILE, Manifest
 from bvkeras.cache.index import RecordIndex
 from bvkeras.cache.loaded import LoadedCache
@@ -17,6 +18,7 @@ from bvkeras.cache.record_reader import RecordReader
 from bvkeras.cache.storage import (
     as_directory,
     file_size,
+    is_local,
     join,
     leads_outside,
     read_all,
@@ -79,6 +81,10 @@ class HiddenStateCache(HiddenStateBatches):
                     f"{path} has {size} bytes, the manifest says "
                     f"{shard.num_bytes}"
                 )
+        self._buffers = BufferPool()
+        if is_local(self.directory):
+            # Two threads would wait for Python's lock more than for the disk.
+            self._parallel = 1
         # What reading met inside TensorFlow, for those who catch its error.
         self.failure: CacheError | OSError | None = None
 
@@ -224,7 +230,7 @@ class HiddenStateCache(HiddenStateBatches):
         arrays = {}
         for name, layout in layouts.items():
             row_bytes = tokens * layout.item_bytes
-            data = aligned_bytes(len(rows) * row_bytes)
+            data = self._buffers.take(len(rows) * row_bytes)
             arrays[name] = data.reshape(len(rows), row_bytes)
 
         def records():
