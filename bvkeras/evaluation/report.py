@@ -83,7 +83,7 @@ def format_report(comparison: Comparison) -> str:
         f"Encoder: `{comparison.backbone}`. Main metric: "
         f"{comparison.main_metric} on {comparison.main_split}. "
         f"Made {comparison.created}.",
-        _markdown_table(header, rows),
+        markdown_table(header, rows),
     ]
     for name, path in comparison.files.items():
         if path.endswith(".png"):
@@ -102,7 +102,7 @@ def format_report(comparison: Comparison) -> str:
     ):
         if values:
             cells = [[key, _text(value)] for key, value in values.items()]
-            parts += [f"## {heading}", _markdown_table(columns, cells)]
+            parts += [f"## {heading}", markdown_table(columns, cells)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -255,12 +255,21 @@ def _published_parts(comparison: Comparison) -> list[str]:
     return [
         "## Published scores",
         f"{PUBLISHED_HEADING[0].upper()}{PUBLISHED_HEADING[1:]}.",
-        _markdown_table(["model", "score"], cells),
+        markdown_table(["model", "score"], cells),
         *([note] if note else []),
     ]
 
 
-def _markdown_table(header: list[str], rows: list[list[str]]) -> str:
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; a cell may have bars and line breaks.
+
+    Args:
+        header: list of str.
+        rows: list of lists of str, as many as in `header`.
+
+    Returns:
+        str.
+    """
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(
         "| " + " | ".join(_markdown_cell(cell) for cell in line) + " |"

@@ -1,0 +1,212 @@
+"""An error analysis as errors.json, errors.md and a table of examples."""
+
+import csv
+import dataclasses
+import io
+import os
+import pathlib
+from collections.abc import Sequence
+
+from bvkeras.evaluation.error_analysis import ErrorAnalysis
+from bvkeras.evaluation.outcomes import Outcomes
+from bvkeras.evaluation.report import markdown_table
+from bvkeras.fileio import write_json, write_text
+
+
+def write_error_report(
+    analysis: ErrorAnalysis, directory: str | os.PathLike
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """Writes `errors.json` and `errors.md`, each atomically.
+
+    Args:
+        analysis: ErrorAnalysis.
+        directory: str or path.
+
+    Returns:
+        The two paths.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    directory = pathlib.Path(directory)
+    json_path, markdown_path = (
+        directory / "errors.json",
+        directory / "errors.md",
+    )
+    write_json(json_path, dataclasses.asdict(analysis))
+    write_text(markdown_path, format_error_report(analysis))
+    return json_path, markdown_path
+
+
+def write_differences(
+    path: str | os.PathLike,
+    rows: Sequence[int],
+    first: Outcomes,
+    second: Outcomes,
+    names: Sequence[str],
+    texts: Sequence[Sequence[str]] = (),
+) -> None:
+    """Writes examples on which two systems differ, tab-separated, atomically.
+
+    Args:
+        path: str or path.
+        rows: sequence of int. Positions in `first`.
+        first: Outcomes.
+        second: Outcomes. Of the same examples, in any order.
+        names: sequence of two str. Names of the systems.
+        texts: sequence of sequences of str. The rows' texts, in the order of
+            `first`; tabs and line breaks in them become blanks.
+
+    Raises:
+        DataError: the two are not of the same examples.
+        OSError: the file cannot be written.
+    """
+    second = second.in_order_of(first)
+    output = io.StringIO()
+    writer = csv.writer(
+        output,
+        delimiter="\t",
+        quoting=csv.QUOTE_NONE,
+        quotechar=None,
+        lineterminator="\n",
+    )
+    columns = [f"text_{number}" for number in range(1, len(texts) + 1)]
+    writer.writerow(["index", "label", *names, *columns])
+    for row in rows:
+        cells = [
+            first.ids[row],
+            first.labels[row],
+            first.predictions[row],
+            second.predictions[row],
+            *(column[row] for column in texts),
+        ]
+        writer.writerow([" ".join(str(cell).split()) for cell in cells])
+    write_text(path, output.getvalue())
+
+
+def format_error_report(analysis: ErrorAnalysis) -> str:
+    """The text of `errors.md`.
+
+    Args:
+        analysis: ErrorAnalysis.
+
+    Returns:
+        str. Markdown.
+    """
+    first, second = (system.name for system in analysis.systems)
+    parts = [
+        f"# Errors of {first} and {second}",
+        f"{analysis.rows:,} rows.",
+        *(
+            _class_parts(analysis, first, second)
+            if analysis.classes
+            else _score_parts(analysis, first, second)
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _class_parts(analysis, first, second):
+    systems, pair = analysis.systems, analysis.pair
+    lines = [["accuracy", *(f"{s.accuracy:.3f}" for s in systems)]]
+    for label in analysis.classes:
+        lines.append(
+            [
+                f"share predicted {label}",
+                *(f"{s.predicted_share[label]:.3f}" for s in systems),
+            ]
+        )
+    for label in analysis.classes:
+        lines.append(
+            [f"recall of {label}", *(_number(s.recall[label]) for s in systems)]
+        )
+    for number in range(len(systems[0].words_right)):
+        for name, words in (
+            ("right", [s.words_right[number] for s in systems]),
+            ("wrong", [s.words_wrong[number] for s in systems]),
+        ):
+            lines.append(
+                [
+                    f"mean words of text {number + 1}, rows predicted {name}",
+                    *(_number(mean, 1) for mean in words),
+                ]
+            )
+    yield markdown_table(["", first, second], lines)
+    yield "## Together"
+    low, high = pair["interval"]
+    yield markdown_table(
+        ["", "rows", "share"],
+        [
+            [name, f"{pair[key]:,}", f"{pair[key] / analysis.rows:.3f}"]
+            for name, key in (
+                ("both right", "both_right"),
+                (f"only {first} right", "only_first"),
+                (f"only {second} right", "only_second"),
+                ("both wrong", "both_wrong"),
+            )
+        ],
+    )
+    yield (
+        f"The same prediction on {pair['agreement']:.3f} of the rows. Accuracy "
+        f"of {second} less that of {first}: {pair['difference']:+.4f} (95% "
+        f"interval {low:+.4f} to {high:+.4f}, paired; McNemar's exact test: "
+        f"p = {pair['p_value']:.3g})."
+    )
+    for system in systems:
+        yield f"## Confusion matrix of {system.name}"
+        yield markdown_table(
+            ["label \\ prediction", *analysis.classes],
+            [
+                [label, *(f"{count:,}" for count in counts)]
+                for label, counts in zip(
+                    analysis.classes, system.confusion, strict=True
+                )
+            ],
+        )
+
+
+def _score_parts(analysis, first, second):
+    systems, pair = analysis.systems, analysis.pair
+    yield markdown_table(
+        ["", first, second],
+        [
+            [name, *(f"{getattr(s, key):.3f}" for s in systems)]
+            for name, key in (
+                ("Pearson correlation", "pearson"),
+                ("mean error", "mean_error"),
+                ("mean absolute error", "mean_absolute_error"),
+                ("root mean squared error", "root_mean_squared_error"),
+            )
+        ],
+    )
+    yield "## By the label"
+    yield markdown_table(
+        [
+            "label",
+            "rows",
+            *(f"mean error, {s.name}" for s in systems),
+            *(f"mean absolute error, {s.name}" for s in systems),
+        ],
+        [
+            [
+                f"{parts[0]['low']:.2f} to {parts[0]['high']:.2f}",
+                f"{parts[0]['rows']:,}",
+                *(_number(part["mean_error"]) for part in parts),
+                *(_number(part["mean_absolute_error"]) for part in parts),
+            ]
+            for parts in zip(*(s.by_label for s in systems), strict=True)
+        ],
+    )
+    yield "## Together"
+    low, high = pair["interval"]
+    yield (
+        f"The errors correlate by {pair['correlation']:.3f}. {second} is "
+        f"closer on {pair['second_closer']:.3f} of the rows. Its mean absolute "
+        f"error less that of {first}: {pair['difference']:+.4f} (95% interval "
+        f"{low:+.4f} to {high:+.4f}, paired; Wilcoxon's signed-rank test: "
+        f"p = {pair['p_value']:.3g})."
+    )
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
