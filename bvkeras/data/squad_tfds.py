@@ -8,7 +8,7 @@ from bvkeras.data.squad_files import checked_question
 from bvkeras.data.tfds_source import (
     downloaded_builder,
     prepared_builder,
-    read_columns,
+    read_rows,
 )
 from bvkeras.errors import DataError
 
@@ -64,27 +64,22 @@ def read_default(split: str, download: bool, skip_bad: bool) -> _Read:
 
 
 def _read(builder, split, skip_bad):
-    columns = read_columns(builder, split, set(_FEATURES))
     questions, problems = [], []
-    for row in range(len(columns["id"])):
-        title = _text(columns["title"][row])
-        answers = {
-            name: _ragged_row(values, row)
-            for name, values in columns["answers"].items()
-        }
+    for row in read_rows(builder, split, set(_FEATURES)):
+        title, answers = _text(row["title"]), row["answers"]
         try:
             question = checked_question(
-                _text(columns["id"][row]),
+                _text(row["id"]),
                 title,
-                _text(columns["question"][row]),
-                _text(columns["context"][row]),
+                _text(row["question"]),
+                _text(row["context"]),
                 [
                     SpanAnswer(_text(text), int(start))
                     for text, start in zip(
                         answers["text"], answers["answer_start"], strict=True
                     )
                 ],
-                bool(columns["is_impossible"][row]),
+                bool(row["is_impossible"]),
             )
         except ValueError as error:
             problems.append(f"{builder.data_dir}: article {title!r}, {error}")
@@ -101,11 +96,6 @@ def _read(builder, split, skip_bad):
     # Preparing shuffles; the order is that of the official files as we read.
     ordered = tuple(sorted(questions, key=lambda question: question.id))
     return ordered, len(problems), f"{_NAME} of tensorflow_datasets, {split}"
-
-
-def _ragged_row(values, row):
-    """The items of one row; `tensorflow_datasets` gives a ragged tensor."""
-    return values.values[values.row_splits[row] : values.row_splits[row + 1]]
 
 
 def _text(value: bytes) -> str:

@@ -111,15 +111,17 @@ def downloaded_builder(name: str, download: bool) -> Any:
     return builder
 
 
-def read_columns(
-    builder: Any, split: str, expected: set[str]
-) -> dict[str, Any]:
-    """All examples of a split of a prepared data set, as arrays.
+def read_rows(
+    builder: Any, split: str, expected: set[str], together: bool = False
+) -> Any:
+    """All examples of a split of a prepared data set.
 
     Args:
         builder: what `prepared_builder` or `downloaded_builder` gives.
         split: str.
         expected: set of str. The features the data set shall have.
+        together: bool. Whether to give one dict of arrays, padded where
+            examples differ in length. Defaults to `False`: a list of dicts.
 
     Raises:
         DataError: it has others, no such split, or cannot be read.
@@ -139,14 +141,18 @@ def read_columns(
             f"{', '.join(builder.info.splits)}; expected {split}"
         )
     try:
-        return tfds.as_numpy(builder.as_dataset(split, batch_size=-1))
+        if together:
+            return tfds.as_numpy(builder.as_dataset(split, batch_size=-1))
+        return list(tfds.as_numpy(builder.as_dataset(split)))
     except Exception as error:
         raise _unreadable(builder.data_dir, error) from error
 
 
 def _read(spec, split, builder):
     text_features = _TEXT_FEATURES.get(spec.name, spec.text_columns)
-    columns = read_columns(builder, split, {*text_features, "label", "idx"})
+    columns = read_rows(
+        builder, split, {*text_features, "label", "idx"}, together=True
+    )
     label_names = getattr(builder.info.features["label"], "names", None)
     if label_names != (spec.label_names and list(spec.label_names)):
         raise DataError(
