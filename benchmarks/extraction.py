@@ -44,10 +44,10 @@ from bvkeras.cache.writer import write_cache
 from bvkeras.data.examples import Examples
 from bvkeras.data.sources import load_examples
 from bvkeras.data.token_batches import (
-    TokenizedExamples,
     token_budget_batches,
     tokenize_examples,
 )
+from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.fast_encoder import FastEncoder
 from bvkeras.layers.hidden_states import HiddenStates
 

@@ -115,6 +115,8 @@ def _run(options: argparse.Namespace) -> None:
         data_dir=options.data_dir,
         frozen=options.frozen,
         control=options.control,
+        skip_bad=options.skip_bad,
+        dev_threshold=options.dev_threshold,
         **_overrides(options),
     )
     print_table(comparison)
@@ -142,7 +144,9 @@ def _finetune(options: argparse.Namespace) -> None:
     settings = RunSettings.for_task(
         task, encoder.hidden_dim, **_overrides(options)
     )
-    examples = load_examples(task, "train", options.data_dir)
+    examples = load_examples(
+        task, "train", options.data_dir, skip_bad=options.skip_bad
+    )
     snapshots = finetune(
         encoder,
         task,
@@ -169,7 +173,10 @@ def _extract(options: argparse.Namespace) -> None:
     encoder = load_backbone(options.encoder, dropout=0.0)
     own = task.settings_for(encoder.hidden_dim)
     examples = load_examples(
-        task, options.split or "train", options.data_dir
+        task,
+        options.split or "train",
+        options.data_dir,
+        skip_bad=options.skip_bad,
     ).limit(options.limit)
     contents = {
         "max_tokens": (
@@ -235,22 +242,39 @@ def _evaluate(options: argparse.Namespace) -> None:
     from bvkeras.training.head import TrainedHead
 
     task = tasks.get(options.task)
+
+    def load(split):
+        return load_examples(
+            task, split, options.data_dir, skip_bad=options.skip_bad
+        )
+
     if options.head is not None:
         if options.cache is None:
             raise ArgumentError("--head: expected --cache with it, got none")
         head = TrainedHead.open(options.head)
         cache = HiddenStateCache(options.cache)
-        result = evaluate_head(task, head, cache, options.output_dir)
+        split = cache.manifest.identity["split"]
+        result = evaluate_head(
+            task,
+            head,
+            cache,
+            options.output_dir,
+            load(split) if task.is_span else None,
+            _threshold(options, task, split),
+        )
     else:
         split = options.split or task.evaluation_splits[0]
         result = evaluate_snapshot(
             task,
             Snapshot.open(options.snapshot),
-            load_examples(task, split, options.data_dir),
+            load(split),
             options.output_dir,
+            _threshold(options, task, split),
         )
     for metric, score in result.metrics.items():
         print(f"{metric}: {score:.4f}")
+    if task.is_span:
+        print(f"threshold: {result.threshold!r}")
     print(f"predictions: {result.predictions_path}")
 
 
@@ -328,6 +352,17 @@ def _texts_of(
         list(column)
         for column in zip(*(rows[name] for name in ids), strict=True)
     ]
+
+
+def _threshold(options, task, split) -> float | None:
+    """The threshold to score with; None chooses it on the split itself."""
+    chosen_here = split == task.threshold_split or options.dev_threshold
+    if task.is_span and options.threshold is None and not chosen_here:
+        raise ArgumentError(
+            f"--threshold: expected the one that evaluating the split "
+            f"{task.threshold_split} prints, or --dev-threshold; got none"
+        )
+    return options.threshold
 
 
 def _verify(options: argparse.Namespace) -> None:
@@ -428,6 +463,7 @@ def _add_run_options(
         default=False,
         help="also train the encoder one epoch further",
     )
+    _add_dev_threshold(parser)
     _add_seed_and_limit(parser)
 
 
@@ -517,6 +553,12 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--cache", type=pathlib.Path, help="the split's hidden states"
     )
     parser.add_argument("--split", help="which split (validation)")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        help="squad_v2: a na_prob above it is no answer",
+    )
+    _add_dev_threshold(parser)
     _add_data(parser)
     _add_output(parser)
 
@@ -695,6 +737,20 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         type=pathlib.Path,
         help="official files, or a prepared tensorflow_datasets directory "
         "(default: the task's own source)",
+    )
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="squad_v2: leave malformed questions out, and count them",
+    )
+
+
+def _add_dev_threshold(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dev-threshold",
+        action="store_true",
+        help="squad_v2: choose the threshold of no answer on the very split "
+        "that is scored, as the official script's sweep does",
     )
 
 

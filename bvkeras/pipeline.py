@@ -30,6 +30,13 @@ from bvkeras.evaluation.evaluate import (
 )
 from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.evaluation.report import write_report
+from bvkeras.evaluation.span_baselines import always_empty
+from bvkeras.evaluation.span_evaluation import SpanEvaluation
+from bvkeras.evaluation.span_tables import (
+    source_notes,
+    span_tables,
+    threshold_note,
+)
 from bvkeras.fast_encoder import COMPUTE_DTYPES
 from bvkeras.models.pooling_model import POOLERS
 from bvkeras.tasks.spec import TaskSpec
@@ -180,6 +187,8 @@ def run(
     data_dir: str | os.PathLike | None = None,
     frozen: bool = True,
     control: bool = False,
+    skip_bad: bool = False,
+    dev_threshold: bool = False,
     **overrides: Any,
 ) -> Comparison:
     """Runs the paper's steps on one task and compares what they give.
@@ -189,6 +198,9 @@ def run(
     same head on the encoder as it came, and, if asked for, the encoder after
     one more epoch. Each step finds its finished work in `output_dir` and goes
     on from there.
+
+    Of a span task each system first answers the questions held out from the
+    training file, and the threshold of no answer is chosen on those.
 
     Args:
         task: str or TaskSpec.
@@ -200,6 +212,11 @@ def run(
             Defaults to `True`.
         control: bool. Whether to train the encoder one epoch further, with a
             new warm-up and decay, as a control. Defaults to `False`.
+        skip_bad: bool. Whether malformed questions of a span task are left
+            out and counted. Defaults to `False`: they are errors.
+        dev_threshold: bool. Whether a span task's threshold is chosen on the
+            split that is scored, as the official script's best scores are.
+            Defaults to `False`.
         **overrides: settings that replace the task's own; see `RunSettings`.
 
     Returns:
@@ -212,16 +229,27 @@ def run(
     task = task if isinstance(task, TaskSpec) else tasks.get(task)
     output_dir = pathlib.Path(output_dir)
     with fileio.directory_lock(output_dir):
-        return _Run(task, backbone, output_dir, data_dir, overrides).compare(
-            frozen, control
-        )
+        return _Run(
+            *(task, backbone, output_dir, data_dir),
+            *(skip_bad, dev_threshold, overrides),
+        ).compare(frozen, control)
 
 
 class _Run:
     """One run's inputs, and the steps over them."""
 
-    def __init__(self, task, backbone, output_dir, data_dir, overrides):
+    def __init__(
+        self,
+        task,
+        backbone,
+        output_dir,
+        data_dir,
+        skip_bad,
+        dev_threshold,
+        overrides,
+    ):
         self.task = task
+        self.dev_threshold = dev_threshold
         self.backbone = backbone
         self.output_dir = output_dir
         self.encoder = load_backbone(backbone, dropout=0.0)
@@ -229,7 +257,8 @@ class _Run:
             task, self.encoder.hidden_dim, **overrides
         )
         self.examples = {
-            split: load_examples(task, split, data_dir) for split in task.splits
+            split: load_examples(task, split, data_dir, skip_bad=skip_bad)
+            for split in task.splits
         }
         self.examples["train"] = self.examples["train"].limit(
             self.settings.limit, seed=_LIMIT_SEED
@@ -242,6 +271,9 @@ class _Run:
         }
         self.histories: dict[str, list[dict[str, float]]] = {}
         self.files: dict[str, str] = {}
+        # Of a span task, by split and system; and heads with their encoders.
+        self.evaluations: dict[str, dict[str, SpanEvaluation]] = {}
+        self.compared: list[tuple[str, str]] = []
 
     def compare(self, frozen: bool, control: bool) -> Comparison:
         settings = self.settings
@@ -315,6 +347,7 @@ class _Run:
             name,
             {"fine-tune": snapshot.seconds},
         )
+        self.compared.append((head_row.name, encoder_row.name))
         return [encoder_row, head_row]
 
     def _control_system(self, snapshot: Snapshot) -> SystemResult:
@@ -339,11 +372,9 @@ class _Run:
         self._add_file(name, snapshot.directory)
         scores, predict_seconds = self._scores(
             name,
-            lambda split: evaluate_snapshot(
-                self.task,
-                snapshot,
-                self.examples[split],
-                snapshot.directory / "evaluation",
+            snapshot.directory / "evaluation",
+            lambda split, *options: evaluate_snapshot(
+                self.task, snapshot, self.examples[split], *options
             ),
         )
         parameters = self.encoder.backbone.count_params() + snapshot.parameters
@@ -398,8 +429,14 @@ class _Run:
         )
         scores, predict_seconds = self._scores(
             name,
-            lambda split: evaluate_head(
-                self.task, head, caches[split], head.directory / "evaluation"
+            head.directory / "evaluation",
+            lambda split, directory, *threshold: evaluate_head(
+                self.task,
+                head,
+                caches[split],
+                directory,
+                self.examples[split],
+                *threshold,
             ),
         )
         encoder_parameters = encoder.backbone.count_params()
@@ -420,16 +457,33 @@ class _Run:
         )
 
     def _scores(
-        self, name: str, evaluate: Callable[[str], Evaluation]
+        self,
+        name: str,
+        directory: pathlib.Path,
+        evaluate: Callable[..., Evaluation],
     ) -> tuple[dict[str, dict[str, float]], float]:
         """Scores of a system on every evaluation split, and the seconds."""
         scores, seconds = {}, 0.0
+        options = self._threshold(directory, evaluate)
         for split in self.task.evaluation_splits:
-            result = evaluate(split)
+            result = evaluate(split, directory, *options)
             self._add_file(f"{name}, {split}", result.predictions_path)
             scores[split] = result.metrics
             seconds += result.seconds
+            if self.task.is_span:
+                self.evaluations.setdefault(split, {})[name] = result
         return scores, seconds
+
+    def _threshold(
+        self, directory: pathlib.Path, evaluate: Callable[..., Evaluation]
+    ) -> tuple[float | None, ...]:
+        """The threshold a span task's system is scored with; no other's."""
+        if not self.task.is_span:
+            return ()
+        if self.dev_threshold:
+            return (None,)
+        held_out = evaluate(self.task.threshold_split, directory, None)
+        return (held_out.threshold,)
 
     def _report(self, systems: list[SystemResult]) -> Comparison:
         plot_directory = self.output_dir / "plots"
@@ -453,13 +507,39 @@ class _Run:
             settings=dataclasses.asdict(self.settings),
             files=self.files,
             versions=_versions(),
-            baseline=_majority_baseline(self.task, self.examples),
             histories=self.histories,
+            **self._more_report(),
         )
         plots.plot_comparison(comparison, plot_directory / "scores.png")
         plots.plot_training(self.histories, plot_directory / "training.png")
         write_report(comparison, self.output_dir)
         return comparison
+
+    def _more_report(self) -> dict[str, Any]:
+        """What the report says besides, by the kind of the task."""
+        if not self.task.is_span:
+            return {"baseline": _majority_baseline(self.task, self.examples)}
+        parts, tables, notes = self.examples, [], source_notes(self.examples)
+        for split in self.task.evaluation_splits:
+            held_out = parts[self.task.threshold_split]
+            notes.append(
+                threshold_note(None if self.dev_threshold else held_out, split)
+            )
+            tables += span_tables(
+                parts[split],
+                parts["train"],
+                self.evaluations[split],
+                self.compared,
+            )
+        return {
+            "baseline": {
+                split: always_empty(parts[split])
+                for split in self.task.evaluation_splits
+            },
+            "baseline_name": "nothing",
+            "notes": notes,
+            "tables": tables,
+        }
 
     def _add_file(self, name: str, path: pathlib.Path) -> None:
         self.files[name] = path.relative_to(self.output_dir).as_posix()

@@ -9,6 +9,7 @@ import pytest
 
 from bvkeras import tasks
 from bvkeras.evaluation.report import read_report
+from bvkeras.tasks.glue import GLUE
 
 _RECIPES = pathlib.Path(__file__).parents[1] / "recipes"
 _OPTIONS = (
@@ -29,8 +30,8 @@ _OPTIONS = (
 
 
 def _path(task):
-    folder = _RECIPES if task == "reviews" else _RECIPES / "glue"
-    return folder / f"{task}.py"
+    is_glue = task in {spec.name for spec in GLUE}
+    return (_RECIPES / "glue" if is_glue else _RECIPES) / f"{task}.py"
 
 
 def test_there_is_one_recipe_for_each_task():

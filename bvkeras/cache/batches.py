@@ -1,6 +1,7 @@
 """Batches of hidden states, wherever they are read from."""
 
 import abc
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -88,7 +89,12 @@ class HiddenStateBatches(abc.ABC):
         return sum(shard.tokens for shard in self.manifest.shards)
 
     def labels(self) -> np.ndarray:
-        """The labels in the split's order, int64 or float32 `(examples,)`."""
+        """The labels in the split's order.
+
+        Returns:
+            int64 or float32 array `(examples,)`; of spans int64 `(examples,
+            2)`: first and last token.
+        """
         return self.index.labels.copy()
 
     def ids(self) -> list[str]:
@@ -139,8 +145,10 @@ class HiddenStateBatches(abc.ABC):
         Returns:
             Dataset of `((hidden_states, mask), label)`: hidden states
             `(batch, tokens, layers, features)`, zero behind the last token;
-            mask `(batch, tokens)`, bool; labels `(batch,)`. `tokens` is the
-            longest of the batch. With `dtype="int8"` hidden states are
+            mask `(batch, tokens)`, bool; labels `(batch,)`, of spans `(batch,
+            2)`. The mask is true at real tokens; of spans, where an answer
+            can be: at [CLS] and in the context. `tokens` is the longest of
+            the batch. With `dtype="int8"` hidden states are
             `(values, scales)`, int8 and float32 `(batch, tokens, layers)`,
             and a hidden state is `values * scales[..., None]`. An iterator
             over it, or over its `repeat()`, can be kept in a
@@ -159,11 +167,11 @@ class HiddenStateBatches(abc.ABC):
             ```
         """
         decode, index = self._decoder(dtype), self.index
-        labels = tf.constant(index.labels)
+        labels, mask_of = tf.constant(index.labels), self._masks()
 
         def batch(rows):
             arrays, mask = self._rows(rows, with_extras=False)
-            arrays = decode(arrays)
+            arrays, mask = decode(arrays), mask_of(rows, mask)
             states = arrays["hidden_states"]
             if "scales" in arrays:
                 states = (states, arrays["scales"])
@@ -200,7 +208,8 @@ class HiddenStateBatches(abc.ABC):
 
         Returns:
             Dataset of dicts: `hidden_states`, `mask`, `label`, `id`,
-            `index`, `length`; with `dtype="int8"` also `scales`; where the
+            `index`, `length`; with `dtype="int8"` also `scales`; of spans
+            also `context`, the first token of the context; where the
             cache keeps them `token_ids` `(batch, tokens)` and `offsets`
             `(batch, tokens, 2)`, int64, zero behind the last token.
 
@@ -213,6 +222,9 @@ class HiddenStateBatches(abc.ABC):
             "id": tf.constant(index.ids),
             "length": tf.constant(index.lengths),
         }
+        if self.manifest.spans:
+            columns["context"] = tf.constant(index.contexts)
+        mask_of = self._masks()
 
         def batch(rows):
             arrays, mask = self._rows(rows, with_extras=True)
@@ -220,7 +232,8 @@ class HiddenStateBatches(abc.ABC):
                 name: tf.gather(column, rows)
                 for name, column in columns.items()
             }
-            return {**decode(arrays), **scalars, "index": rows, "mask": mask}
+            arrays, mask = decode(arrays), mask_of(rows, mask)
+            return {**arrays, **scalars, "index": rows, "mask": mask}
 
         plan = BatchPlan(
             index.lengths, batch_size, shuffle, seed, bucket, shard, start
@@ -286,6 +299,22 @@ class HiddenStateBatches(abc.ABC):
                 f"dtype: expected one of {', '.join(names)}, got {dtype!r}"
             )
         return dtype
+
+    def _masks(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """Makes the mask that models get of that of some rows' tokens."""
+        if not self.manifest.spans:
+            return lambda rows, tokens: tokens
+        lengths = tf.constant(self.index.lengths)
+        contexts = tf.constant(self.index.contexts)
+
+        def mask(rows, tokens):
+            positions = tf.range(tf.shape(tokens, tf.int64)[1])
+            in_context = positions >= tf.gather(contexts, rows)[:, None]
+            # Behind the context stands a [SEP].
+            in_context &= positions < tf.gather(lengths, rows)[:, None] - 1
+            return in_context | (positions == 0)
+
+        return mask
 
     def _decoder(self, dtype: str | None):
         """Makes of stored arrays those of the type asked for."""

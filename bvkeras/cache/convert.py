@@ -193,8 +193,10 @@ class _Conversion:
                     f"{self.cache.directory}: example {name!r} has a hidden "
                     f"state that {manifest.dtype} cannot hold"
                 )
+        if self.cache.manifest.spans:
+            arrays["context"] = int(index.contexts[row])
         return encode_record(
-            row, name, index.labels[row].item(), values, scales, **arrays
+            row, name, index.labels[row].tolist(), values, scales, **arrays
         )
 
 

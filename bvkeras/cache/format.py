@@ -7,6 +7,7 @@ import dataclasses
 import json
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import ml_dtypes
@@ -39,6 +40,9 @@ IDENTITY = (
     "extras",
     "converted_from",
 )
+# Also in the identity of a cache of spans, and of no other.
+WINDOWS = "windows"
+_WINDOW_NUMBERS = ("stride", "question_tokens")
 _SCALE_BYTES = 4
 
 
@@ -67,11 +71,13 @@ class Manifest:
 
     Attributes:
         identity: dict. All that decides the contents, by the names in
-            `IDENTITY`. Two caches of equal identity hold equal records.
+            `IDENTITY`, and of a cache of spans `WINDOWS`. Two caches of
+            equal identity hold equal records.
         examples: int. Examples in the split.
         num_layers: int. Hidden states a token.
         hidden_dim: int. Features a hidden state.
-        regression: bool. Labels are float32; otherwise int64 classes.
+        regression: bool. Labels are float32; otherwise int64, classes or
+            spans.
         shards: tuple of Shard. Those finished so far, in order.
         complete: bool. Whether that is all of them.
         seconds: float. Time extraction has taken so far.
@@ -99,6 +105,11 @@ class Manifest:
     def extras(self) -> tuple[str, ...]:
         """What records hold besides hidden states: of `EXTRAS`."""
         return tuple(self.identity["extras"])
+
+    @property
+    def spans(self) -> bool:
+        """Whether a record is a window, its label a span of its tokens."""
+        return WINDOWS in self.identity
 
     @property
     def token_bytes(self) -> int:
@@ -186,12 +197,12 @@ class Manifest:
             TypeError: an identity has no such part.
         """
         for name in wanted:
-            if name not in IDENTITY:
+            if name not in (*IDENTITY, WINDOWS):
                 raise TypeError(
-                    f"{name}: expected one of {', '.join(IDENTITY)}"
+                    f"{name}: expected one of {', '.join(IDENTITY)}, {WINDOWS}"
                 )
         difference = fileio.first_difference(
-            {name: self.identity[name] for name in wanted}, wanted
+            {name: self.identity.get(name) for name in wanted}, wanted
         )
         if difference:
             name, found, expected = difference
@@ -240,8 +251,10 @@ class Manifest:
     def _check_identity(self) -> None:
         """The same of the identity, whose parts others take as they are."""
         identity = self.identity
-        if set(identity) != set(IDENTITY):
+        if set(identity) - {WINDOWS} != set(IDENTITY):
             raise ValueError(f"identity has {', '.join(sorted(identity))}")
+        if self.spans:
+            self._check_windows(identity[WINDOWS])
         names = ("task", "split", "data", "encoder", "tokenizer")
         names += ("compute_dtype",)
         if not all(type(identity[name]) is str for name in names):
@@ -256,6 +269,14 @@ class Manifest:
             raise ValueError(f"dtype {' from '.join(map(repr, dtypes))}")
         if self.extras != tuple(x for x in EXTRAS if x in self.extras):
             raise ValueError(f"extras {self.extras!r}")
+
+    def _check_windows(self, windows: Any) -> None:
+        if self.regression or "offsets" not in self.extras:
+            raise ValueError("spans without offsets, or with scores as labels")
+        if sorted(windows) != sorted(_WINDOW_NUMBERS) or not all(
+            type(number) is int and number > 0 for number in windows.values()
+        ):
+            raise ValueError(f"windows {windows!r}")
 
 
 def shard_file(number: int) -> str:
@@ -272,29 +293,32 @@ def token_bytes(dtype: str, num_layers: int, hidden_dim: int) -> int:
 def encode_record(
     index: int,
     example_id: str,
-    label: float | int,
+    label: float | int | Sequence[int],
     hidden_states: np.ndarray,
     scales: np.ndarray | None = None,
     token_ids: np.ndarray | None = None,
     offsets: np.ndarray | None = None,
+    context: int | None = None,
 ) -> bytes:
     """One example as the bytes of a record.
 
     Args:
         index: int. Position in the split.
         example_id: str. The example's id.
-        label: int or float. Class, or score.
+        label: int or float. Class, or score; or two int, first and last
+            token of a span.
         hidden_states: array `(tokens, layers, features)`.
         scales: float32 array `(tokens, layers)`, with int8 only.
         token_ids: int array `(tokens,)`, where the cache keeps them.
         offsets: int array `(tokens, 2)`, where the cache keeps them.
+        context: int. Of a span: the first token of the context.
     """
-    if isinstance(label, int):
-        label_feature = _ints([label])
-    else:
+    if isinstance(label, float):
         label_feature = tf.train.Feature(
             float_list=tf.train.FloatList(value=[label])
         )
+    else:
+        label_feature = _ints([label] if isinstance(label, int) else label)
     feature = {
         "index": _ints([index]),
         "id": _bytes(example_id.encode("utf-8")),
@@ -308,6 +332,8 @@ def encode_record(
         feature["token_ids"] = _ints(token_ids)
     if offsets is not None:
         feature["offsets"] = _ints(offsets.ravel())
+    if context is not None:
+        feature["context"] = _ints([context])
     example = tf.train.Example(features=tf.train.Features(feature=feature))
     # Otherwise the order of the features changes from process to process.
     return example.SerializeToString(deterministic=True)

@@ -34,8 +34,11 @@ class RecordIndex:
             states in the message.
         scales_starts: int64 array `(examples,)`. The same of int8's scales.
         lengths: int64 array `(examples,)`. Tokens.
-        labels: int64 or float32 array `(examples,)`.
+        labels: int64 or float32 array `(examples,)`; of spans int64
+            `(examples, 2)`, first and last token.
         ids: list of bytes. The examples' ids, UTF-8.
+        contexts: int64 array `(examples,)`. Of spans: the first token of the
+            context; otherwise 0.
     """
 
     shards: np.ndarray
@@ -46,6 +49,7 @@ class RecordIndex:
     lengths: np.ndarray
     labels: np.ndarray
     ids: list[bytes]
+    contexts: np.ndarray
 
     @classmethod
     def scan(cls, directory, manifest: Manifest) -> "RecordIndex":
@@ -83,6 +87,7 @@ class RecordIndex:
             lengths=_column(records, "length", np.int64),
             labels=_column(records, "label", labels_dtype),
             ids=[record.id for record in records],
+            contexts=_column(records, "context", np.int64),
         )
 
 

@@ -4,7 +4,7 @@ import math
 import os
 from typing import Any
 
-from bvkeras.cache.format import MANIFEST_FILE
+from bvkeras.cache.format import MANIFEST_FILE, WINDOWS, Manifest
 from bvkeras.cache.reader import read_manifest
 from bvkeras.cache.storage import as_directory, join
 
@@ -45,7 +45,7 @@ def describe_cache(directory: str | os.PathLike) -> dict[str, str]:
         "format": f"version {manifest.version}, by bvkeras {manifest.writer}",
         "task and split": f"{identity['task']}, {identity['split']}",
         "examples": f"{records:,}{progress}",
-        "labels": "scores" if manifest.regression else "classes",
+        "labels": _labels(manifest),
         "tokens": f"{tokens:,}, {tokens / max(1, records):.1f} an example, "
         f"at most {identity['max_tokens']}",
         "hidden states": f"layers {_numbers(identity['layers'])} x "
@@ -68,6 +68,16 @@ def describe_cache(directory: str | os.PathLike) -> dict[str, str]:
     if not manifest.complete:
         rows["state"] = "unfinished: the same extraction goes on"
     return {name: str(value) for name, value in rows.items()}
+
+
+def _labels(manifest: Manifest) -> str:
+    if manifest.spans:
+        numbers = ", ".join(
+            f"{name} {number}"
+            for name, number in manifest.identity[WINDOWS].items()
+        )
+        return f"spans of windows ({numbers})"
+    return "scores" if manifest.regression else "classes"
 
 
 def _numbers(values: list[int]) -> str:

@@ -44,17 +44,20 @@ class Record:
         index: int. Position in the split.
         id: bytes. The example's id, UTF-8.
         length: int. Tokens.
-        label: int or float. Class, or score.
+        label: int or float. Class, or score; or a pair of int, first and
+            last token of a span.
         values_start: int. First byte of the hidden states.
         scales_start: int. First byte of int8's scales; otherwise 0.
+        context: int. Of a span: first token of the context; otherwise 0.
     """
 
     index: int
     id: bytes
     length: int
-    label: int | float
+    label: int | float | tuple[int, int]
     values_start: int
     scales_start: int
+    context: int = 0
 
 
 def masked_crc(*parts: bytes | np.ndarray) -> int:
@@ -99,13 +102,10 @@ class RecordParser:
         self._manifest = manifest
         self._max_tokens = manifest.identity["max_tokens"]
         self._arrays = stored_arrays(manifest)
-        self._names = sorted(
-            [
-                *("index", "id", "length", "label"),
-                *self._arrays,
-                *manifest.extras,
-            ]
-        )
+        self._scalars = ("index", "id", "length", "label")
+        if manifest.spans:
+            self._scalars += ("context",)
+        self._names = sorted([*self._scalars, *self._arrays, *manifest.extras])
 
     def parse(self, read: Read, size: int) -> Record:
         """A record's parts.
@@ -120,13 +120,15 @@ class RecordParser:
         places = self._places(read, size)
         scalars = {
             name: self._scalar(read, places[name], name)
-            for name in ("index", "id", "length", "label")
+            for name in self._scalars
         }
         length = scalars["length"]
         if not 0 < length <= self._max_tokens:
             raise RecordError(
                 f"its length is {length}, expected 1 to {self._max_tokens}"
             )
+        if self._manifest.spans:
+            _check_span(scalars["label"], scalars["context"], length)
         starts = {"scales": 0}
         for name, array in self._arrays.items():
             start, end = _field(read, *places[name], _BYTES_LIST)
@@ -204,9 +206,26 @@ class RecordParser:
             values = feature.float_list.value
         else:
             values = feature.int64_list.value
+        if name == "label" and self._manifest.spans:
+            if len(values) != 2:
+                raise RecordError("its label is not a first and a last token")
+            return tuple(values)
         if len(values) != 1:
             raise RecordError(f"its {name} is not one value of its type")
         return values[0]
+
+
+def _check_span(label: tuple[int, int], context: int, length: int) -> None:
+    if not 2 <= context < length:
+        raise RecordError(
+            f"its context begins at token {context}, expected 2 to {length - 1}"
+        )
+    first, last = label
+    if label != (0, 0) and not context <= first <= last < length - 1:
+        raise RecordError(
+            f"its label is {first} to {last}, expected tokens from {context} "
+            f"to {length - 2}, or 0 and 0"
+        )
 
 
 def _is_utf8(value: bytes) -> bool:

@@ -169,7 +169,7 @@ class ShardCheck:
             # another's place is one problem, not thousands.
             self._first += record.index - wanted
             raise RecordError(f"its index is {record.index}, expected {wanted}")
-        if not np.isfinite(record.label):
+        if not np.isfinite(record.label).all():
             raise RecordError(f"its label is {record.label}")
         name = record.id.decode("utf-8")
         self._values(record, body, name)

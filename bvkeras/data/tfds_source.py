@@ -1,6 +1,7 @@
 """Reads GLUE from `tensorflow_datasets`."""
 
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -42,13 +43,7 @@ def read_prepared(spec: TaskSpec, split: str, folder: pathlib.Path) -> Examples:
     Raises:
         DataError: the data set cannot be read or is another task's.
     """
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder_from_directory(folder)
-    except Exception as error:
-        raise _unreadable(folder, error) from error
-    return _read(spec, split, builder)
+    return _read(spec, split, prepared_builder(folder))
 
 
 def read_default(spec: TaskSpec, split: str, download: bool) -> Examples:
@@ -64,9 +59,41 @@ def read_default(spec: TaskSpec, split: str, download: bool) -> Examples:
         DataError: it is not there and `download` is False, or the download
             fails, or the data set cannot be read.
     """
+    builder = downloaded_builder(f"glue/{spec.name}", download)
+    return _read(spec, split, builder)
+
+
+def prepared_builder(folder: pathlib.Path) -> Any:
+    """The builder of a prepared data set.
+
+    Args:
+        folder: path. The folder with `dataset_info.json`.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     import tensorflow_datasets as tfds
 
-    name = f"glue/{spec.name}"
+    try:
+        return tfds.builder_from_directory(folder)
+    except Exception as error:
+        raise _unreadable(folder, error) from error
+
+
+def downloaded_builder(name: str, download: bool) -> Any:
+    """The builder of a data set in `tensorflow_datasets`' own data folder.
+
+    Args:
+        name: str. Such as `"glue/rte"`.
+        download: bool. Whether to download and prepare it where it is not
+            there yet.
+
+    Raises:
+        DataError: it is not there and `download` is False, or the download
+            fails.
+    """
+    import tensorflow_datasets as tfds
+
     builder = tfds.builder(name)
     if not download and not builder.is_prepared():
         raise DataError(
@@ -81,14 +108,26 @@ def read_default(spec: TaskSpec, split: str, download: bool) -> Examples:
             f"{name}: cannot be downloaded ({_first_line(error)}); give a "
             "data directory with the official files instead"
         ) from error
-    return _read(spec, split, builder)
+    return builder
 
 
-def _read(spec, split, builder):
+def read_rows(
+    builder: Any, split: str, expected: set[str], together: bool = False
+) -> Any:
+    """All examples of a split of a prepared data set.
+
+    Args:
+        builder: what `prepared_builder` or `downloaded_builder` gives.
+        split: str.
+        expected: set of str. The features the data set shall have.
+        together: bool. Whether to give one dict of arrays, padded where
+            examples differ in length. Defaults to `False`: a list of dicts.
+
+    Raises:
+        DataError: it has others, no such split, or cannot be read.
+    """
     import tensorflow_datasets as tfds
 
-    text_features = _TEXT_FEATURES.get(spec.name, spec.text_columns)
-    expected = {*text_features, "label", "idx"}
     features = builder.info.features
     if set(features) != expected:
         raise DataError(
@@ -96,21 +135,30 @@ def _read(spec, split, builder):
             f"{', '.join(sorted(features))}; expected "
             f"{', '.join(sorted(expected))}"
         )
-    label_names = getattr(features["label"], "names", None)
-    if label_names != (spec.label_names and list(spec.label_names)):
-        raise DataError(
-            f"{builder.data_dir}: has the labels {label_names}, expected "
-            f"{spec.label_names}"
-        )
     if split not in builder.info.splits:
         raise DataError(
             f"{builder.data_dir}: has the splits "
             f"{', '.join(builder.info.splits)}; expected {split}"
         )
     try:
-        columns = tfds.as_numpy(builder.as_dataset(split, batch_size=-1))
+        if together:
+            return tfds.as_numpy(builder.as_dataset(split, batch_size=-1))
+        return list(tfds.as_numpy(builder.as_dataset(split)))
     except Exception as error:
         raise _unreadable(builder.data_dir, error) from error
+
+
+def _read(spec, split, builder):
+    text_features = _TEXT_FEATURES.get(spec.name, spec.text_columns)
+    columns = read_rows(
+        builder, split, {*text_features, "label", "idx"}, together=True
+    )
+    label_names = getattr(builder.info.features["label"], "names", None)
+    if label_names != (spec.label_names and list(spec.label_names)):
+        raise DataError(
+            f"{builder.data_dir}: has the labels {label_names}, expected "
+            f"{spec.label_names}"
+        )
     # Preparing shuffles; `idx` is the example's place in its official file.
     order = np.argsort(columns["idx"], kind="stable")
     texts = [

@@ -1,76 +1,38 @@
 """Tokenised examples and the batches they are read in."""
 
-import dataclasses
-import functools
-from collections.abc import Iterable
-
 import numpy as np
 
 from bvkeras.data.examples import Examples
-from bvkeras.data.word_piece import pad_rows
+from bvkeras.data.span_examples import SpanExamples
+from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoder import Encoder
 
 _BATCHES_SORTED_TOGETHER = 50
 
 
-@dataclasses.dataclass(frozen=True)
-class TokenizedExamples:
-    """Examples as token ids, not yet padded.
-
-    Attributes:
-        rows: list of pairs of int32 arrays `(tokens,)`: token ids with [CLS]
-            and [SEP], and segment ids, 1 in a second text.
-        pad_id: int. The id that fills shorter rows of a batch.
-        offsets: list of int32 arrays `(tokens, 2)`, or None. Where the tokens
-            stand in the texts, as `WordPiece.pack_offsets` gives it.
-    """
-
-    rows: list[tuple[np.ndarray, np.ndarray]]
-    pad_id: int
-    offsets: list[np.ndarray] | None = None
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @functools.cached_property
-    def lengths(self) -> np.ndarray:
-        """int64 array `(examples,)`: tokens of each example."""
-        return np.array([len(ids) for ids, _ in self.rows], np.int64)
-
-    def batch(self, indices: Iterable[int]) -> dict[str, np.ndarray]:
-        """The examples at `indices`, padded to the longest of them.
-
-        Returns:
-            What `pad_rows` gives.
-        """
-        return pad_rows([self.rows[i] for i in indices], self.pad_id)
-
-
 def tokenize_examples(
-    examples: Examples,
+    examples: Examples | SpanExamples,
     encoder: Encoder,
     max_tokens: int,
     offsets: bool = False,
 ) -> TokenizedExamples:
     """Tokenises and packs every example: `[CLS] a [SEP]` (`b [SEP]`).
 
+    Of a span task each question gets as many windows as its context needs.
+
     Args:
-        examples: Examples.
+        examples: Examples or SpanExamples.
         encoder: Encoder. Gives the tokenizer and the longest input.
-        max_tokens: int. Longer examples are cut.
+        max_tokens: int. Longer examples are cut, or make several windows.
         offsets: bool. Whether to keep where the tokens stand in the texts.
             Defaults to `False`.
 
     Raises:
-        ArgumentError: the encoder does not take `max_tokens`.
+        ArgumentError: the encoder does not take `max_tokens`, or there is no
+            room for a context.
     """
     encoder.check_max_tokens(max_tokens)
-    tokenizer, texts = encoder.tokenizer, (examples.texts_a, examples.texts_b)
-    return TokenizedExamples(
-        tokenizer.pack(*texts, max_tokens),
-        tokenizer.pad_id,
-        tokenizer.pack_offsets(*texts, max_tokens) if offsets else None,
-    )
+    return examples.tokenized(encoder.tokenizer, max_tokens, offsets)
 
 
 def bucketed_batches(

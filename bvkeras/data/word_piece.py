@@ -124,6 +124,40 @@ class WordPiece:
             ids.extend(np.array(e.ids, dtype=np.int32) for e in encodings)
         return ids
 
+    def encode_with_offsets(
+        self, texts: Sequence[str]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """What `encode` gives, and where each word piece stands in its text.
+
+        Args:
+            texts: sequence of str.
+
+        Returns:
+            For each text a pair of int32 arrays: ids `(pieces,)`, and offsets
+            `(pieces, 2)`, the first character of the piece and the one behind
+            its last, in the text as given, in Unicode code points. Characters
+            that the tokenizer drops are in no piece; a character that it
+            takes apart is in several.
+
+        Raises:
+            ArgumentError: as `encode`.
+        """
+        texts = _checked_texts(texts)
+        pieces = []
+        for start in range(0, len(texts), _TEXTS_PER_CALL):
+            encodings = self._tokenizer._tokenizer.encode_batch(
+                texts[start : start + _TEXTS_PER_CALL],
+                add_special_tokens=False,
+            )
+            pieces.extend(
+                (
+                    np.array(e.ids, dtype=np.int32),
+                    np.array(e.offsets, dtype=np.int32).reshape(-1, 2),
+                )
+                for e in encodings
+            )
+        return pieces
+
     def pack(
         self,
         texts_a: Sequence[str],
@@ -154,7 +188,7 @@ class WordPiece:
             self.encode, texts_a, texts_b, max_tokens
         )
         return [
-            self._row(*row) for row in _truncated(rows_a, rows_b, max_tokens)
+            self.row(*row) for row in _truncated(rows_a, rows_b, max_tokens)
         ]
 
     def pack_offsets(
@@ -205,20 +239,20 @@ class WordPiece:
         return encode(texts_a), None if texts_b is None else encode(texts_b)
 
     def _offsets(self, texts):
-        texts = _checked_texts(texts)
-        offsets = []
-        for start in range(0, len(texts), _TEXTS_PER_CALL):
-            encodings = self._tokenizer._tokenizer.encode_batch(
-                texts[start : start + _TEXTS_PER_CALL],
-                add_special_tokens=False,
-            )
-            offsets.extend(
-                np.array(e.offsets, dtype=np.int32).reshape(-1, 2)
-                for e in encodings
-            )
-        return offsets
+        return [offsets for _, offsets in self.encode_with_offsets(texts)]
 
-    def _row(self, a, b=None):
+    def row(
+        self, a: np.ndarray, b: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Word pieces with the special tokens around them.
+
+        Args:
+            a: int array `(pieces,)`. Those of the first text.
+            b: int array `(pieces,)`. Those of the second. Defaults to none.
+
+        Returns:
+            Token ids and segment ids, as `pack` gives for a row.
+        """
         num_first = len(a) + 2
         num_tokens = num_first + (0 if b is None else len(b) + 1)
         token_ids = np.full(num_tokens, self.sep_id, dtype=np.int32)

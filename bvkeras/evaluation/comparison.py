@@ -8,6 +8,8 @@ from typing import Any
 from bvkeras.errors import ArgumentError, DataError
 
 _FORMAT_VERSION = 1
+# Reports of earlier releases have none.
+_NEWER_FIELDS = {"baseline_name", "tables"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,10 +66,14 @@ class Comparison:
         files: dict of name to path relative to the run's directory.
         versions: dict of package to version.
         baseline: dict of split to dict of metric to score, of always
-            answering the most frequent class. Empty if there is none.
+            answering the most frequent class, or nothing. Empty if there is
+            none.
+        baseline_name: str. What `baseline` always answers.
         notes: list of str. What else a reader must know.
         histories: dict of system name to a list of records with `step` or
             `epoch`, and `loss`; see `plots.training_figure`.
+        tables: list of dict. More tables: `title`, `note`, `columns`, and
+            `rows`, each a list of cells, str or number.
 
     Raises:
         ArgumentError: there is no system, a system has no score by
@@ -88,10 +94,12 @@ class Comparison:
     baseline: dict[str, dict[str, float]] = dataclasses.field(
         default_factory=dict
     )
+    baseline_name: str = "the most frequent class"
     notes: list[str] = dataclasses.field(default_factory=list)
     histories: dict[str, list[dict[str, float | None]]] = dataclasses.field(
         default_factory=dict
     )
+    tables: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def __post_init__(self):
         if not self.systems:
@@ -199,7 +207,7 @@ def _finite_or_none(number: float | None) -> float | None:
 def _check_fields(where: str, owner: type, value: Mapping[str, Any]) -> None:
     expected = {field.name for field in dataclasses.fields(owner)}
     for problem, names in (
-        ("missing", expected - set(value)),
+        ("missing", expected - _NEWER_FIELDS - set(value)),
         ("unknown", set(value) - expected),
     ):
         if names:

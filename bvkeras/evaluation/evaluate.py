@@ -1,10 +1,9 @@
 """Scoring a system on a split, once: predictions file and metrics."""
 
-import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -16,10 +15,14 @@ from bvkeras import fileio
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
 from bvkeras.data.examples import Examples
+from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.errors import ArgumentError
+from bvkeras.evaluation.evaluation import Evaluation
 from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.evaluation.predictions import write_predictions
+from bvkeras.evaluation.span_answers import WindowLogits, evaluate_spans
+from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot, predict_scores
@@ -29,41 +32,33 @@ from bvkeras.training.head import TrainedHead
 _Predicted = tuple[Sequence[str], np.ndarray, np.ndarray]
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """What a system reached on one split.
-
-    Attributes:
-        metrics: dict of metric to score.
-        seconds: float. Time the predictions took.
-        predictions_path: path of the TSV file.
-    """
-
-    metrics: dict[str, float]
-    seconds: float
-    predictions_path: pathlib.Path
-
-
 def evaluate_head(
     task: TaskSpec,
     head: TrainedHead,
     cache: HiddenStateCache,
     directory: str | os.PathLike,
+    examples: Examples | SpanExamples | None = None,
+    threshold: float | None = None,
 ) -> Evaluation:
     """Scores a pooled head on the hidden states of a split.
 
-    Writes `<split>.tsv`, the predictions, and `<split>.json`, the scores;
-    done before, it reads them instead.
+    Writes `<split>.tsv`, the predictions, and `<split>.json`, the scores; of
+    a span task what `bvkeras.evaluation.span_answers.evaluate_spans` writes,
+    and gives a `SpanEvaluation`. Done before, it reads them instead.
 
     Args:
         task: TaskSpec. Gives metrics and label names.
         head: TrainedHead.
         cache: HiddenStateCache of the split.
-        directory: str or path. Where the two files go.
+        directory: str or path. Where the files go.
+        examples: SpanExamples. The split the cache was made from, with texts
+            and answers; only a span task needs it.
+        threshold: float, or None. Of a span task: `na_prob` above it is no
+            answer; None takes the best on this split.
 
     Raises:
         ArgumentError: the cache is another task's, or of another encoder
-            than the head was trained on.
+            than the head was trained on, or not of `examples`.
         CacheError: a shard of the cache is damaged.
         RunError: the files are there and were made with something else.
     """
@@ -72,6 +67,19 @@ def evaluate_head(
         "head": fileio.file_digest(head.model_path),
         "cache": cache.manifest.identity,
     }
+    if task.is_span:
+        if examples is None or examples.digest != settings["cache"]["data"]:
+            raise ArgumentError(
+                "examples: expected the questions that "
+                f"{cache.directory} was made from"
+            )
+        return evaluate_spans(
+            examples,
+            directory,
+            settings,
+            lambda: _window_logits(head.load_model(), cache),
+            threshold,
+        )
     return _evaluate(
         task,
         cache.manifest.identity["split"],
@@ -84,28 +92,43 @@ def evaluate_head(
 def evaluate_snapshot(
     task: TaskSpec,
     snapshot: Snapshot,
-    examples: Examples,
+    examples: Examples | SpanExamples,
     directory: str | os.PathLike,
+    threshold: float | None = None,
 ) -> Evaluation:
     """Scores a fine-tuned encoder with its own head on a split.
 
-    Writes and reads the same two files as `evaluate_head`.
+    Writes and reads the same files as `evaluate_head`.
 
     Args:
         task: TaskSpec. Gives metrics and label names.
         snapshot: Snapshot. What `finetune` gave.
-        examples: Examples. The split.
-        directory: str or path. Where the two files go.
+        examples: Examples, or SpanExamples of a span task. The split.
+        directory: str or path. Where the files go.
+        threshold: float, or None. As `evaluate_head`.
 
     Raises:
         RunError: the files are there and were made with something else.
     """
     settings = {"snapshot": snapshot.digest(), "data": examples.digest}
 
-    def predict() -> _Predicted:
-        encoder, model = snapshot.load_model(task.num_labels)
+    def outputs():
+        encoder, model = snapshot.load_model(task.num_labels, task.is_span)
         tokens = tokenize_examples(examples, encoder, snapshot.max_tokens)
-        return examples.ids, examples.labels, predict_scores(model, tokens)
+        return tokens, predict_scores(model, tokens)
+
+    def predict_windows() -> WindowLogits:
+        tokens, logits = outputs()
+        return WindowLogits(tokens.ids, logits, tokens.offsets)
+
+    if task.is_span:
+        return evaluate_spans(
+            examples, directory, settings, predict_windows, threshold
+        )
+
+    def predict() -> _Predicted:
+        tokens, scores = outputs()
+        return tokens.ids, tokens.labels, scores
 
     return _evaluate(
         task, examples.split, pathlib.Path(directory), settings, predict
@@ -148,6 +171,37 @@ def _predict_from_cache(
     ids: list[str] = []
     labels: list[np.ndarray] = []
     outputs: list[np.ndarray] = []
+    for batch, scores in _outputs(model, cache, batch_size):
+        outputs.append(scores)
+        labels.append(batch["label"].numpy())
+        ids += [name.decode("utf-8") for name in batch["id"].numpy()]
+    return ids, np.concatenate(labels), np.concatenate(outputs)
+
+
+def _window_logits(
+    model: keras.Model, cache: HiddenStateCache, batch_size: int = 16
+) -> WindowLogits:
+    lengths = cache.lengths()
+    logits = np.full(
+        (len(cache), int(lengths.max()), 2), MASKED_LOGIT, np.float32
+    )
+    offsets: list[np.ndarray] = []
+    for batch, scores in _outputs(model, cache, batch_size):
+        first = len(offsets)
+        logits[first : first + len(scores), : scores.shape[1]] = scores
+        offsets += [
+            places[:length]
+            for places, length in zip(
+                batch["offsets"].numpy(), lengths[first:], strict=False
+            )
+        ]
+    return WindowLogits(cache.ids(), logits, offsets)
+
+
+def _outputs(
+    model: keras.Model, cache: HiddenStateCache, batch_size: int
+) -> Iterator[tuple[dict[str, tf.Tensor], np.ndarray]]:
+    """Batches of a cache, in its order, with the model's outputs."""
     # `Model.predict_on_batch` would trace anew for every length of a batch.
     forward = tf.function(
         lambda inputs: model(inputs, training=False), reduce_retracing=True
@@ -160,11 +214,8 @@ def _predict_from_cache(
             hidden_states = batch["hidden_states"]
             if "scales" in batch:
                 hidden_states = (hidden_states, batch["scales"])
-            outputs.append(forward((hidden_states, batch["mask"])).numpy())
-            labels.append(batch["label"].numpy())
-            ids += [name.decode("utf-8") for name in batch["id"].numpy()]
+            yield batch, forward((hidden_states, batch["mask"])).numpy()
             bar.advance(len(batch["label"]))
-    return ids, np.concatenate(labels), np.concatenate(outputs)
 
 
 def _check_belongs(

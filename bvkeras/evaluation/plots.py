@@ -119,7 +119,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
         )
         figure.legend(
             [line],
-            [f"always the most frequent class: {baseline:.3f}"],
+            [f"always {comparison.baseline_name}: {baseline:.3f}"],
             loc="outside lower left",
             frameon=False,
         )

@@ -20,7 +20,6 @@ from bvkeras.evaluation.published import (
 from bvkeras.fileio import read_json, write_json, write_text
 
 _TABLE_WIDTH = 100
-_BASELINE_NAME = "most frequent class"
 
 
 def write_report(
@@ -90,6 +89,13 @@ def format_report(comparison: Comparison) -> str:
             parts.append(f"![{name}](<{path}>)")
     notes = _notes(comparison) + list(comparison.notes)
     parts += ["## Notes", "\n".join(f"- {note}" for note in notes)]
+    for table in comparison.tables:
+        cells = [[_text(cell) for cell in row] for row in table["rows"]]
+        parts += [
+            f"## {table['title']}",
+            table["note"],
+            markdown_table(table["columns"], cells),
+        ]
     parts += _published_parts(comparison)
     counts = {
         split: f"{count:,}" for split, count in comparison.examples.items()
@@ -195,7 +201,8 @@ def _table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
             _score_cell(comparison, comparison.baseline, *column)
             for column in columns
         ]
-        rows.append([_BASELINE_NAME, *scores, "0", "0", "-", "-"])
+        name = comparison.baseline_name.removeprefix("the ")
+        rows.append([name, *scores, "0", "0", "-", "-"])
     return header, rows
 
 
@@ -231,8 +238,8 @@ def _notes(comparison: Comparison) -> list[str]:
     for system in comparison.systems:
         if baseline is not None and comparison.main_score(system) <= baseline:
             notes.append(
-                f"{system.name}: no better than always answering the most "
-                f"frequent class ({baseline:.3f})."
+                f"{system.name}: no better than always answering "
+                f"{comparison.baseline_name} ({baseline:.3f})."
             )
     if any("accuracy" in s for s in comparison.systems[0].scores.values()):
         counts = ", ".join(

@@ -2,14 +2,19 @@
 
 import keras
 
+from bvkeras.ops.span_logits import answer_positions, masked_logits
+
 
 def finetuning_model(
     backbone: keras.Model,
     num_outputs: int,
     dropout: float = 0.1,
     seed: int = 0,
+    per_token: bool = False,
 ) -> keras.Model:
     """BERT's [CLS] output, dropout, and one dense layer, all trained.
+
+    For spans, the same on the last hidden state of every token.
 
     Args:
         backbone: keras-hub BertBackbone; its weights are shared, not copied.
@@ -17,20 +22,27 @@ def finetuning_model(
         dropout: float. Dropout in front of the dense layer.
             Defaults to `0.1`.
         seed: int. Seed of the dense layer's start and of its dropout.
+        per_token: bool. Whether every token has outputs: the logits of a
+            span's start and end, masked where no answer can be (see
+            `bvkeras.ops.span_logits`). Defaults to `False`.
 
     Returns:
         Functional model from `{token_ids, segment_ids, padding_mask}`, each
-        `(batch, tokens)`, to float32 logits `(batch, num_outputs)`.
+        `(batch, tokens)`, to float32 logits `(batch, num_outputs)`, or
+        `(batch, tokens, num_outputs)`.
 
     Reference:
-        Devlin et al., "BERT", 2019, section 4.1.
+        Devlin et al., "BERT", 2019, sections 4.1 to 4.3.
     """
-    pooled = backbone.output["pooled_output"]
-    pooled = keras.layers.Dropout(dropout, seed=seed)(pooled)
+    name = "sequence_output" if per_token else "pooled_output"
+    features = keras.layers.Dropout(dropout, seed=seed)(backbone.output[name])
     logits = keras.layers.Dense(
         num_outputs,
         kernel_initializer=keras.initializers.TruncatedNormal(0.02, seed=seed),
         dtype="float32",
         name="logits",
-    )(pooled)
+    )(features)
+    if per_token:
+        positions = answer_positions(backbone.input["segment_ids"])
+        logits = masked_logits(logits, positions)
     return keras.Model(backbone.input, logits, name="finetuning_model")

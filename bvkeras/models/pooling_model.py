@@ -1,5 +1,6 @@
-"""What the pooling classifier and the pooling regressor share."""
+"""What the pooling classifier, regressor and span model share."""
 
+import math
 from typing import Any
 
 import keras
@@ -22,10 +23,13 @@ class PoolingModel(keras.Model):
     """Pooled hidden states of a whole sequence, projected to a few outputs.
 
     `outputs[b,c] = Σ_{t,l,a} Y[b,t,l,a] V[t,l,a,c] + d[c]` over the real
-    tokens t, with Y of `bvkeras.layers.linear_pooling.LinearPooling`.
+    tokens t, with Y of `bvkeras.layers.linear_pooling.LinearPooling`. A model
+    with outputs for every token leaves out the sum over t and has one V for
+    all of them.
 
     Args:
         num_outputs: int. Outputs of the projection.
+        sequence_length: int or None. None is one V for all tokens.
 
     The other arguments, the inputs and the errors are those of
     `bvkeras.models.pooling_classifier.PoolingClassifier`.
@@ -35,7 +39,7 @@ class PoolingModel(keras.Model):
         self,
         num_outputs: int,
         units: int,
-        sequence_length: int,
+        sequence_length: int | None,
         num_layers: int | None = None,
         hidden_dim: int | None = None,
         approximate: bool = False,
@@ -125,21 +129,16 @@ class PoolingModel(keras.Model):
             self.scalar_mix.build((None, None, num_layers, hidden_dim))
             num_layers = 1
         self.linear_pooling.build((None, None, num_layers, hidden_dim))
-        self._projection_shape = (
-            self.sequence_length,
-            num_layers,
-            self.units,
-            self.num_outputs,
-        )
+        features = (num_layers, self.units)
+        if self.sequence_length is not None:
+            features = (self.sequence_length, *features)
+        self._projection_shape = (*features, self.num_outputs)
         # Stored as the kernel of a Dense on the flattened features, for its
         # initializer to see that fan-in. Without autocast: the last sum runs
         # over the whole sequence and stays in float32 under mixed precision.
         self.projection = self.add_weight(
             name="projection",
-            shape=(
-                self.sequence_length * num_layers * self.units,
-                self.num_outputs,
-            ),
+            shape=(math.prod(features), self.num_outputs),
             initializer=self.projection_initializer,
             autocast=False,
         )
@@ -175,6 +174,17 @@ class PoolingModel(keras.Model):
                 keep=self.keep if training else "recompute",
                 implementation=self.implementation,
             )
+        return self._outputs(projected, mask)
+
+    def _outputs(self, projected, mask):
+        """What the model gives, of the projection at every token.
+
+        Args:
+            projected: tensor `(batch, tokens, outputs)`, zero where `mask`
+                is false.
+            mask: tensor `(batch, tokens)` or None.
+        """
+        del mask
         outputs = keras.ops.sum(projected, axis=1)
         return outputs + keras.ops.cast(self.bias, outputs.dtype)
 

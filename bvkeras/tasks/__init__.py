@@ -3,5 +3,6 @@
 from bvkeras.tasks.registry import get, names
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TaskSpec
+from bvkeras.tasks.window_plan import WindowPlan
 
-__all__ = ["TaskSettings", "TaskSpec", "get", "names"]
+__all__ = ["TaskSettings", "TaskSpec", "WindowPlan", "get", "names"]

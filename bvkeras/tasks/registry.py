@@ -4,8 +4,11 @@ from bvkeras.errors import ArgumentError
 from bvkeras.tasks.glue import GLUE
 from bvkeras.tasks.reviews import REVIEWS
 from bvkeras.tasks.spec import TaskSpec
+from bvkeras.tasks.squad import SQUAD_V2
 
-_TASKS = {spec.name: spec for spec in (*GLUE, REVIEWS)}
+_TASKS = {spec.name: spec for spec in (*GLUE, REVIEWS, SQUAD_V2)}
+_KEYS = {name.replace("_", ""): name for name in _TASKS}
+_OTHER_NAMES = {"squad2.0": "squadv2"}
 
 
 def names() -> tuple[str, ...]:
@@ -17,7 +20,8 @@ def get(name: str) -> TaskSpec:
     """Finds a task.
 
     Args:
-        name: str. Case, `-` and `_` do not count: `"sst2"`, `"SST-2"`.
+        name: str. Case, `-`, `_` and blanks do not count: `"sst2"`,
+            `"SST-2"`, `"SQuAD 2.0"`.
 
     Raises:
         ArgumentError: there is no such task.
@@ -27,9 +31,10 @@ def get(name: str) -> TaskSpec:
     >>> bvkeras.tasks.get("STS-B").metrics
     ('pearson', 'spearman')
     """
-    key = str(name).lower().replace("-", "").replace("_", "")
-    if key not in _TASKS:
+    key = "".join(c for c in str(name).lower() if c not in "-_ ")
+    key = _OTHER_NAMES.get(key, key)
+    if key not in _KEYS:
         raise ArgumentError(
             f"task: no task {name!r}, expected one of {', '.join(_TASKS)}"
         )
-    return _TASKS[key]
+    return _TASKS[_KEYS[key]]

@@ -3,13 +3,14 @@
 import dataclasses
 
 from bvkeras.tasks.settings import TaskSettings
+from bvkeras.tasks.window_plan import WindowPlan
 
 _BASE_HIDDEN_DIM = 768
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskSpec:
-    """One task, for classification or regression of one or two texts.
+    """One task: classification or regression of texts, or spans of them.
 
     Args:
         name: str. The name on the command line, such as `"rte"`.
@@ -18,15 +19,21 @@ class TaskSpec:
             files, in the order the encoder reads them.
         label_column: str. Label column of the official files.
         label_names: tuple of str, or None. Names of the classes; a label is
-            an index into it. None for regression.
+            an index into it. None for regression and for spans.
         metrics: tuple of str. Metrics of the benchmark, the main one first:
-            `"accuracy"`, `"f1"`, `"matthews"`, `"pearson"`, `"spearman"`.
+            `"accuracy"`, `"f1"`, `"matthews"`, `"pearson"`, `"spearman"`;
+            of spans `"exact"`, `"f1"`.
         paper_settings: `TaskSettings`. For encoders like BERT-base.
         small_settings: `TaskSettings`. For encoders with fewer features.
         label_range: pair of float, or None. Lowest and highest score of a
             regression task. Defaults to `None`.
         evaluation_splits: tuple of str. The splits a model is scored on.
             Defaults to `("validation",)`.
+        windows: `WindowPlan`, or None. How contexts are cut; the task is to
+            find a span of a context. Defaults to `None`: no such task.
+        threshold_split: str, or None. The part of the training file on which
+            a span task's threshold of no answer is chosen; it is not trained
+            on. Defaults to `None`.
 
     Example:
 
@@ -49,21 +56,34 @@ class TaskSpec:
     small_settings: TaskSettings
     label_range: tuple[float, float] | None = None
     evaluation_splits: tuple[str, ...] = ("validation",)
+    windows: WindowPlan | None = None
+    threshold_split: str | None = None
+
+    @property
+    def is_span(self) -> bool:
+        """Whether a label is the first and the last token of an answer."""
+        return self.windows is not None
 
     @property
     def is_regression(self) -> bool:
         """Whether a label is a score and not a class."""
-        return self.label_names is None
+        return self.label_names is None and not self.is_span
 
     @property
     def num_labels(self) -> int:
-        """Outputs of a model: the number of classes, 1 for regression."""
+        """Outputs of a model: classes, 1 for regression, 2 a token for spans.
+
+        The two of a span are the logits of its start and of its end.
+        """
+        if self.is_span:
+            return 2
         return 1 if self.is_regression else len(self.label_names)
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits with labels: train, then evaluation."""
-        return ("train", *self.evaluation_splits)
+        """Names of the splits with labels: train, threshold, evaluation."""
+        threshold = (self.threshold_split,) if self.threshold_split else ()
+        return ("train", *threshold, *self.evaluation_splits)
 
     def settings_for(self, hidden_dim: int) -> TaskSettings:
         """Settings that fit an encoder.

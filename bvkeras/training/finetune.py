@@ -16,15 +16,17 @@ import tensorflow as tf
 from bvkeras import fileio
 from bvkeras.backbones import load_backbone
 from bvkeras.data.examples import Examples
+from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.token_batches import (
-    TokenizedExamples,
     bucketed_batches,
     token_budget_batches,
     tokenize_examples,
 )
+from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoder import Encoder
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.models.finetuning_model import finetuning_model
+from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.losses import task_loss
@@ -101,14 +103,20 @@ class Snapshot:
             record["history"],
         )
 
-    def load_model(self, num_outputs: int) -> tuple[Encoder, keras.Model]:
+    def load_model(
+        self, num_outputs: int, per_token: bool = False
+    ) -> tuple[Encoder, keras.Model]:
         """The fine-tuned encoder and the model that predicts with it.
 
         Args:
             num_outputs: int. Outputs of the task it was fine-tuned for.
+            per_token: bool. Whether every token has them, as of spans.
+                Defaults to `False`.
         """
         encoder = load_backbone(self.encoder_directory, dropout=0.0)
-        model = finetuning_model(encoder.backbone, num_outputs)
+        model = finetuning_model(
+            encoder.backbone, num_outputs, per_token=per_token
+        )
         _load_head(self.directory, model)
         return encoder, model
 
@@ -123,7 +131,7 @@ def snapshot_directory(
 def finetune(
     encoder: Encoder,
     task: TaskSpec,
-    examples: Examples,
+    examples: Examples | SpanExamples,
     directory: str | os.PathLike,
     *,
     learning_rate: float,
@@ -146,7 +154,7 @@ def finetune(
     Args:
         encoder: Encoder. Its backbone is trained in place.
         task: TaskSpec. Gives the loss and the number of outputs.
-        examples: Examples. The training split.
+        examples: Examples or SpanExamples. The training split.
         directory: str or path. Gets `epoch_<stop>/` for each stop point, and
             the state of the run while it is under way.
         learning_rate: float. The highest rate.
@@ -188,6 +196,7 @@ def finetune(
         "learning_rate": learning_rate,
         "batch_size": batch_size,
         "max_tokens": max_tokens,
+        **examples.window_identity,
         "epochs": stops,
         "dropout": dropout,
         "seed": seed,
@@ -223,16 +232,26 @@ def predict_scores(
         max_batch_tokens: int. Most tokens a batch has, padding included.
 
     Returns:
-        float32 array `(examples, outputs)`.
+        float32 array `(examples, outputs)`; of a model with outputs for every
+        token `(examples, tokens, outputs)`, where `tokens` is the longest
+        example, and shorter ones have `MASKED_LOGIT` behind their end.
     """
     forward = tf.function(
         lambda inputs: model(inputs, training=False),
         input_signature=[_INPUT_SIGNATURE],
     )
-    scores = np.zeros((len(tokens), model.output_shape[-1]), np.float32)
+    per_token = len(model.output_shape) == 3
+    shape = (int(tokens.lengths.max()),) if per_token else ()
+    scores = np.full(
+        (len(tokens), *shape, model.output_shape[-1]), MASKED_LOGIT, np.float32
+    )
     with progress_bar("predict", len(tokens), "examples") as bar:
         for indices in token_budget_batches(tokens.lengths, max_batch_tokens):
-            scores[indices] = forward(tokens.batch(indices)).numpy()
+            outputs = forward(tokens.batch(indices)).numpy()
+            if per_token:
+                scores[indices, : outputs.shape[1]] = outputs
+            else:
+                scores[indices] = outputs
             bar.advance(len(indices))
     return scores
 
@@ -240,7 +259,7 @@ def predict_scores(
 def _train(
     encoder: Encoder,
     task: TaskSpec,
-    examples: Examples,
+    examples: Examples | SpanExamples,
     directory: pathlib.Path,
     settings: dict[str, Any],
     start: Snapshot | None,
@@ -257,11 +276,12 @@ def _train(
         task.num_labels,
         dropout=settings["dropout"],
         seed=seed,
+        per_token=task.is_span,
     )
     seed_dropout(model, seed)
     if start is not None:
         _load_head(start.directory, model)
-    steps_per_epoch = math.ceil(len(examples) / batch_size)
+    steps_per_epoch = math.ceil(len(tokens) / batch_size)
     stop_steps = [max(1, round(stop * steps_per_epoch)) for stop in stops]
     optimizer = adamw(learning_rate, stop_steps[-1])
     optimizer.build(model.trainable_variables)
@@ -286,7 +306,7 @@ def _train(
             batches = bucketed_batches(tokens.lengths, batch_size, seed, epoch)
             for indices in batches[first : first + last_step - step]:
                 losses.append(
-                    train_step(tokens.batch(indices), examples.labels[indices])
+                    train_step(tokens.batch(indices), tokens.labels[indices])
                 )
                 step += 1
                 note = ""
@@ -319,9 +339,13 @@ def _train(
 def _train_step(model, optimizer, task):
     loss_function = task_loss(task)
     label_dtype = tf.float32 if task.is_regression else tf.int64
+    label_shape = (None, 2) if task.is_span else (None,)
 
     @tf.function(
-        input_signature=[_INPUT_SIGNATURE, tf.TensorSpec((None,), label_dtype)]
+        input_signature=[
+            _INPUT_SIGNATURE,
+            tf.TensorSpec(label_shape, label_dtype),
+        ]
     )
     def step(inputs, labels):
         with tf.GradientTape() as tape:

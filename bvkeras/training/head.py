@@ -16,6 +16,7 @@ from bvkeras.cache.verify import naming_damage
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
+from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.progress import Bar, progress_bar
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.losses import task_loss
@@ -102,10 +103,11 @@ def build_head(
     learn that constant as a sum over tokens, which grows with their number.
     The projection starts at zero: a random start gives every example an
     output of its own, a sum over thousands of features, which a projection
-    that moves slowly does not unlearn.
+    that moves slowly does not unlearn. Of spans, a bias that all tokens share
+    changes nothing, and stays at zero.
 
     Args:
-        task: TaskSpec. Classifier or regressor.
+        task: TaskSpec. Classifier, regressor, or finder of spans.
         cache: HiddenStateCache of the training split. Gives tokens, layers,
             features, and the labels the bias starts from.
         units: int. Width of the linear pooling. Defaults to `16`.
@@ -115,7 +117,6 @@ def build_head(
     """
     settings = {
         "units": units,
-        "sequence_length": cache.max_tokens,
         "num_layers": cache.num_layers,
         "hidden_dim": cache.hidden_dim,
         "dropout": dropout,
@@ -125,6 +126,9 @@ def build_head(
         "seed": seed,
         "name": "head",
     }
+    if task.is_span:
+        return PoolingSpanModel(**settings)
+    settings["sequence_length"] = cache.max_tokens
     labels = cache.labels()
     if task.is_regression:
         model = PoolingRegressor(**settings)

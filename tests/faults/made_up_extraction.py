@@ -25,7 +25,7 @@ import numpy as np
 
 from bvkeras import fileio
 from bvkeras.cache import writer
-from bvkeras.data.token_batches import TokenizedExamples
+from bvkeras.data.tokenized_examples import TokenizedExamples
 from tests.tiny_runs import CLASSES, make_examples
 
 EXIT_STATUS = 77
@@ -33,6 +33,7 @@ EXIT_STATUS = 77
 _LENGTHS = (5, 3, 6, 7, 4, 3, 8)
 _LAYERS = [0, 1, 2]
 _FEATURES = 8
+_EXAMPLES = make_examples(len(_LENGTHS))
 
 
 def extract(directory, broken_row=None):
@@ -57,7 +58,7 @@ def extract(directory, broken_row=None):
         return writer.write_cache(
             encoder,
             CLASSES,
-            make_examples(len(_LENGTHS)),
+            _EXAMPLES,
             directory,
             max_tokens=16,
             dtype="int8",
@@ -96,7 +97,7 @@ def _made_up_tokens():
         next_id += length
         rows.append((ids, np.zeros_like(ids)))
         offsets.append(np.stack([np.arange(length), np.arange(length)], 1))
-    return TokenizedExamples(rows, 0, offsets)
+    return TokenizedExamples(rows, 0, _EXAMPLES.ids, _EXAMPLES.labels, offsets)
 
 
 _TOKENS = _made_up_tokens()

@@ -8,7 +8,11 @@ from bvkeras.errors import ArgumentError
 
 @pytest.mark.parametrize(
     ("spelling", "name"),
-    [("rte", "rte"), ("SST-2", "sst2"), ("sst_2", "sst2"), ("STS-B", "stsb")],
+    [
+        *(("rte", "rte"), ("SST-2", "sst2"), ("sst_2", "sst2")),
+        *(("STS-B", "stsb"), ("squad-v2", "squad_v2")),
+        *(("SQuAD 2.0", "squad_v2"), ("squadv2", "squad_v2")),
+    ],
 )
 def test_get_accepts_spellings(spelling, name):
     assert tasks.get(spelling).name == name
@@ -19,10 +23,10 @@ def test_unknown_name_lists_the_tasks():
         tasks.get("snli")
 
 
-def test_names_are_the_nine_of_glue_and_reviews():
+def test_names_are_the_nine_of_glue_and_two_more():
     assert tasks.names() == (
         *("cola", "sst2", "mrpc", "stsb", "qqp", "mnli"),
-        *("qnli", "rte", "wnli", "reviews"),
+        *("qnli", "rte", "wnli", "reviews", "squad_v2"),
     )
 
 
@@ -46,6 +50,7 @@ def test_titles_are_spellings(name):
         ("rte", ("accuracy",)),
         ("wnli", ("accuracy",)),
         ("reviews", ("accuracy",)),
+        ("squad_v2", ("exact", "f1")),
     ],
 )
 def test_metrics_are_the_benchmarks(name, metrics):
@@ -63,6 +68,16 @@ def test_labels_and_splits():
     assert stsb.is_regression
     assert stsb.num_labels == 1
     assert stsb.label_range == (0.0, 5.0)
+    squad = tasks.get("squad_v2")
+    assert squad.is_span
+    assert not squad.is_regression
+    # The logits of start and end.
+    assert squad.num_labels == 2
+    assert squad.splits == ("train", "held_out", "validation")
+    assert squad.windows == tasks.WindowPlan(stride=128, question_tokens=64)
+    assert [name for name in tasks.names() if tasks.get(name).is_span] == [
+        "squad_v2"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +93,7 @@ def test_labels_and_splits():
         ("stsb", 2e-5, 16, 128, 128, 2.78e-5),
         ("wnli", 2e-5, 16, 128, 128, 2e-5),
         ("reviews", 2e-5, 32, 128, 32, 9.74e-4),
+        ("squad_v2", 2e-5, 16, 384, 384, 2e-5),
     ],
 )
 def test_settings_from_768_features_on_are_the_papers(

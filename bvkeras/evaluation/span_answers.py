@@ -1,0 +1,215 @@
+"""Answers to a split's questions, in the official files, and their scores."""
+
+import os
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.special
+
+from bvkeras import fileio
+from bvkeras.data.span_examples import SpanExamples
+from bvkeras.data.squad_windows import window_question
+from bvkeras.errors import ArgumentError
+from bvkeras.evaluation.span_evaluation import SpanEvaluation
+from bvkeras.evaluation.span_search import SpanCandidates, find_spans
+from bvkeras.evaluation.squad_metrics import (
+    answer_scores,
+    best_threshold,
+    official_scores,
+    with_threshold,
+)
+
+# predictions.json holds the answers given, of no answer the empty text;
+# texts.json the best text of every question, whatever its na_prob.
+_FILES = ("predictions.json", "texts.json", "na_prob.json")
+
+
+class WindowLogits(NamedTuple):
+    """What a model says of a split's windows.
+
+    Attributes:
+        ids: sequence of str. `<question id>#<number>`.
+        logits: float32 array `(windows, tokens, 2)`, with `MASKED_LOGIT`
+            where no answer can be and behind a window's end.
+        offsets: sequence of int arrays `(tokens, 2)`, one a window.
+    """
+
+    ids: Sequence[str]
+    logits: np.ndarray
+    offsets: Sequence[np.ndarray]
+
+
+def evaluate_spans(
+    examples: SpanExamples,
+    directory: str | os.PathLike,
+    settings: dict[str, Any],
+    predict: Callable[[], WindowLogits],
+    threshold: float | None,
+) -> SpanEvaluation:
+    """Answers and scores the questions of a split.
+
+    Writes into `<split>/` the files `predictions.json`, `na_prob.json` and
+    `nbest.json` in the official layouts, `texts.json`, and `scores.json` with
+    what the official script prints; done before, it reads them instead.
+
+    Args:
+        examples: SpanExamples. The split.
+        directory: str or path. Where the files go.
+        settings: dict. What the answers were made with.
+        predict: callable. Gives the windows' logits.
+        threshold: float or None. `na_prob` above it is no answer; None takes
+            the one with the best F1 on these questions.
+
+    Raises:
+        RunError: the files are there and were made with something else.
+    """
+    folder = pathlib.Path(directory) / examples.split
+    record_path = folder / "scores.json"
+    settings = {**settings, "threshold": threshold}
+    if all((folder / name).exists() for name in (*_FILES, record_path.name)):
+        record = fileio.read_json(record_path)
+        fileio.require_same(record_path, record["settings"], settings)
+        texts, na_probs = (
+            [values[name] for name in examples.ids]
+            for values in map(
+                fileio.read_json, (folder / f for f in _FILES[1:])
+            )
+        )
+        return _scored(
+            examples,
+            folder,
+            texts,
+            np.array(na_probs),
+            threshold,
+            record["seconds"],
+        )
+    began = time.monotonic()
+    candidates = find_candidates(examples, predict())
+    seconds = time.monotonic() - began
+    texts = best_texts(examples, candidates)
+    na_probs = candidates.na_probs
+    result = _scored(examples, folder, texts, na_probs, threshold, seconds)
+    given = [
+        "" if na_prob > result.threshold else text
+        for text, na_prob in zip(texts, na_probs, strict=True)
+    ]
+    fileio.write_json(folder / "nbest.json", _nbest(examples, candidates))
+    for name, values in zip(
+        _FILES, (given, texts, na_probs.tolist()), strict=True
+    ):
+        fileio.write_json(
+            folder / name, dict(zip(examples.ids, values, strict=True))
+        )
+    has_answer = np.array([bool(q.answers) for q in examples.questions])
+    scores = official_scores(result.exact, result.f1, has_answer)
+    for name, best in (("exact", result.best_exact), ("f1", result.best_f1)):
+        scores[f"best_{name}"] = 100 * best.score
+        scores[f"best_{name}_thresh"] = best.threshold
+    fileio.write_json(
+        record_path,
+        {
+            "scores": scores,
+            "threshold": result.threshold,
+            "seconds": seconds,
+            "settings": settings,
+        },
+    )
+    return result
+
+
+def find_candidates(
+    examples: SpanExamples, windows: WindowLogits
+) -> SpanCandidates:
+    """The best spans of each question of a split, in its order.
+
+    Raises:
+        ArgumentError: a question has no window, or a window no question.
+    """
+    rows = {name: row for row, name in enumerate(examples.ids)}
+    names = [window_question(name) for name in windows.ids]
+    strangers = set(names) ^ set(rows)
+    if strangers:
+        raise ArgumentError(
+            f"examples: {len(strangers)} questions have no window or are not "
+            f"in {examples.split}, such as {min(strangers)!r}; expected the "
+            "questions that the windows are of"
+        )
+    return find_spans(
+        windows.logits,
+        windows.offsets,
+        np.array([rows[name] for name in names]),
+        len(examples),
+    )
+
+
+def best_texts(examples: SpanExamples, candidates: SpanCandidates) -> list[str]:
+    """The text of each question's best span; empty where there is none."""
+    return [
+        question.context[start:end]
+        for question, (start, end) in zip(
+            examples.questions, candidates.characters[:, 0], strict=True
+        )
+    ]
+
+
+def _scored(examples, folder, texts, na_probs, threshold, seconds):
+    has_answer = np.array([bool(q.answers) for q in examples.questions])
+    has_text = np.array([bool(text) for text in texts])
+    text_exact, text_f1 = answer_scores(examples.questions, texts)
+    best_exact, best_f1 = (
+        best_threshold(scores, na_probs, has_answer, has_text)
+        for scores in (text_exact, text_f1)
+    )
+    used = best_f1.threshold if threshold is None else threshold
+    exact, f1 = (
+        with_threshold(scores, na_probs, has_answer, used)
+        for scores in (text_exact, text_f1)
+    )
+    return SpanEvaluation(
+        metrics={"exact": float(exact.mean()), "f1": float(f1.mean())},
+        seconds=seconds,
+        predictions_path=folder / _FILES[0],
+        threshold=used,
+        exact=exact,
+        f1=f1,
+        text_exact=text_exact,
+        text_f1=text_f1,
+        best_exact=best_exact,
+        best_f1=best_f1,
+    )
+
+
+def _nbest(
+    examples: SpanExamples, candidates: SpanCandidates
+) -> dict[str, list[dict[str, Any]]]:
+    """Texts with their logits and probabilities, the best first."""
+    nbest = {}
+    for row, question in enumerate(examples.questions):
+        found: dict[str, tuple[float, float]] = {}
+        for column in np.flatnonzero(np.isfinite(candidates.scores[row])):
+            start, end = candidates.characters[row, column]
+            found.setdefault(
+                question.context[start:end],
+                (
+                    float(candidates.start_logits[row, column]),
+                    float(candidates.end_logits[row, column]),
+                ),
+            )
+        found.setdefault("", tuple(candidates.null_logits[row].tolist()))
+        entries = sorted(found.items(), key=lambda item: -sum(item[1]))
+        shares = scipy.special.softmax([sum(logits) for _, logits in entries])
+        nbest[question.id] = [
+            {
+                "text": text,
+                "probability": float(share),
+                "start_logit": start_logit,
+                "end_logit": end_logit,
+            }
+            for (text, (start_logit, end_logit)), share in zip(
+                entries, shares, strict=True
+            )
+        ]
+    return nbest

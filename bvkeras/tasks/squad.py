@@ -1,0 +1,33 @@
+"""SQuAD 2.0: the span of a paragraph that answers a question, or none.
+
+Settings for BERT-base are those of the paper ("A High Performance Compression
+Approach for Transformer-Based NLP Tasks", 2022) as its authors published them
+with their code.
+
+Reference:
+    Rajpurkar, Jia and Liang 2018, "Know What You Don't Know: Unanswerable
+    Questions for SQuAD".
+"""
+
+import dataclasses
+
+from bvkeras.tasks.settings import paper_settings, small_settings
+from bvkeras.tasks.spec import TaskSpec
+from bvkeras.tasks.window_plan import WindowPlan
+
+SQUAD_V2 = TaskSpec(
+    name="squad_v2",
+    title="SQuAD 2.0",
+    text_columns=("question", "context"),
+    label_column="answers",
+    label_names=None,
+    metrics=("exact", "f1"),
+    paper_settings=paper_settings(
+        2e-5, 16, head_learning_rate=2e-5, max_tokens=384
+    ),
+    small_settings=dataclasses.replace(
+        small_settings(16, max_tokens=384), head_dropout=0.0
+    ),
+    windows=WindowPlan(),
+    threshold_split="held_out",
+)

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from bvkeras.evaluation.bootstrap import bootstrap_error
+
+
+def test_single_rows_have_the_error_of_a_mean():
+    values = np.random.default_rng(1).normal(size=400)
+    error = bootstrap_error(values, [str(row) for row in range(400)])
+    assert error == pytest.approx(values.std() / 20, rel=0.1)
+
+
+def test_rows_of_a_group_are_drawn_together():
+    values = np.repeat(np.random.default_rng(1).normal(size=100), 4)
+    groups = [str(row // 4) for row in range(400)]
+    error = bootstrap_error(values, groups)
+    assert error == pytest.approx(values.std() / 10, rel=0.1)
+
+
+def test_no_difference_has_no_error():
+    assert bootstrap_error(np.ones(9), list("aaabbbccc")) == 0
+
+
+def test_it_is_the_same_each_time():
+    values = np.arange(12.0)
+    groups = list("abcdabcdabcd")
+    assert bootstrap_error(values, groups) == bootstrap_error(values, groups)

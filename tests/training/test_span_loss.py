@@ -1,0 +1,39 @@
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bvkeras.ops.span_logits import MASKED_LOGIT
+from bvkeras.training.span_loss import SpanCrossEntropy
+
+SPANS = np.array([[2, 3], [0, 0], [1, 3]])
+
+
+def test_loss_is_the_mean_of_both_cross_entropies():
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(3, 5, 2)).astype(np.float32)
+    logits[:, 4] = MASKED_LOGIT
+    expected = []
+    for row, span in enumerate(SPANS):
+        for side, token in enumerate(span):
+            powers = np.exp(logits[row, :4, side].astype(np.float64))
+            expected.append(-np.log(powers[token] / powers.sum()))
+    found = float(SpanCrossEntropy()(SPANS, logits))
+    np.testing.assert_allclose(found, np.mean(expected), rtol=1e-6)
+
+
+def test_gradient_is_finite_where_logits_are_masked():
+    logits = tf.Variable(np.full((3, 5, 2), MASKED_LOGIT, np.float32))
+    logits[:, :4].assign(np.zeros((3, 4, 2), np.float32))
+    with tf.GradientTape() as tape:
+        loss = SpanCrossEntropy()(SPANS, logits)
+    gradient = tape.gradient(loss, logits).numpy()
+    np.testing.assert_allclose(float(loss), np.log(4), rtol=1e-6)
+    assert (gradient[:, 4] == 0).all()
+    np.testing.assert_allclose(gradient.sum(1), 0, atol=1e-7)
+
+
+def test_loss_can_be_stored():
+    config = keras.saving.serialize_keras_object(SpanCrossEntropy(name="x"))
+    loss = keras.saving.deserialize_keras_object(config)
+    assert isinstance(loss, SpanCrossEntropy)
+    assert loss.name == "x"
