@@ -202,6 +202,7 @@ def test_options_reach_the_pipeline(monkeypatch):
             *("--pooler", "scalar_mix", "--cache-dtype", "float16"),
             *("--extraction-dtype", "bfloat16"),
             *("--limit", "8", "--no-frozen", "--control"),
+            *("--skip-bad", "--dev-threshold"),
         ],
     )
     assert given == (
@@ -210,6 +211,8 @@ def test_options_reach_the_pipeline(monkeypatch):
             "data_dir": pathlib.Path("d"),
             "frozen": False,
             "control": True,
+            "skip_bad": True,
+            "dev_threshold": True,
             "epochs": (0.1, 2.0),
             "learning_rate": 1e-5,
             "batch_size": 4,
@@ -243,7 +246,8 @@ def test_options_left_out_leave_the_choice_to_the_task(
     positional, options = _pipeline_arguments(monkeypatch, ["run", task])
     assert positional == (task, backbone, pathlib.Path("runs") / task)
     assert options.pop("frozen") is True
-    assert options.pop("control") is False
+    for name in ("control", "skip_bad", "dev_threshold"):
+        assert options.pop(name) is False
     assert set(options.values()) == {None}
 
 

@@ -26,6 +26,8 @@ _OPTIONS = (
     "--output-dir",
     "--seed",
     "--limit",
+    "--skip-bad",
+    "--dev-threshold",
 )
 
 

@@ -100,7 +100,7 @@ def test_encoder_learns_to_find_the_answer(tiny_bert, tmp_path):
         tmp_path,
         **{
             **FINETUNE,
-            "epochs": (12,),
+            "epochs": (30,),
             "learning_rate": 1e-2,
             "dropout": 0.0,
         },
@@ -158,7 +158,7 @@ def test_head_starts_at_equal_logits(cache):
 
 def test_head_learns_to_find_the_answer(cache, tmp_path):
     head = train_head(
-        SQUAD, cache, tmp_path, **{**HEAD, "epochs": 25, "dropout": 0.0}
+        SQUAD, cache, tmp_path, **{**HEAD, "epochs": 50, "dropout": 0.0}
     )
     logits = head.load_model().predict(cache.as_dataset(48), verbose=0)
     assert (logits.argmax(1) == cache.labels()).mean() > 0.9

@@ -1,0 +1,146 @@
+"""A SQuAD run that is killed in the middle goes on and ends the same."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from bvkeras import pipeline
+from bvkeras.training.finetune import Snapshot
+from bvkeras.training.head import TrainedHead
+from tests.data.squad_fixtures import write_squad
+from tests.fast_run import FAST
+from tests.faults.paused_run import before_call, small_shards
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_SETTINGS = {
+    **FAST,
+    "epochs": (0.5, 1.0),
+    "learning_rate": 1e-3,
+    "cache_dtype": "float32",
+}
+_WAIT_SECONDS = 300
+
+# Where a process is killed; each takes up what the one before left.
+_KILLS = (
+    # While the second snapshot is written: a head and a state came before.
+    ("safetensors.numpy:save_file", 3),
+    # Before the second shard of the first cache.
+    ("bvkeras.cache.writer:write_shard", 2),
+    # While the state after the first head's second epoch is written.
+    ("safetensors.numpy:save_file", 2),
+)
+# As above, stopped by an exception and in this process.
+_STOPS = (
+    ("bvkeras.training.finetune:save_state", 1),
+    ("bvkeras.cache.writer:write_shard", 4),
+    ("bvkeras.evaluation.span_answers:find_spans", 1),
+    ("bvkeras.pipeline:write_report", 1),
+)
+
+
+class _Stop(BaseException):
+    """Nothing catches it."""
+
+
+@pytest.fixture(scope="module")
+def squad_dir(tmp_path_factory):
+    return write_squad(tmp_path_factory.mktemp("squad"))
+
+
+@pytest.fixture(scope="module")
+def run(tiny_bert, squad_dir):
+    def run(output_dir):
+        with small_shards():
+            return pipeline.run(
+                "squad_v2",
+                str(tiny_bert),
+                output_dir,
+                data_dir=squad_dir,
+                frozen=False,
+                **_SETTINGS,
+            )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(run, tmp_path_factory):
+    output_dir = tmp_path_factory.mktemp("uninterrupted")
+    return run(output_dir), output_dir
+
+
+def test_killed_run_comes_to_the_same_scores_and_weights(
+    run, uninterrupted, tiny_bert, squad_dir, tmp_path
+):
+    output_dir = tmp_path / "run"
+    arguments = [
+        *("run", "squad_v2", "--backbone", str(tiny_bert), "--no-frozen"),
+        *("--data-dir", str(squad_dir), "--output-dir", str(output_dir)),
+    ]
+    for name, value in _SETTINGS.items():
+        text = ",".join(map(str, value)) if name == "epochs" else str(value)
+        arguments += [f"--{name.replace('_', '-')}", text]
+    for number, (target, call) in enumerate(_KILLS):
+        reached = tmp_path / f"reached {number}"
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tests.faults.paused_run"),
+                *(target, str(call), str(reached), *arguments),
+            ],
+            cwd=_ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            _wait_for(reached, process)
+        finally:
+            process.kill()
+            process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    _assert_same(run(output_dir), output_dir, *uninterrupted)
+
+
+def test_stopped_run_comes_to_the_same_scores_and_weights(
+    run, uninterrupted, tmp_path
+):
+    for target, call in _STOPS:
+        with pytest.raises(_Stop), before_call(target, call, _stop):
+            run(tmp_path)
+    _assert_same(run(tmp_path), tmp_path, *uninterrupted)
+
+
+def _stop():
+    raise _Stop
+
+
+def _wait_for(path, process):
+    end = time.monotonic() + _WAIT_SECONDS
+    while not path.exists():
+        if process.poll() is not None:
+            pytest.fail(f"ended before the point: {process.stderr.read()}")
+        assert time.monotonic() < end, "never came to the point"
+        time.sleep(0.05)
+
+
+def _assert_same(comparison, output_dir, expected, expected_dir):
+    for found, other in zip(comparison.systems, expected.systems, strict=True):
+        assert (found.name, found.scores) == (other.name, other.scores)
+    assert comparison.tables == expected.tables
+    for name in ("epoch_0.5", "epoch_1"):
+        for one, other in zip(
+            _models(output_dir, name), _models(expected_dir, name), strict=True
+        ):
+            for first, second in zip(one.weights, other.weights, strict=True):
+                np.testing.assert_array_equal(first, second, first.path)
+
+
+def _models(output_dir, name):
+    snapshot = Snapshot.open(output_dir / "finetune" / name)
+    head = TrainedHead.open(output_dir / "head" / name)
+    return snapshot.load_model(2, per_token=True)[1], head.load_model()
