@@ -288,24 +288,21 @@ def _errors(options: argparse.Namespace) -> None:
         for path in (options.first, options.second)
     )
     texts = _texts_of(first.ids, options)
-    analysis = error_analysis.analyze_errors(
-        first, second, options.names, texts
-    )
-    print(error_report.format_error_report(analysis), end="")
     if options.output_dir is None:
-        return
-    error_report.write_error_report(analysis, options.output_dir)
-    rows = error_analysis.differing_rows(
-        first, second, options.samples, options.seed or 0
-    )
-    error_report.write_differences(
-        options.output_dir / "differences.tsv",
-        rows,
-        first,
-        second,
-        options.names,
-        texts,
-    )
+        analysis = error_analysis.analyze_errors(
+            first, second, options.names, texts
+        )
+    else:
+        analysis = error_report.report_errors(
+            first,
+            second,
+            options.output_dir,
+            names=options.names,
+            texts=texts,
+            samples=options.samples,
+            seed=options.seed or 0,
+        )
+    print(error_report.format_error_report(analysis), end="")
 
 
 def _texts_of(
@@ -317,41 +314,31 @@ def _texts_of(
 
         spec = tasks.get(options.task)
         split = options.split or spec.evaluation_splits[0]
-        examples = load_examples(spec, split, options.data_dir)
-        columns = [examples.texts_a]
-        if examples.texts_b is not None:
-            columns.append(examples.texts_b)
-        rows = dict(zip(examples.ids, zip(*columns, strict=True), strict=True))
-        source = f"{options.task} {split}"
-    elif options.texts is not None:
-        from bvkeras.evaluation.outcomes import read_table
-
-        table, header = read_table(options.texts)
-        index = (options.columns or {}).get("index", "index")
-        wanted = [index, *options.text_columns]
-        for name in wanted:
-            if name not in header:
-                raise ArgumentError(
-                    f"--text-columns: {options.texts} has no column {name!r}; "
-                    f"it has {', '.join(header)}"
-                )
-        places = [header.index(name) for name in wanted]
-        rows = {
-            cells[places[0]]: tuple(cells[place] for place in places[1:])
-            for _, cells in table
-        }
-        source = str(options.texts)
-    else:
+        return load_examples(spec, split, options.data_dir).texts_of(ids)
+    if options.texts is None:
         return []
+
+    from bvkeras.evaluation.outcomes import read_table
+
+    table, header = read_table(options.texts)
+    wanted = [
+        (options.columns or {}).get("index", "index"),
+        *options.text_columns,
+    ]
+    for name in wanted:
+        if name not in header:
+            raise ArgumentError(
+                f"--text-columns: {options.texts} has no column {name!r}; it "
+                f"has {', '.join(header)}"
+            )
+    index, *places = (header.index(name) for name in wanted)
+    rows = {cells[index]: cells for _, cells in table}
     missing = [name for name in ids if name not in rows]
     if missing:
         raise ArgumentError(
-            f"--task, --texts: {source} has no example {missing[0]!r}"
+            f"--texts: {options.texts} has no example {missing[0]!r}"
         )
-    return [
-        list(column)
-        for column in zip(*(rows[name] for name in ids), strict=True)
-    ]
+    return [[rows[name][place] for name in ids] for place in places]
 
 
 def _threshold(options, task, split) -> float | None:

@@ -23,12 +23,14 @@ from bvkeras.errors import ArgumentError
 from bvkeras.evaluation import plots
 from bvkeras.evaluation.comparison import Comparison, SystemResult
 from bvkeras.evaluation.compression import compression
+from bvkeras.evaluation.error_report import error_note, report_errors
 from bvkeras.evaluation.evaluate import (
     Evaluation,
     evaluate_head,
     evaluate_snapshot,
 )
 from bvkeras.evaluation.glue_metrics import compute_metrics
+from bvkeras.evaluation.outcomes import read_outcomes
 from bvkeras.evaluation.report import write_report
 from bvkeras.evaluation.span_baselines import always_empty
 from bvkeras.evaluation.span_evaluation import SpanEvaluation
@@ -518,7 +520,10 @@ class _Run:
     def _more_report(self) -> dict[str, Any]:
         """What the report says besides, by the kind of the task."""
         if not self.task.is_span:
-            return {"baseline": _majority_baseline(self.task, self.examples)}
+            return {
+                "baseline": _majority_baseline(self.task, self.examples),
+                "notes": self._report_errors(),
+            }
         parts, tables, notes = self.examples, [], source_notes(self.examples)
         for split in self.task.evaluation_splits:
             held_out = parts[self.task.threshold_split]
@@ -540,6 +545,30 @@ class _Run:
             "notes": notes,
             "tables": tables,
         }
+
+    def _report_errors(self) -> list[str]:
+        """Where each head and its encoder err; gives a note on each pair."""
+        notes = []
+        for names in ((encoder, head) for head, encoder in self.compared):
+            for split in self.task.evaluation_splits:
+                paths = [
+                    self.output_dir / self.files[f"{name}, {split}"]
+                    for name in names
+                ]
+                outcomes = [read_outcomes(path) for path in paths]
+                directory = paths[1].parent / f"errors_{split}"
+                analysis = report_errors(
+                    *outcomes,
+                    directory,
+                    names=names,
+                    texts=self.examples[split].texts_of(outcomes[0].ids),
+                    seed=self.settings.seed,
+                )
+                notes.append(error_note(analysis))
+                self._add_file(
+                    f"{names[1]}, errors on {split}", directory / "errors.md"
+                )
+        return notes
 
     def _add_file(self, name: str, path: pathlib.Path) -> None:
         self.files[name] = path.relative_to(self.output_dir).as_posix()

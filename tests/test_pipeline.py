@@ -138,9 +138,32 @@ def test_report_md_shows_every_row(finished):
 
 def test_every_named_file_is_there(finished):
     comparison, output_dir = finished
-    assert len(comparison.files) == 17
+    assert len(comparison.files) == 19
     for path in comparison.files.values():
         assert (output_dir / path).exists(), path
+
+
+def test_errors_of_encoder_and_head_are_compared(finished):
+    comparison, output_dir = finished
+    name = "pooled head on it, epoch 0.5, errors on validation"
+    path = output_dir / comparison.files[name]
+    analysis = json.loads((path.parent / "errors.json").read_text())
+    assert analysis["rows"] == comparison.examples["validation"]
+    assert [system["name"] for system in analysis["systems"]] == [
+        "fine-tuned encoder, epoch 0.5",
+        "pooled head on it, epoch 0.5",
+    ]
+    if analysis["classes"]:
+        scores = [s.scores["validation"] for s in comparison.systems[:2]]
+        accuracies = [system["accuracy"] for system in analysis["systems"]]
+        assert accuracies == [score["accuracy"] for score in scores]
+        assert len(analysis["systems"][0]["words_right"]) in (1, 2)
+    assert len(comparison.notes) == 2
+    assert comparison.notes[0].startswith(
+        "pooled head on it, epoch 0.5 less fine-tuned encoder, epoch 0.5"
+    )
+    header = (path.parent / "differences.tsv").read_text().split("\n")[0]
+    assert header.startswith("index\tlabel\tfine-tuned encoder, epoch 0.5")
 
 
 def test_plots_are_pictures(finished):

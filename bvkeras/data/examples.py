@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,28 @@ class Examples:
             self.labels,
             tokenizer.pack_offsets(*texts, max_tokens) if offsets else None,
         )
+
+    def texts_of(self, ids: Sequence[str]) -> list[list[str]]:
+        """The texts of some examples, as one or two columns.
+
+        Args:
+            ids: sequence of str. Ids of the examples, in the order wanted.
+
+        Raises:
+            DataError: there is no example of such an id.
+        """
+        places = {name: place for place, name in enumerate(self.ids)}
+        for name in ids:
+            if name not in places:
+                raise DataError(
+                    f"{self.task} {self.split}: has no example {name!r}"
+                )
+        columns = [self.texts_a, self.texts_b]
+        return [
+            [column[places[name]] for name in ids]
+            for column in columns
+            if column is not None
+        ]
 
     def take(self, indices: Iterable[int]) -> "Examples":
         """Picks examples by position.

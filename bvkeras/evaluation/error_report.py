@@ -7,35 +7,54 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from bvkeras.evaluation.error_analysis import ErrorAnalysis
+from bvkeras.evaluation.error_analysis import (
+    ErrorAnalysis,
+    analyze_errors,
+    differing_rows,
+)
 from bvkeras.evaluation.outcomes import Outcomes
 from bvkeras.evaluation.report import markdown_table
 from bvkeras.fileio import write_json, write_text
 
 
-def write_error_report(
-    analysis: ErrorAnalysis, directory: str | os.PathLike
-) -> tuple[pathlib.Path, pathlib.Path]:
-    """Writes `errors.json` and `errors.md`, each atomically.
+def report_errors(
+    first: Outcomes,
+    second: Outcomes,
+    directory: str | os.PathLike,
+    *,
+    names: Sequence[str] = ("first", "second"),
+    texts: Sequence[Sequence[str]] = (),
+    samples: int = 50,
+    seed: int = 0,
+) -> ErrorAnalysis:
+    """Compares two systems and writes what comes of it, each file atomically.
+
+    `errors.md`, `errors.json`, and `differences.tsv`: examples on which the
+    two differ.
 
     Args:
-        analysis: ErrorAnalysis.
+        first: Outcomes.
+        second: Outcomes. Of the same examples, in any order.
         directory: str or path.
-
-    Returns:
-        The two paths.
+        names: sequence of two str. Names of the systems.
+        texts: sequence of sequences of str. Texts of the rows of `first`.
+        samples: int. At most so many examples are written.
+        seed: int. Seed of their choice.
 
     Raises:
+        ArgumentError: `samples` is below 0, or texts that are not one a row.
+        DataError: the two are not of the same examples.
         OSError: a file cannot be written.
     """
     directory = pathlib.Path(directory)
-    json_path, markdown_path = (
-        directory / "errors.json",
-        directory / "errors.md",
+    analysis = analyze_errors(first, second, names, texts)
+    rows = differing_rows(first, second, samples, seed)
+    write_json(directory / "errors.json", dataclasses.asdict(analysis))
+    write_text(directory / "errors.md", format_error_report(analysis))
+    write_differences(
+        directory / "differences.tsv", rows, first, second, names, texts
     )
-    write_json(json_path, dataclasses.asdict(analysis))
-    write_text(markdown_path, format_error_report(analysis))
-    return json_path, markdown_path
+    return analysis
 
 
 def write_differences(
@@ -104,6 +123,20 @@ def format_error_report(analysis: ErrorAnalysis) -> str:
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def error_note(analysis: ErrorAnalysis) -> str:
+    """One line on how the two systems differ, for a report's notes."""
+    first, second = (system.name for system in analysis.systems)
+    pair = analysis.pair
+    low, high = pair["interval"]
+    what, test = "mean absolute error", "Wilcoxon"
+    if analysis.classes:
+        what, test = "accuracy", "McNemar"
+    return (
+        f"{second} less {first}, row by row: {what} {pair['difference']:+.4f} "
+        f"(95% {low:+.4f} to {high:+.4f}; {test}: p = {pair['p_value']:.3g})."
+    )
 
 
 def _class_parts(analysis, first, second):

@@ -72,3 +72,20 @@ def test_fields_must_fit():
         dataclasses.replace(examples, texts_a=("a", "b"))
     with pytest.raises(DataError, match="3 examples have 2 different ids"):
         dataclasses.replace(examples, ids=("0", "1", "1"))
+
+
+def test_texts_of_some_examples():
+    examples = Examples(
+        "rte",
+        "train",
+        ("x", "y", "z"),
+        ("a", "b", "c"),
+        ("d", "e", "f"),
+        np.array([0, 1, 0]),
+    )
+    assert examples.texts_of(["z", "x"]) == [["c", "a"], ["f", "d"]]
+    single = dataclasses.replace(examples, texts_b=None)
+    assert single.texts_of([]) == [[]]
+    assert single.texts_of(["y"]) == [["b"]]
+    with pytest.raises(DataError, match="rte train: has no example 'w'"):
+        examples.texts_of(["x", "w"])

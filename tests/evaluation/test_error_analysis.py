@@ -10,9 +10,10 @@ import scipy.stats
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.error_analysis import analyze_errors, differing_rows
 from bvkeras.evaluation.error_report import (
+    error_note,
     format_error_report,
+    report_errors,
     write_differences,
-    write_error_report,
 )
 from bvkeras.evaluation.outcomes import Outcomes
 
@@ -187,22 +188,33 @@ def test_differing_rows(pair):
 
 
 def test_report(pair, tmp_path):
-    analysis = analyze_errors(
+    analysis = report_errors(
+        *pair,
+        tmp_path,
+        names=("encoder", "head"),
+        texts=[["a b"] * 7],
+        samples=1,
+    )
+    assert analysis == analyze_errors(
         *pair, names=("encoder", "head"), texts=[["a b"] * 7]
     )
-    json_path, markdown_path = write_error_report(analysis, tmp_path)
-    written = json.loads(json_path.read_text())
+    written = json.loads((tmp_path / "errors.json").read_text())
     assert written["pair"]["both_right"] == 3
     assert written["systems"][1]["confusion"] == [
         [3, 0, 0],
         [2, 1, 0],
         [1, 0, 0],
     ]
-    text = markdown_path.read_text()
+    text = (tmp_path / "errors.md").read_text()
     assert text == format_error_report(analysis)
     assert "| only encoder right | 2 | 0.286 |" in text
     assert "| recall of c | 1.000 | 0.000 |" in text
     assert "Accuracy of head less that of encoder: -0.1429" in text
+    assert len((tmp_path / "differences.tsv").read_text().splitlines()) == 2
+    assert error_note(analysis) == (
+        "head less encoder, row by row: accuracy -0.1429 (95% -0.6161 to "
+        "+0.3304; McNemar: p = 1)."
+    )
 
 
 def test_report_of_scores():
