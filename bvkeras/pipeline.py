@@ -232,8 +232,13 @@ def run(
     output_dir = pathlib.Path(output_dir)
     with fileio.directory_lock(output_dir):
         return _Run(
-            *(task, backbone, output_dir, data_dir),
-            *(skip_bad, dev_threshold, overrides),
+            task,
+            backbone,
+            output_dir,
+            data_dir,
+            skip_bad=skip_bad,
+            dev_threshold=dev_threshold,
+            overrides=overrides,
         ).compare(frozen, control)
 
 
@@ -246,6 +251,7 @@ class _Run:
         backbone,
         output_dir,
         data_dir,
+        *,
         skip_bad,
         dev_threshold,
         overrides,

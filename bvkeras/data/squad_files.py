@@ -3,7 +3,7 @@
 import json
 import logging
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bvkeras.data.span_question import SpanAnswer, SpanQuestion
@@ -80,12 +80,7 @@ def read_questions(
             problems.append(problem)
             continue
         questions[question.id] = question
-    if problems:
-        logging.getLogger("bvkeras").warning(
-            "left out %d malformed questions, the first: %s",
-            len(problems),
-            problems[0],
-        )
+    log_skipped(problems)
     if not questions:
         raise DataError(f"{path}: has no question, expected at least one")
     ordered = tuple(questions[name] for name in sorted(questions))
@@ -133,6 +128,20 @@ def checked_question(
             "is_impossible true"
         )
     return SpanQuestion(name, article, question, context, tuple(answers))
+
+
+def log_skipped(problems: Sequence[str]) -> None:
+    """Says how many questions were left out, and what is wrong with one.
+
+    Args:
+        problems: sequence of str. One for each; may be empty.
+    """
+    if problems:
+        logging.getLogger("bvkeras").warning(
+            "left out %d malformed questions, the first: %s",
+            len(problems),
+            problems[0],
+        )
 
 
 class _Malformed(ValueError):

@@ -1,10 +1,9 @@
 """Reads SQuAD 2.0 from `tensorflow_datasets`."""
 
-import logging
 import pathlib
 
 from bvkeras.data.span_question import SpanAnswer, SpanQuestion
-from bvkeras.data.squad_files import checked_question
+from bvkeras.data.squad_files import checked_question, log_skipped
 from bvkeras.data.tfds_source import (
     downloaded_builder,
     prepared_builder,
@@ -87,12 +86,7 @@ def _read(builder, split, skip_bad):
                 raise DataError(problems[0]) from None
             continue
         questions.append(question)
-    if problems:
-        logging.getLogger("bvkeras").warning(
-            "left out %d malformed questions, the first: %s",
-            len(problems),
-            problems[0],
-        )
+    log_skipped(problems)
     # Preparing shuffles; the order is that of the official files as we read.
     ordered = tuple(sorted(questions, key=lambda question: question.id))
     return ordered, len(problems), f"{_NAME} of tensorflow_datasets, {split}"

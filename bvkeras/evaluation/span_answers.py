@@ -25,6 +25,8 @@ from bvkeras.evaluation.squad_metrics import (
 # predictions.json holds the answers given, of no answer the empty text;
 # texts.json the best text of every question, whatever its na_prob.
 _FILES = ("predictions.json", "texts.json", "na_prob.json")
+_NBEST_FILE = "nbest.json"
+_RECORD_FILE = "scores.json"
 
 
 class WindowLogits(NamedTuple):
@@ -67,9 +69,10 @@ def evaluate_spans(
         RunError: the files are there and were made with something else.
     """
     folder = pathlib.Path(directory) / examples.split
-    record_path = folder / "scores.json"
+    record_path = folder / _RECORD_FILE
     settings = {**settings, "threshold": threshold}
-    if all((folder / name).exists() for name in (*_FILES, record_path.name)):
+    files = (*_FILES, _NBEST_FILE, _RECORD_FILE)
+    if all((folder / name).exists() for name in files):
         record = fileio.read_json(record_path)
         fileio.require_same(record_path, record["settings"], settings)
         texts, na_probs = (
@@ -96,7 +99,7 @@ def evaluate_spans(
         "" if na_prob > result.threshold else text
         for text, na_prob in zip(texts, na_probs, strict=True)
     ]
-    fileio.write_json(folder / "nbest.json", _nbest(examples, candidates))
+    fileio.write_json(folder / _NBEST_FILE, _nbest(examples, candidates))
     for name, values in zip(
         _FILES, (given, texts, na_probs.tolist()), strict=True
     ):

@@ -36,6 +36,19 @@ def test_encode_of_more_texts_than_one_call_takes(tokenizer, monkeypatch):
     assert [len(row) for row in ids] == [1, 1, 2, 2, 2]
 
 
+def test_pieces_come_with_their_characters(tokenizer, monkeypatch):
+    monkeypatch.setattr("bvkeras.data.word_piece._TEXTS_PER_CALL", 2)
+    texts = ["🐈 The foxes", "", "the"]
+    pieces = tokenizer.encode_with_offsets(texts)
+    for (ids, offsets), expected in zip(
+        pieces, tokenizer.encode(texts), strict=True
+    ):
+        assert ids.tolist() == expected.tolist()
+        assert offsets.shape == (len(ids), 2)
+        assert ids.dtype == offsets.dtype == np.int32
+    assert pieces[0][1].tolist() == [[0, 1], [2, 5], [6, 9], [9, 11]]
+
+
 def test_pack_puts_special_tokens_and_segments(tokenizer):
     [(ids, segments)] = tokenizer.pack(["the"], ["fox the"])
     assert ids.tolist() == [CLS, THE, SEP, FOX, THE, SEP]

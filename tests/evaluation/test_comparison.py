@@ -15,6 +15,13 @@ def test_json_round_trip(make_comparison):
     assert Comparison.from_dict(json.loads(text)) == comparison
 
 
+def test_report_of_an_earlier_release_is_read(make_comparison):
+    comparison = make_comparison()
+    value = comparison.to_dict()
+    del value["tables"], value["baseline_name"]
+    assert Comparison.from_dict(value) == comparison
+
+
 def test_loss_that_is_not_finite_becomes_null(make_comparison):
     records = [
         {"step": 1, "loss": math.nan},

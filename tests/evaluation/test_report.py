@@ -87,6 +87,28 @@ def test_baseline_is_shown_and_compared(make_comparison):
     assert "- pooled head on it: no better" not in text
 
 
+def test_baseline_has_a_name(make_comparison):
+    baseline = {"validation": {"accuracy": 0.85}}
+    comparison = make_comparison(baseline=baseline, baseline_name="nothing")
+    text = format_report(comparison)
+    assert "| nothing | 0.850 ± 0.009 |" in text
+    assert "no better than always answering nothing (0.850)." in text
+
+
+def test_tables_are_shown(make_comparison):
+    table = {
+        "title": "By length",
+        "note": "In percent.",
+        "columns": ["words", "EM"],
+        "rows": [["1", 50.5], ["2|3", "-"]],
+    }
+    text = format_report(make_comparison(tables=[table]))
+    assert (
+        "## By length\n\nIn percent.\n\n| words | EM |\n| --- | --- |\n"
+        "| 1 | 50.5 |\n| 2\\|3 | - |\n"
+    ) in text
+
+
 def test_metric_without_a_formula_has_no_error(make_comparison):
     scores = [
         {"validation": {"pearson": 0.8011, "spearman": 0.7942}},

@@ -137,6 +137,19 @@ def test_settings_from_768_features_on_are_the_papers(
             {"learning_rate": 2e-4, "max_tokens": 64, "head_dropout": 0.0},
         ),
         ("reviews", {"max_tokens": 64}),
+        (
+            "squad_v2",
+            {
+                "batch_size": 16,
+                "learning_rate": 2e-4,
+                "max_tokens": 384,
+                "head_units": 64,
+                "head_learning_rate": 3e-3,
+                "head_projection_rate": 1.0,
+                "head_epochs": 3,
+                "head_dropout": 0.0,
+            },
+        ),
     ],
 )
 def test_settings_below_768_features_are_the_small_encoders(name, changes):
