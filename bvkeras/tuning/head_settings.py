@@ -82,7 +82,7 @@ class HeadSettings:
 
 
 def parsed_layers(text: str) -> tuple[int, ...] | None:
-    """Layers from a text such as `"0,3,6"`; None for `"all"`.
+    """Layers from a text such as `"0+3+6"`, sorted; None for `"all"`.
 
     Raises:
         ArgumentError: it is neither.
@@ -90,9 +90,9 @@ def parsed_layers(text: str) -> tuple[int, ...] | None:
     if text == ALL_LAYERS:
         return None
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(sorted(int(part) for part in text.split("+")))
     except ValueError:
         raise ArgumentError(
-            f"layers: expected numbers such as 0,3,6, or {ALL_LAYERS}, got "
+            f"layers: expected numbers such as 0+3+6, or {ALL_LAYERS}, got "
             f"{text!r}"
         ) from None

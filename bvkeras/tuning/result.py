@@ -71,7 +71,7 @@ def write_trials(
     for result in results:
         cells = [result.trial, result.score, result.loss, result.epochs]
         cells += [result.settings.get(name) for name in names]
-        writer.writerow(["" if cell is None else cell for cell in cells])
+        writer.writerow([_cell(cell) for cell in cells])
     fileio.write_text(path, text.getvalue())
 
 
@@ -79,3 +79,10 @@ def best_results(results: Iterable[TrialResult]) -> list[TrialResult]:
     """The trials with a score, the best first; of equals, the earlier."""
     scored = [result for result in results if result.score is not None]
     return sorted(scored, key=lambda result: -result.score)
+
+
+def _cell(value: Any) -> Any:
+    """Seven digits: as many as a number keeps on its way from a worker."""
+    if value is None:
+        return ""
+    return f"{value:.7g}" if isinstance(value, float) else value

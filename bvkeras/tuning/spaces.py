@@ -90,6 +90,11 @@ class _Space:
             for field in dataclasses.fields(self)
         }
 
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]):
+        """The space that `as_json` gave."""
+        return cls(**{k: _from_json(v) for k, v in record.items()})
+
 
 @dataclasses.dataclass(frozen=True)
 class HeadSpace(_Space):
@@ -104,7 +109,7 @@ class HeadSpace(_Space):
         batch_size: int. Examples a step.
         epochs: int. Passes over the training rows.
         pooler: str. `"linear"` or `"scalar_mix"`.
-        layers: str. Hidden states that are used, as `"0,3,6"`, or `"all"`.
+        layers: str. Hidden states that are used, as `"0+3+6"`, or `"all"`.
         projection_initializer: str. How the projection starts: `"zeros"` or
             `"glorot_uniform"`.
         seed: int. Seed of the start and of dropout.
@@ -200,3 +205,11 @@ def _as_json(setting):
     if isinstance(setting, Range):
         return {"range": [setting.low, setting.high, setting.log]}
     return setting
+
+
+def _from_json(value):
+    if isinstance(value, dict) and "choice" in value:
+        return Choice(tuple(value["choice"]))
+    if isinstance(value, dict) and "range" in value:
+        return Range(*value["range"])
+    return value

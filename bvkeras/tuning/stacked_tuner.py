@@ -1,8 +1,6 @@
 """The tuner `StackedTuner`."""
 
-import contextlib
 import dataclasses
-import io
 import os
 import pathlib
 import time
@@ -14,21 +12,20 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from bvkeras import fileio
-from bvkeras.progress import progress_bar
 from bvkeras.training.state import load_state, read_progress, save_state
-from bvkeras.tuning.durable_oracle import DurableOracle, durable
+from bvkeras.tuning.durable_oracle import DurableOracle
 from bvkeras.tuning.head_hypermodel import HeadHyperModel, out_of_patience
 from bvkeras.tuning.head_settings import HeadSettings
 from bvkeras.tuning.held_out import held_out_score
+from bvkeras.tuning.resumable_tuner import ResumableTuner
 from bvkeras.tuning.stacked_heads import StackedHeads
 
 # What one wave may hold: more trains no faster, and takes memory.
 _WAVE_UNITS = 1024
 _IDLE_SECONDS = 1.0
-_CHECKPOINT_FILE = "checkpoint.weights.h5"
 
 
-class StackedTuner(keras_tuner.Tuner):
+class StackedTuner(ResumableTuner):
     """Trains many trials of a `HeadHyperModel` at once, for any oracle.
 
     It asks the oracle for several trials, puts those together that have the
@@ -71,37 +68,8 @@ class StackedTuner(keras_tuner.Tuner):
         trials_at_once: int = 100,
         keep: int = 3,
     ):
+        super().__init__(hypermodel, oracle, directory, keep=keep)
         self.trials_at_once = trials_at_once
-        self.keep = keep
-        self._keeps_all = isinstance(
-            oracle, keras_tuner.oracles.HyperbandOracle
-        )
-        oracle = durable(oracle)
-        oracle.verbose = 0
-        project = pathlib.Path(directory, "trials")
-        if any(project.glob("trial_*")) or (project / "oracle.json").exists():
-            # KerasTuner reloads only where it finds its own file, which it
-            # writes later than the others.
-            name = os.environ.get("KERASTUNER_TUNER_ID", "tuner0")
-            fileio.write_json(project / f"{name}.json", {})
-        with contextlib.redirect_stdout(io.StringIO()):
-            super().__init__(
-                oracle,
-                hypermodel,
-                directory=str(directory),
-                project_name="trials",
-            )
-
-    def reload(self):
-        super().reload()
-        if not self._is_worker():
-            self._populate_initial_space()
-
-    def _populate_initial_space(self):
-        """Declares the space; no model is built for that."""
-        hp = self.oracle.get_space()
-        self.hypermodel.declare_hyperparameters(hp)
-        self.oracle.update_space(hp)
 
     def search(self) -> None:
         """Runs trials until the oracle has no more.
@@ -109,11 +77,7 @@ class StackedTuner(keras_tuner.Tuner):
         Raises:
             CacheError: a shard of the cache is damaged.
         """
-        self._remove_leftovers()
-        done = self._number_ended()
-        with progress_bar(
-            "tune", _number_of_trials(self.oracle), "trials", done=done
-        ) as self._bar:
+        with self._begun():
             while True:
                 trials, stopped = self._ask()
                 if not trials and stopped:
@@ -122,10 +86,13 @@ class StackedTuner(keras_tuner.Tuner):
                     time.sleep(_IDLE_SECONDS)
                 for wave in _waves(trials, self._settings):
                     self._run_wave(wave)
+        if not self._is_worker():
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Removes what only a search under way needs."""
         self._prune()
-        for path in pathlib.Path(self.project_dir).glob(
-            f"wave-{self.tuner_id}-*"
-        ):
+        for path in pathlib.Path(self.project_dir).glob("wave-*"):
             path.unlink()
 
     def _ask(self) -> tuple[list[Trial], bool]:
@@ -212,7 +179,7 @@ class StackedTuner(keras_tuner.Tuner):
             self._bar.advance(
                 0,
                 f"{heads.live.sum()} in training, pass {epoch + 1}, step "
-                f"{steps:,}/{len(batches):,}{self._best_note()}",
+                f"{steps:,}/{len(batches):,}, {self._best_note}",
             )
         return sums / rows
 
@@ -256,16 +223,7 @@ class StackedTuner(keras_tuner.Tuner):
                 self._save_weights(trial, heads.weights(number))
         if not self._keeps_all:
             self._prune()
-        best = self.oracle.get_best_trials(1)[0]
-        self._best = best.score
-        self._bar.advance(len(trials), self._best_note().removeprefix(", "))
-
-    _best: float | None = None
-
-    def _best_note(self) -> str:
-        if self._best is None:
-            return ""
-        return f", best {self.hypermodel.task.metrics[0]} {self._best:.4f}"
+        self._show_ended(len(trials))
 
     def _save_weights(self, trial: Trial, weights: list[np.ndarray]) -> None:
         model = self.hypermodel.build(trial.hyperparameters)
@@ -278,46 +236,9 @@ class StackedTuner(keras_tuner.Tuner):
         model.load_weights(self._checkpoint(settings.starting_trial))
         return model.get_weights()
 
-    def load_model(self, trial):
-        model = self.hypermodel.build(trial.hyperparameters)
-        model.load_weights(self._checkpoint(trial.trial_id))
-        return model
-
-    def _kept(self) -> set[str]:
-        best = self.oracle.get_best_trials(self.keep)
-        return {trial.trial_id for trial in best}
-
-    def _prune(self) -> None:
-        """Removes the weights of trials that are not among the best."""
-        kept = self._kept()
-        for path in pathlib.Path(self.project_dir).glob(
-            f"trial_*/{_CHECKPOINT_FILE}"
-        ):
-            if path.parent.name.removeprefix("trial_") not in kept:
-                path.unlink(missing_ok=True)
-
-    def _checkpoint(self, trial_id: str) -> pathlib.Path:
-        return pathlib.Path(
-            self.project_dir, f"trial_{trial_id}", _CHECKPOINT_FILE
-        )
-
     def _wave_path(self, digest: str) -> pathlib.Path:
         name = f"wave-{self.tuner_id}-{digest[:16]}.safetensors"
         return pathlib.Path(self.project_dir, name)
-
-    def _remove_leftovers(self) -> None:
-        for directory in pathlib.Path(self.project_dir).glob("trial_*"):
-            fileio.remove_leftovers(directory)
-
-    def _saved_once(self):
-        if isinstance(self.oracle, DurableOracle):
-            return self.oracle.saved_once()
-        return contextlib.nullcontext()
-
-    def _number_ended(self) -> int:
-        if not isinstance(self.oracle, DurableOracle):
-            return 0
-        return len(self.oracle.end_order)
 
 
 def _waves(trials, settings_of):
@@ -335,20 +256,6 @@ def _waves(trials, settings_of):
             wave.append(trial)
             units += width
         yield wave
-
-
-def _number_of_trials(oracle) -> int:
-    """How many trials a whole search has."""
-    if oracle.max_trials is not None:
-        return oracle.max_trials
-    if not isinstance(oracle, keras_tuner.oracles.HyperbandOracle):
-        return 0
-    rounds = (
-        oracle._get_size(bracket, number)
-        for bracket in range(oracle._get_num_brackets())
-        for number in range(oracle._get_num_rounds(bracket))
-    )
-    return sum(rounds) * oracle.hyperband_iterations
 
 
 def _readable(path: pathlib.Path) -> bool:
