@@ -166,7 +166,8 @@ class _Axis:
     def __init__(self, name: str, values: Sequence[Any]):
         self.label, self.ticks = name, None
         numeric = all(isinstance(v, (int, float)) for v in values)
-        if numeric and len(set(values)) > 8:
+        # Few values, most of them more than once: each gets a tick.
+        if numeric and len(set(values)) > min(8, len(values) // 2):
             self.places = np.array(values, float)
             low, high = self.places.min(), self.places.max()
             if low > 0 and high / low > 50:
