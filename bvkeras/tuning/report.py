@@ -59,7 +59,7 @@ def write_report(
     }
     failed = len(results) - len(ranked)
     lines = [
-        f"# {title}: search for a {what}",
+        f"# {title}: search for the best {what}",
         "",
         f"{len(results)} trials in {seconds:,.0f} seconds"
         + (f", {failed} of which failed." if failed else "."),
