@@ -76,7 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=int,
         default=1,
-        help="processes; for several machines see docs/tuning.md (1)",
+        help="processes that run trials; for several machines see "
+        "docs/tuning.md (1)",
     )
     heads.add_argument(
         "--patience",

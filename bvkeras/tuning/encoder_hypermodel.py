@@ -175,7 +175,10 @@ class EncoderHyperModel(keras_tuner.HyperModel):
             ),
         ).apply(tf.data.experimental.assert_cardinality(steps))
         history = model.fit(
-            dataset.prefetch(2), verbose=verbose, callbacks=list(callbacks)
+            dataset.prefetch(2),
+            shuffle=False,
+            verbose=verbose,
+            callbacks=list(callbacks),
         )
         return {
             self.objective.name: held_out_score(

@@ -185,7 +185,9 @@ def tune_head(
         space: HeadSpace. Defaults to `None`: `HeadSpace()`.
         evaluation_caches: sequence of HiddenStateCache. Splits that the best
             head is scored on. Defaults to none.
-        workers: int. Processes on this machine. Defaults to `1`: this one.
+        workers: int. Processes on this machine that run trials; with a chief
+            in the environment, how many there are elsewhere. Defaults to `1`:
+            this one.
         **settings: `oracle`, `seed`, `held_out`, `patience`, `dtype` and
             `keep`, as `HeadSearch` has them.
 
