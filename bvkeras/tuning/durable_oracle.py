@@ -93,6 +93,12 @@ class DurableOracle:
         ]
 
     @keras_tuner.synchronized
+    def standing(self) -> tuple[int, float | None]:
+        """Trials that have ended, and the best score of them."""
+        best = self.get_best_trials(1)
+        return len(self.end_order), best[0].score if best else None
+
+    @keras_tuner.synchronized
     def release(self, prefix: str) -> int:
         """Has the trials of a worker that is gone run by another one.
 

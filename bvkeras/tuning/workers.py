@@ -169,9 +169,7 @@ def _server(oracle, address):
 
 
 def _show(oracle, bar):
-    ended = len(oracle.end_order)
-    if ended == bar.done:
-        return
-    best = oracle.get_best_trials(1)[0].score
-    note = "" if best is None else f"best {best:.4f}"
-    bar.advance(ended - bar.done, note)
+    ended, best = oracle.standing()
+    if ended > bar.done:
+        note = "" if best is None else f"best {best:.4f}"
+        bar.advance(ended - bar.done, note)

@@ -15,7 +15,7 @@ from bvkeras import cli, fileio
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.training.head import TrainedHead
-from bvkeras.tuning import head_search, workers
+from bvkeras.tuning import command, head_search, workers
 from bvkeras.tuning.head_search import HeadSearch, tune_head
 from bvkeras.tuning.spaces import Choice, HeadSpace, Range
 from tests.cache.made_caches import make_cache
@@ -217,6 +217,22 @@ def test_settings_that_cannot_be_read(caches, tmp_path, capsys, given, message):
     assert cli.main(arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {message}")
+
+
+def test_recipe_tunes_on_its_last_encoder(tmp_path, monkeypatch):
+    (tmp_path / "settings.json").write_text('{"epochs": [0.5, 2.0]}')
+    given = []
+    monkeypatch.setattr(command, "run", given.append)
+    command.tune_run("mnli", tmp_path, 7)
+    (options,) = given
+    caches = tmp_path / "cache" / "epoch_2"
+    assert (options.task, options.trials) == ("mnli", 7)
+    assert options.cache == caches / "train"
+    assert options.evaluation_cache == [
+        caches / "validation_matched",
+        caches / "validation_mismatched",
+    ]
+    assert options.output_dir == tmp_path / "tuning"
 
 
 def _start(caches, directory, trials, *options):
