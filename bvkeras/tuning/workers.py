@@ -36,6 +36,7 @@ class _Worker:
         self.name = f"worker{number}"
         self._directory, self._port = directory, port
         self._starts = 0
+        self.was_given_up = False
         self.start()
 
     def start(self) -> None:
@@ -71,6 +72,7 @@ class _Worker:
             self.start()
             return True
         oracle.release(f"{self.name}-")
+        self.was_given_up = True
         return False
 
     def stop(self) -> None:
@@ -100,19 +102,21 @@ def run_with_workers(
         RunError: every worker was given up.
     """
     server, _, port = _server(oracle, "127.0.0.1:0")
-    workers = []
+    workers: list[_Worker] = []
     try:
-        workers = [_Worker(i, directory, port) for i in range(count)]
-        while workers:
+        workers += (_Worker(i, directory, port) for i in range(count))
+        at_work = workers
+        while at_work:
             time.sleep(_LOOK_SECONDS)
             _show(oracle, bar)
-            workers = [w for w in workers if w.look_after(oracle)]
+            at_work = [w for w in at_work if w.look_after(oracle)]
         _show(oracle, bar)
     finally:
         for worker in workers:
             worker.stop()
         server.stop(0)
-    if oracle._retry_queue or oracle.ongoing_trials:
+    # The last one given up leaves trials that nobody is there to run.
+    if oracle._retry_queue or all(worker.was_given_up for worker in workers):
         raise RunError(
             f"{directory}: the workers died again and again, their logs "
             "there say why; the same command goes on from here"

@@ -295,7 +295,8 @@ def test_killed_worker_and_killed_chief(found, caches, tmp_path):
             time.sleep(0.1)
     finally:
         chief.kill()
-    again = _start(caches, tmp_path, 5, "--workers", "2")
+    # Whoever goes on: here one process.
+    again = _start(caches, tmp_path, 5)
     _, errors = again.communicate(timeout=_WAIT_SECONDS)
     assert again.returncode == 0, errors
     _assert_exactly(tmp_path, found, 5)
