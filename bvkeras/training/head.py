@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from bvkeras import fileio
+from bvkeras.cache.batches import HiddenStateBatches
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
 from bvkeras.errors import ArgumentError, DataError
@@ -27,6 +28,8 @@ from bvkeras.training.state import (
     save_state,
     state_variables,
 )
+
+PROJECTION_STARTS = ("zeros", "glorot_uniform")
 
 _MODEL_FILE = "head.keras"
 _RESULT_FILE = "head.json"
@@ -89,11 +92,12 @@ class TrainedHead:
 
 def build_head(
     task: TaskSpec,
-    cache: HiddenStateCache,
+    cache: HiddenStateBatches,
     *,
     units: int = 16,
     dropout: float = 0.0,
     pooler: str = "linear",
+    projection_initializer: str = "zeros",
     seed: int = 0,
 ) -> keras.Model:
     """The pooled head for a task, of the size a cache asks for.
@@ -101,18 +105,20 @@ def build_head(
     Its bias starts at the mean of the cache's scores, or at the logarithm of
     its classes' frequencies. Starting at zero, the projection would have to
     learn that constant as a sum over tokens, which grows with their number.
-    The projection starts at zero: a random start gives every example an
-    output of its own, a sum over thousands of features, which a projection
-    that moves slowly does not unlearn. Of spans, a bias that all tokens share
-    changes nothing, and stays at zero.
+    By default the projection starts at zero: a random start gives every
+    example an output of its own, a sum over thousands of features, which a
+    projection that moves slowly does not unlearn. Of spans, a bias that all
+    tokens share changes nothing, and stays at zero.
 
     Args:
         task: TaskSpec. Classifier, regressor, or finder of spans.
-        cache: HiddenStateCache of the training split. Gives tokens, layers,
-            features, and the labels the bias starts from.
+        cache: HiddenStateBatches of the training split. Gives tokens,
+            layers, features, and the labels the bias starts from.
         units: int. Width of the linear pooling. Defaults to `16`.
         dropout: float. Dropout on the pooled features. Defaults to `0.0`.
         pooler: str. `"linear"` or `"scalar_mix"`. Defaults to `"linear"`.
+        projection_initializer: str. `"zeros"` or `"glorot_uniform"`.
+            Defaults to `"zeros"`.
         seed: int. Seed of the start and of dropout.
     """
     settings = {
@@ -122,23 +128,50 @@ def build_head(
         "dropout": dropout,
         "pooler": pooler,
         "kernel_initializer": keras.initializers.GlorotUniform(seed),
-        "projection_initializer": "zeros",
+        "projection_initializer": projection_start(
+            projection_initializer, seed
+        ),
         "seed": seed,
         "name": "head",
     }
     if task.is_span:
         return PoolingSpanModel(**settings)
     settings["sequence_length"] = cache.max_tokens
-    labels = cache.labels()
     if task.is_regression:
         model = PoolingRegressor(**settings)
-        model.bias.assign([labels.mean()])
     else:
         model = PoolingClassifier(num_classes=task.num_labels, **settings)
-        # One more of each class: the logarithm of none is no bias.
-        counts = np.bincount(labels, minlength=task.num_labels) + 1
-        model.bias.assign(np.log(counts / counts.sum()))
+    model.bias.assign(starting_bias(task, cache.labels()))
     return model
+
+
+def starting_bias(task: TaskSpec, labels: np.ndarray) -> np.ndarray:
+    """What the bias of a head starts at, `(outputs,)`; see `build_head`."""
+    if task.is_regression:
+        return np.array([labels.mean()])
+    # One more of each class: the logarithm of none is no bias.
+    counts = np.bincount(labels, minlength=task.num_labels) + 1
+    return np.log(counts / counts.sum())
+
+
+def projection_start(name: str, seed: int) -> keras.initializers.Initializer:
+    """The initializer of a head's projection.
+
+    Args:
+        name: str. `"zeros"` or `"glorot_uniform"`.
+        seed: int. Seed of a random start.
+
+    Raises:
+        ArgumentError: there is no such start.
+    """
+    if name not in PROJECTION_STARTS:
+        raise ArgumentError(
+            f"projection_initializer: expected one of "
+            f"{', '.join(PROJECTION_STARTS)}, got {name!r}"
+        )
+    if name == "zeros":
+        return keras.initializers.Zeros()
+    return keras.initializers.GlorotUniform(seed)
 
 
 def train_head(
@@ -153,6 +186,8 @@ def train_head(
     dropout: float = 0.0,
     pooler: str = "linear",
     projection_rate: float = 1.0,
+    weight_decay: float = 0.01,
+    projection_initializer: str = "zeros",
     seed: int = 0,
 ) -> TrainedHead:
     """Trains a head by `model.fit` and saves it.
@@ -179,6 +214,9 @@ def train_head(
             Adam moves each of its weights by the rate, and an output is a sum
             over all of them: at the pooling's rate it moves too far in a
             step. Defaults to `1.0`.
+        weight_decay: float. AdamW's. Defaults to `0.01`.
+        projection_initializer: str. `"zeros"` or `"glorot_uniform"`.
+            Defaults to `"zeros"`.
         seed: int. Seed of the start, of dropout and of the order.
 
     Returns:
@@ -204,6 +242,8 @@ def train_head(
         "dropout": dropout,
         "pooler": pooler,
         "projection_rate": projection_rate,
+        "weight_decay": weight_decay,
+        "projection_initializer": projection_initializer,
         "seed": seed,
     }
     result_path = directory / _RESULT_FILE
@@ -235,6 +275,7 @@ def _train(
         units=settings["units"],
         dropout=settings["dropout"],
         pooler=settings["pooler"],
+        projection_initializer=settings["projection_initializer"],
         seed=seed,
     )
     steps_per_epoch = math.ceil(len(cache) / batch_size)
@@ -242,6 +283,7 @@ def _train(
         adamw(
             settings["learning_rate"],
             steps_per_epoch * epochs,
+            settings["weight_decay"],
             rates={model.projection.name: settings["projection_rate"]},
         ),
         task_loss(task),

@@ -17,10 +17,11 @@ def adamw(
     total_steps: int,
     weight_decay: float = 0.01,
     rates: Mapping[str, float] | None = None,
+    warmup_fraction: float = 0.1,
 ) -> keras.optimizers.AdamW:
     """AdamW as BERT is fine-tuned with it.
 
-    Decoupled weight decay, not applied to biases and LayerNorm; 10% linear
+    Decoupled weight decay, not applied to biases and LayerNorm; linear
     warm-up, then linear decay to zero; gradients clipped to a global norm
     of 1.
 
@@ -30,18 +31,23 @@ def adamw(
         weight_decay: float. Defaults to `0.01`.
         rates: mapping of variable name to float. What the rate of Adam's step
             is multiplied by for variables of that name; decay stays as it is.
-            Defaults to `None`: one rate for all.
+            Defaults to `None`: one rate for all. Any mapping gives a
+            `RatedAdamW`.
+        warmup_fraction: float. Part of the steps that warms up. Defaults to
+            `0.1`.
 
     Reference:
         Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
     """
     settings = {
-        "learning_rate": WarmupLinearDecay(learning_rate, total_steps),
+        "learning_rate": WarmupLinearDecay(
+            learning_rate, total_steps, warmup_fraction
+        ),
         "weight_decay": weight_decay,
         "epsilon": 1e-6,
         "global_clipnorm": 1.0,
     }
-    if rates:
+    if rates is not None:
         optimizer = RatedAdamW(rates, **settings)
     else:
         optimizer = keras.optimizers.AdamW(**settings)

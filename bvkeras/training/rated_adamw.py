@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable(package="bvkeras")
 class RatedAdamW(keras.optimizers.AdamW):
     """AdamW with a factor on the learning rate of some variables.
+
+    Gradients of embeddings, which come as one row a token, are added up
+    before their norm is clipped; Keras would square the rows one by one.
 
     Args:
         rates: mapping of variable name to float. What the rate of Adam's step
@@ -31,6 +35,15 @@ class RatedAdamW(keras.optimizers.AdamW):
         # By position: `update_step` gets TensorFlow's variables, whose names
         # are others.
         self._factors = [self.rates.get(v.name, 1.0) for v in variables]
+
+    def apply(self, grads, trainable_variables=None):
+        grads = [
+            tf.convert_to_tensor(gradient)
+            if isinstance(gradient, tf.IndexedSlices)
+            else gradient
+            for gradient in grads
+        ]
+        super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
         factor = self._factors[self._get_variable_index(variable)]

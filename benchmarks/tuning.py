@@ -1,0 +1,398 @@
+"""How long do a hundred trials take?
+
+Three questions, each a verb, each adding its lines to a CSV file:
+
+`compare`: the same heads, on the cache of 2,500 sentences, by (a) KerasTuner's
+RandomSearch with `HeadHyperModel`, (b) Optuna with the same fits, (c) ours.
+Pairs are made trial by trial: Optuna and ours get the settings that
+RandomSearch drew, and every score is compared.
+
+`reviews`: all of the training split's cache; units in {8, 16, 32, 64} or the
+whole space of 8 to 256, float32 or bfloat16; wall time, GFLOP/s of the product
+of hidden states with kernels (forward, and backward for the kernels; padding
+not counted), and peak memory.
+
+`choose`: does a search find a head at least as good as the default settings?
+Both are trained on the search's own training rows and scored on a part of the
+training split that neither has seen.
+
+    python benchmarks/tuning.py compare --cache runs/reviews/cache/epoch_1/train
+    python benchmarks/tuning.py reviews --cache runs/reviews/cache/epoch_1/train
+    python benchmarks/tuning.py choose --task stsb --cache CACHE
+
+`compare` needs `optuna`; without it, (b) is left out.
+"""
+
+import argparse
+import csv
+import dataclasses
+import math
+import pathlib
+import resource
+import shutil
+import tempfile
+import time
+
+import keras_tuner
+import numpy as np
+
+from bvkeras import tasks
+from bvkeras.cache.part import CachePart
+from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.tuning.head_hypermodel import HeadHyperModel
+from bvkeras.tuning.head_settings import HeadSettings
+from bvkeras.tuning.held_out import held_out_score, held_out_split
+from bvkeras.tuning.spaces import Choice, HeadSpace, Range
+from bvkeras.tuning.stacked_heads import StackedHeads
+from bvkeras.tuning.stacked_tuner import StackedTuner
+
+_RESULTS = pathlib.Path(__file__).parent / "results" / "tuning.csv"
+_COLUMNS = (
+    "question",
+    "system",
+    "task",
+    "dtype",
+    "units",
+    "dropout",
+    "examples",
+    "trials",
+    "epochs",
+    "batch_size",
+    "seconds",
+    "seconds_a_trial",
+    "gflop_per_second",
+    "peak_memory_gb",
+    "score_best",
+    "score_difference_median",
+    "score_difference_most",
+)
+_ROWS_SEED = 7
+# About 16 units, as our default settings have.
+_SIXTEEN = Choice((8, 16, 24))
+_FEW, _ALL = Choice((8, 16, 32, 64)), Choice((8, 16, 32, 64, 128, 256))
+
+
+class _Part(CachePart):
+    """Some rows of a cache in the place of a whole one."""
+
+    def __init__(self, directory, loaded, rows):
+        super().__init__(loaded, rows)
+        self.directory = directory
+
+    def load_if_it_fits(self, memory_share):
+        """Itself: the cache is in memory."""
+        return self
+
+
+def main() -> None:
+    """Answers the question asked for and prints the new lines."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("question", choices=("compare", "reviews", "choose"))
+    parser.add_argument("--cache", type=pathlib.Path, required=True)
+    parser.add_argument("--task", default="reviews")
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--examples", type=int, default=2500)
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--whole-space", action="store_true")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"))
+    parser.add_argument("--results", type=pathlib.Path, default=_RESULTS)
+    options = parser.parse_args()
+    lines = {
+        "compare": _compare,
+        "reviews": _reviews,
+        "choose": _choose,
+    }[options.question](options)
+    for line in lines:
+        print(line)
+    _append(options.results, lines)
+
+
+def _compare(options) -> list[dict]:
+    cache = HiddenStateCache(options.cache)
+    random = np.random.default_rng(_ROWS_SEED)
+    rows = random.permutation(len(cache))[: options.examples]
+    model = HeadHyperModel(
+        tasks.get(options.task),
+        _Part(cache.directory, cache.load(), np.sort(rows)),
+        _space(options, _SIXTEEN),
+        dtype=options.dtype,
+    )
+    # Reading the cache is the same for all and not counted.
+    model.parts(None)
+    stock, stock_seconds = _stock(model, options.trials)
+    ours, our_seconds = _ours(model, [trial for trial, _ in stock])
+    systems = {"KerasTuner RandomSearch": (stock_seconds, None)}
+    optuna = _optuna(model, [trial for trial, _ in stock])
+    if optuna is not None:
+        systems["Optuna"] = (optuna[1], _differences(stock, optuna[0]))
+    systems["bvkeras"] = (our_seconds, _differences(stock, ours))
+    best = max(score for _, score in stock)
+    return [
+        _line(
+            options,
+            model,
+            name,
+            _SIXTEEN,
+            seconds,
+            score_best=best,
+            score_difference_median=(
+                None if differences is None else np.median(differences)
+            ),
+            score_difference_most=(
+                None if differences is None else differences.max()
+            ),
+        )
+        for name, (seconds, differences) in systems.items()
+    ]
+
+
+def _stock(model, trials):
+    """Settings and scores of RandomSearch, and its seconds."""
+    directory = tempfile.mkdtemp()
+    began = time.perf_counter()
+    tuner = keras_tuner.RandomSearch(
+        model,
+        objective=model.objective,
+        max_trials=trials,
+        seed=1,
+        directory=directory,
+    )
+    tuner.search(verbose=0)
+    seconds = time.perf_counter() - began
+    found = [(t.hyperparameters, t.score) for t in _in_order(tuner)]
+    shutil.rmtree(directory)
+    return found, seconds
+
+
+def _ours(model, trials):
+    """The same by `StackedTuner`, whose oracle draws the same settings."""
+    directory = tempfile.mkdtemp()
+    began = time.perf_counter()
+    tuner = StackedTuner(model, _oracle(model, len(trials)), directory)
+    tuner.search()
+    seconds = time.perf_counter() - began
+    found = [(t.hyperparameters, t.score) for t in _in_order(tuner)]
+    shutil.rmtree(directory)
+    for (own, _), given in zip(found, trials, strict=True):
+        assert own.values == given.values
+    return found, seconds
+
+
+def _optuna(model, trials):
+    """The same by Optuna: one fit after another with the settings given."""
+    try:
+        import optuna
+    except ImportError:
+        return None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize")
+    for hp in trials:
+        study.enqueue_trial(hp.values)
+    order = iter(trials)
+
+    def objective(trial):
+        hp = next(order)
+        for entry in hp.space:
+            value = hp.values[entry.name]
+            trial.suggest_categorical(entry.name, [value])
+        return model.fit(hp, model.build(hp))[model.objective.name]
+
+    began = time.perf_counter()
+    study.optimize(objective, n_trials=len(trials))
+    seconds = time.perf_counter() - began
+    scores = [trial.value for trial in study.trials]
+    return list(zip(trials, scores, strict=True)), seconds
+
+
+def _reviews(options) -> list[dict]:
+    units = _ALL if options.whole_space else _FEW
+    model = HeadHyperModel(
+        tasks.get(options.task),
+        HiddenStateCache(options.cache),
+        _space(options, units),
+        dtype=options.dtype,
+    )
+    directory = tempfile.mkdtemp()
+    began = time.perf_counter()
+    tuner = StackedTuner(model, _oracle(model, options.trials), directory)
+    tuner.search()
+    seconds = time.perf_counter() - began
+    trials = _in_order(tuner)
+    shutil.rmtree(directory)
+    train, held_out = model.parts(None)
+    width = sum(t.hyperparameters.values["units"] for t in trials)
+    products = 2 * train.num_tokens * options.epochs + held_out.num_tokens
+    flop = 2 * products * train.num_layers * train.hidden_dim * width
+    return [
+        _line(
+            options,
+            model,
+            "bvkeras",
+            units,
+            seconds,
+            gflop_per_second=flop / seconds / 1e9,
+            score_best=max(t.score for t in trials),
+        )
+    ]
+
+
+def _choose(options) -> list[dict]:
+    task = tasks.get(options.task)
+    cache = HiddenStateCache(options.cache)
+    loaded = cache.load()
+    rows, unseen = held_out_split(len(cache), 0.25)
+    model = HeadHyperModel(
+        task, _Part(cache.directory, loaded, rows), _wide_space(task)
+    )
+    directory = tempfile.mkdtemp()
+    began = time.perf_counter()
+    tuner = StackedTuner(model, _oracle(model, options.trials), directory)
+    tuner.search()
+    seconds = time.perf_counter() - began
+    best = model.settings(tuner.get_best_hyperparameters()[0])
+    shutil.rmtree(directory)
+    lines = []
+    for name, settings in {
+        "best of the search": best,
+        "default settings": _defaults(task.small_settings),
+        "the paper's settings": _defaults(task.paper_settings),
+    }.items():
+        # Over seeds: one alone says little.
+        scores = [
+            _score_on(
+                task,
+                CachePart(loaded, rows),
+                CachePart(loaded, unseen),
+                dataclasses.replace(settings, seed=seed),
+                model,
+            )
+            for seed in range(3)
+        ]
+        print(name, settings, [round(score, 4) for score in scores])
+        lines.append(
+            _line(
+                options,
+                model,
+                name,
+                model.space.units,
+                seconds if name.startswith("best") else None,
+                score_best=np.mean(scores),
+            )
+        )
+    return lines
+
+
+def _score_on(task, train, unseen, settings, model):
+    """The score on unseen rows of a head trained on all the others."""
+    steps = math.ceil(len(train) / settings.batch_size) * settings.epochs
+    heads = StackedHeads(
+        task,
+        train,
+        [settings],
+        [steps],
+        model.batches(train, settings.batch_size, 0).element_spec,
+    )
+    for epoch in range(settings.epochs):
+        for batch in model.batches(train, settings.batch_size, epoch):
+            heads.train(*batch)
+    outputs, labels = [], []
+    for inputs, batch_labels in model.scored_batches(unseen):
+        outputs.append(heads.outputs(inputs)[0])
+        labels.append(batch_labels.numpy())
+    return held_out_score(task, np.concatenate(outputs), np.concatenate(labels))
+
+
+def _wide_space(task):
+    own = task.small_settings
+    return HeadSpace(
+        units=_FEW,
+        learning_rate=Range(1e-4, 1e-2, log=True),
+        batch_size=own.head_batch_size,
+        epochs=own.head_epochs,
+    )
+
+
+def _defaults(own):
+    return HeadSettings(
+        units=own.head_units,
+        learning_rate=own.head_learning_rate,
+        projection_rate=own.head_projection_rate,
+        dropout=own.head_dropout,
+        weight_decay=0.01,
+        batch_size=own.head_batch_size,
+        epochs=own.head_epochs,
+        pooler="linear",
+        layers=None,
+        projection_initializer="zeros",
+        seed=0,
+    )
+
+
+def _space(options, units):
+    return HeadSpace(
+        units=units,
+        learning_rate=Range(1e-4, 1e-2, log=True),
+        projection_rate=Range(0.01, 1.0, log=True),
+        dropout=options.dropout,
+        weight_decay=0.01,
+        batch_size=16,
+        epochs=options.epochs,
+    )
+
+
+def _oracle(model, trials):
+    return keras_tuner.oracles.RandomSearchOracle(
+        model.objective, max_trials=trials, seed=1
+    )
+
+
+def _in_order(tuner):
+    trials = tuner.oracle.trials
+    return [trials[name] for name in sorted(trials)]
+
+
+def _differences(stock, others):
+    return np.abs([a - b for (_, a), (_, b) in zip(stock, others, strict=True)])
+
+
+def _line(options, model, system, units, seconds, **others):
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    line = {
+        "question": options.question,
+        "system": system,
+        "task": options.task,
+        "dtype": options.dtype or model.cache.dtype,
+        "units": " ".join(str(value) for value in units.values),
+        "dropout": options.dropout,
+        "examples": len(model.cache),
+        "trials": options.trials,
+        "epochs": model.space.epochs,
+        "batch_size": model.space.batch_size,
+        "seconds": seconds,
+        "seconds_a_trial": seconds and seconds / options.trials,
+        "peak_memory_gb": peak,
+        **others,
+    }
+    return {
+        name: "" if line.get(name) is None else _rounded(line[name])
+        for name in _COLUMNS
+    }
+
+
+def _rounded(value):
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _append(path, lines):
+    new = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerows(lines)
+
+
+if __name__ == "__main__":
+    main()

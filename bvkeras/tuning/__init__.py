@@ -1,0 +1,1 @@
+"""Searching for the settings of heads and encoders with KerasTuner."""

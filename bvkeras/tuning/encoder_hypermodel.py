@@ -1,0 +1,215 @@
+"""The hypermodel `EncoderHyperModel`."""
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import keras
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+
+from bvkeras.backbones import load_backbone
+from bvkeras.data.examples import Examples
+from bvkeras.data.token_batches import bucketed_batches, tokenize_examples
+from bvkeras.errors import ArgumentError
+from bvkeras.models.finetuning_model import finetuning_model
+from bvkeras.tasks.spec import TaskSpec
+from bvkeras.training.finetune import predict_scores
+from bvkeras.training.losses import task_loss
+from bvkeras.training.optimizers import adamw
+from bvkeras.training.state import seed_dropout
+from bvkeras.tuning.held_out import held_out_score, held_out_split, objective
+from bvkeras.tuning.spaces import EncoderSpace
+
+# Tasks whose encoders the paper tunes on a tenth of the training rows.
+_BIG_TASKS = ("mnli", "qnli", "qqp", "sst2")
+_BIG_SHARE = 0.1
+_ROWS_SEED = 0
+_INPUTS = ("token_ids", "segment_ids", "padding_mask")
+
+
+class EncoderHyperModel(keras_tuner.HyperModel):
+    """Fine-tuning of an encoder, to be tuned by any of KerasTuner's tuners.
+
+    A trial fine-tunes the encoder on a part of the training rows, as
+    `bvkeras.finetune` does, and is scored on the rest of them by the task's
+    first metric.
+
+    Args:
+        task: TaskSpec.
+        backbone: str. What `load_backbone` opens.
+        examples: Examples. The training split.
+        space: EncoderSpace. Defaults to `None`: `EncoderSpace()`.
+        max_tokens: int or None. Longer examples are cut. Defaults to `None`:
+            the task's number for the encoder.
+        rows_share: float or None. Part of the rows that is used at all,
+            chosen at random, the same for all searches. Defaults to `None`: a
+            tenth for MNLI, QNLI, QQP and SST-2 as in the paper, all for the
+            others.
+        held_out: float. Part of those that scores. Defaults to `0.2`.
+        dropout: float. Dropout in front of the head. Defaults to `0.1`.
+        compute_dtype: str. Keras dtype policy. Defaults to `"float32"`.
+
+    Attributes:
+        objective: keras_tuner.Objective. What to give a tuner.
+        training_rows: int. Rows that are trained on.
+        held_out_rows: int. Rows that score.
+
+    Raises:
+        ArgumentError: an argument is out of its range, or there are too few
+            examples to be split.
+
+    Example:
+        ```python
+        model = EncoderHyperModel(task, "bert_base_en_uncased", examples)
+        tuner = keras_tuner.RandomSearch(
+            model, objective=model.objective, max_trials=10
+        )
+        tuner.search()
+        ```
+    """
+
+    def __init__(
+        self,
+        task: TaskSpec,
+        backbone: str,
+        examples: Examples,
+        space: EncoderSpace | None = None,
+        *,
+        max_tokens: int | None = None,
+        rows_share: float | None = None,
+        held_out: float = 0.2,
+        dropout: float = 0.1,
+        compute_dtype: str = "float32",
+    ):
+        super().__init__(name="encoder")
+        if rows_share is None:
+            rows_share = _BIG_SHARE if task.name in _BIG_TASKS else 1.0
+        if not 0 < rows_share <= 1:
+            raise ArgumentError(
+                f"rows_share: expected a number above 0 and at most 1, got "
+                f"{rows_share}"
+            )
+        self.task = task
+        self.backbone = backbone
+        self.space = space or EncoderSpace()
+        self.dropout = dropout
+        self.compute_dtype = compute_dtype
+        self.objective = objective(task)
+        self._max_tokens = max_tokens
+        rows = max(2, round(rows_share * len(examples)))
+        examples = examples.limit(rows, _ROWS_SEED)
+        self._parts = [
+            examples.take(part)
+            for part in held_out_split(len(examples), held_out)
+        ]
+        self.training_rows, self.held_out_rows = map(len, self._parts)
+
+    def declare_hyperparameters(self, hp):
+        self.space.declare(hp)
+
+    def build(self, hp):
+        settings = self.space.declare(hp)
+        encoder = load_backbone(self.backbone, dtype=self.compute_dtype)
+        model = finetuning_model(
+            encoder.backbone,
+            self.task.num_labels,
+            dropout=self.dropout,
+            seed=settings["seed"],
+        )
+        seed_dropout(model, settings["seed"])
+        model.compile(
+            adamw(
+                settings["learning_rate"],
+                self._steps(settings),
+                # Not for other rates: for the right norm of gradients.
+                rates={},
+                warmup_fraction=settings["warmup"],
+            ),
+            task_loss(self.task),
+            jit_compile=False,
+        )
+        return model
+
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        *,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        verbose: int = 0,
+    ) -> dict[str, float]:
+        """Fine-tunes an encoder and scores it.
+
+        Args:
+            hp: HyperParameters of the trial.
+            model: what `build` gave for them.
+            callbacks: sequence of Keras callbacks. All passes are one epoch
+                for them.
+            verbose: int. As of `model.fit`.
+
+        Returns:
+            dict: the objective's score; `loss`, the mean of all steps;
+            `epochs`, the passes made.
+        """
+        settings = self.space.declare(hp)
+        train, held_out = self._tokens
+        steps = self._steps(settings)
+        labels = self._parts[0].labels
+
+        def batches() -> Iterator:
+            for indices in self._batches(train.lengths, settings, steps):
+                yield train.batch(indices), labels[indices]
+
+        label_dtype = tf.float32 if self.task.is_regression else tf.int64
+        dataset = tf.data.Dataset.from_generator(
+            batches,
+            output_signature=(
+                {
+                    name: tf.TensorSpec((None, None), tf.int32)
+                    for name in _INPUTS
+                },
+                tf.TensorSpec((None,), label_dtype),
+            ),
+        ).apply(tf.data.experimental.assert_cardinality(steps))
+        history = model.fit(
+            dataset.prefetch(2),
+            shuffle=False,
+            verbose=verbose,
+            callbacks=list(callbacks),
+        )
+        return {
+            self.objective.name: held_out_score(
+                self.task,
+                predict_scores(model, held_out),
+                self._parts[1].labels,
+            ),
+            "loss": history.history["loss"][0],
+            "epochs": float(settings["epochs"]),
+        }
+
+    def _steps(self, settings) -> int:
+        steps_per_epoch = math.ceil(self.training_rows / settings["batch_size"])
+        return max(1, round(settings["epochs"] * steps_per_epoch))
+
+    def _batches(self, lengths, settings, steps) -> Iterator[np.ndarray]:
+        """The rows of each step, in the order `finetune` has them."""
+        epochs = (
+            bucketed_batches(
+                lengths, settings["batch_size"], settings["seed"], epoch
+            )
+            for epoch in itertools.count()
+        )
+        return itertools.islice(itertools.chain.from_iterable(epochs), steps)
+
+    @functools.cached_property
+    def _tokens(self):
+        """Both parts as token ids."""
+        encoder = load_backbone(self.backbone)
+        own = self.task.settings_for(encoder.hidden_dim)
+        max_tokens = self._max_tokens or own.max_tokens
+        return [
+            tokenize_examples(part, encoder, max_tokens) for part in self._parts
+        ]

@@ -1,0 +1,203 @@
+"""A search for the settings of fine-tuning, from those to its report."""
+
+import dataclasses
+import os
+import pathlib
+import time
+from typing import Any
+
+from bvkeras import fileio
+from bvkeras.backbones import load_backbone
+from bvkeras.data.examples import Examples
+from bvkeras.errors import RunError
+from bvkeras.evaluation.evaluate import evaluate_snapshot
+from bvkeras.tasks.spec import TaskSpec
+from bvkeras.training.finetune import Snapshot, finetune
+from bvkeras.tuning.encoder_hypermodel import EncoderHyperModel
+from bvkeras.tuning.oracles import make_oracle
+from bvkeras.tuning.plots import write_plots
+from bvkeras.tuning.report import write_report
+from bvkeras.tuning.result import (
+    TrialResult,
+    best_results,
+    trial_results,
+    write_trials,
+)
+from bvkeras.tuning.resumable_tuner import ResumableTuner
+from bvkeras.tuning.spaces import EncoderSpace
+
+_SETTINGS_FILE = "settings.json"
+_SECONDS_FILE = "seconds.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderSearchResult:
+    """What a search for the settings of fine-tuning came to.
+
+    Attributes:
+        trials: list of TrialResult that have ended.
+        best: TrialResult. The trial with the highest held-out score.
+        snapshot: Snapshot or None. The encoder fine-tuned with its settings
+            on all training rows, if that was asked for.
+        scores: dict of split to metrics of that encoder.
+        seconds: float. Time all processes have searched.
+        report_path: path of the report.
+    """
+
+    trials: list[TrialResult]
+    best: TrialResult
+    snapshot: Snapshot | None
+    scores: dict[str, dict[str, float]]
+    seconds: float
+    report_path: pathlib.Path
+
+
+def tune_encoder(
+    task: TaskSpec,
+    backbone: str,
+    examples: dict[str, Examples],
+    directory: str | os.PathLike,
+    *,
+    trials: int = 100,
+    space: EncoderSpace | None = None,
+    oracle: str = "random",
+    seed: int = 0,
+    keep: int = 1,
+    retrain: bool = True,
+    max_tokens: int | None = None,
+    **settings: Any,
+) -> EncoderSearchResult:
+    """Searches for the settings of fine-tuning, and trains with the best.
+
+    A fixed part of the training rows chooses; the encoder is then fine-tuned
+    on all of them and scored once on the other splits. Killed at any moment,
+    the same call goes on and comes to as many trials as were asked for.
+
+    Args:
+        task: TaskSpec.
+        backbone: str. What `load_backbone` opens.
+        examples: dict of split to Examples: `"train"`, and those the best
+            encoder is scored on.
+        directory: str or path. Everything is written there.
+        trials: int. How many to try. Defaults to `100`.
+        space: EncoderSpace. Defaults to `None`: `EncoderSpace()`.
+        oracle: str. `"random"`, `"bayesian"` or `"grid"`.
+        seed: int. Seed of what the oracle draws. Defaults to `0`.
+        keep: int. Weights are kept of so many trials. Defaults to `1`.
+        retrain: bool. Whether to fine-tune with the best settings on all
+            training rows. Defaults to `True`.
+        max_tokens: int or None. As of `EncoderHyperModel`.
+        **settings: `rows_share`, `held_out`, `dropout` and `compute_dtype`,
+            as of `EncoderHyperModel`.
+
+    Raises:
+        ArgumentError: an argument is out of its range.
+        RunError: `directory` holds a search with other settings or is in use,
+            or no trial succeeded.
+    """
+    directory = pathlib.Path(directory)
+    encoder = load_backbone(backbone)
+    own = task.settings_for(encoder.hidden_dim)
+    max_tokens = max_tokens or own.max_tokens
+    model = EncoderHyperModel(
+        task,
+        backbone,
+        examples["train"],
+        space,
+        max_tokens=max_tokens,
+        **settings,
+    )
+    record = {
+        "task": task.name,
+        "encoder": encoder.digest(),
+        "data": examples["train"].digest,
+        "space": model.space.as_json(),
+        "oracle": oracle,
+        "seed": seed,
+        "max_tokens": max_tokens,
+        "settings": settings,
+    }
+    with fileio.directory_lock(directory):
+        fileio.remove_leftovers(directory)
+        path = directory / _SETTINGS_FILE
+        if path.exists():
+            fileio.require_same(directory, fileio.read_json(path), record)
+        fileio.write_json(path, record)
+        tuner = ResumableTuner(
+            model,
+            make_oracle(oracle, model.objective, trials, seed),
+            directory,
+            keep=keep,
+        )
+        seconds = _timed(tuner, directory / _SECONDS_FILE)
+        results = trial_results(tuner.oracle.trials.values())
+        ranked = best_results(results)
+        if not ranked:
+            raise RunError(f"{directory}: no trial of {len(results)} succeeded")
+        write_trials(directory / "trials.csv", results)
+        plots = write_plots(results, task.metrics[0], directory / "plots")
+        snapshot, scores = None, {}
+        if retrain:
+            hp = tuner.oracle.trials[ranked[0].trial].hyperparameters
+            snapshot, scores = _retrain(
+                model,
+                model.space.declare(hp),
+                examples,
+                directory / "best" / ranked[0].trial,
+                max_tokens,
+            )
+        report_path = write_report(
+            directory,
+            title=task.title,
+            metric=task.metrics[0],
+            what="encoder",
+            results=results,
+            held_out_rows=model.held_out_rows,
+            training_rows=model.held_out_rows + model.training_rows,
+            best_files=(
+                {"best encoder": snapshot.directory} if snapshot else {}
+            ),
+            scores=scores,
+            seconds=seconds,
+            settings={**model.space.as_json(), "oracle": oracle},
+            plots=plots,
+        )
+    return EncoderSearchResult(
+        results, ranked[0], snapshot, scores, seconds, report_path
+    )
+
+
+def _timed(tuner: ResumableTuner, path: pathlib.Path) -> float:
+    """Runs the trials that are missing; the seconds of all runs."""
+    earlier = fileio.read_json(path) if path.exists() else 0.0
+    began = time.monotonic()
+    try:
+        tuner.search()
+    finally:
+        seconds = earlier + time.monotonic() - began
+        fileio.write_json(path, seconds)
+    return seconds
+
+
+def _retrain(model, settings, examples, directory, max_tokens):
+    snapshot = finetune(
+        load_backbone(model.backbone, dtype=model.compute_dtype),
+        model.task,
+        examples["train"],
+        directory,
+        learning_rate=settings["learning_rate"],
+        batch_size=settings["batch_size"],
+        max_tokens=max_tokens,
+        epochs=(settings["epochs"],),
+        dropout=model.dropout,
+        warmup_fraction=settings["warmup"],
+        seed=settings["seed"],
+    )[0]
+    scores = {
+        split: evaluate_snapshot(
+            model.task, snapshot, rows, directory / "evaluation"
+        ).metrics
+        for split, rows in examples.items()
+        if split != "train"
+    }
+    return snapshot, scores

@@ -1,0 +1,323 @@
+"""A search for a pooled head, from its settings to its report."""
+
+import dataclasses
+import os
+import pathlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from keras_tuner.src.distribute import utils as distribution
+
+from bvkeras import fileio, tasks
+from bvkeras.cache.convert import convert_cache
+from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.errors import ArgumentError, RunError
+from bvkeras.evaluation.evaluate import evaluate_head
+from bvkeras.progress import progress_bar
+from bvkeras.tasks.spec import TaskSpec
+from bvkeras.training.head import TrainedHead, train_head
+from bvkeras.tuning.head_hypermodel import HeadHyperModel
+from bvkeras.tuning.head_settings import HeadSettings
+from bvkeras.tuning.oracles import make_oracle, trials_at_once
+from bvkeras.tuning.plots import write_plots
+from bvkeras.tuning.report import write_report
+from bvkeras.tuning.result import (
+    TrialResult,
+    best_results,
+    trial_results,
+    write_trials,
+)
+from bvkeras.tuning.resumable_tuner import number_of_trials
+from bvkeras.tuning.spaces import HeadSpace
+from bvkeras.tuning.stacked_tuner import StackedTuner
+from bvkeras.tuning.workers import run_with_workers, serve_other_machines
+
+_SETTINGS_FILE = "settings.json"
+_SECONDS_FILE = "seconds.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadSearch:
+    """What is searched, where, and how.
+
+    Attributes:
+        task: str. Name of the task.
+        cache: str. Directory of the training split's cache.
+        directory: path. Everything is written there.
+        trials: int. Most trials.
+        space: HeadSpace.
+        oracle: str. One of `oracles.NAMES`.
+        seed: int. Seed of what the oracle draws.
+        held_out: float. Part of the training rows that chooses.
+        patience: int or None. As of `HeadHyperModel`.
+        dtype: str or None. As of `HeadHyperModel`.
+        workers: int. Processes.
+        keep: int. Weights are kept of so many trials.
+    """
+
+    task: str
+    cache: str
+    directory: pathlib.Path
+    trials: int
+    space: HeadSpace
+    oracle: str = "random"
+    seed: int = 0
+    held_out: float = 0.2
+    patience: int | None = None
+    dtype: str | None = None
+    workers: int = 1
+    keep: int = 3
+
+    @classmethod
+    def open(cls, directory: pathlib.Path) -> "HeadSearch":
+        """The search that lies in a directory."""
+        record = fileio.read_json(directory / _SETTINGS_FILE)
+        record = {**record["fixed"], **record["free"]}
+        record.pop("cache_identity")
+        space = HeadSpace.from_json(record.pop("space"))
+        return cls(directory=directory, space=space, **record)
+
+    def write(self, cache: HiddenStateCache) -> None:
+        """Writes the settings, for workers and for the next start.
+
+        Raises:
+            RunError: `directory` holds a search with other settings.
+        """
+        fixed = {
+            "task": self.task,
+            "cache": self.cache,
+            "cache_identity": cache.manifest.identity,
+            "space": self.space.as_json(),
+            "oracle": self.oracle,
+            "seed": self.seed,
+            "held_out": self.held_out,
+            "patience": self.patience,
+            "dtype": self.dtype,
+        }
+        free = {
+            "trials": self.trials,
+            "workers": self.workers,
+            "keep": self.keep,
+        }
+        path = self.directory / _SETTINGS_FILE
+        if path.exists():
+            fileio.require_same(
+                self.directory, fileio.read_json(path)["fixed"], fixed
+            )
+        fileio.write_json(path, {"fixed": fixed, "free": free})
+
+    def tuner(self) -> StackedTuner:
+        """The tuner, which goes on where an earlier one was."""
+        model = HeadHyperModel(
+            tasks.get(self.task),
+            HiddenStateCache(self.cache),
+            self.space,
+            held_out=self.held_out,
+            patience=self.patience,
+            dtype=self.dtype,
+        )
+        oracle = make_oracle(
+            self.oracle,
+            model.objective,
+            self.trials,
+            self.seed,
+            self.space.epochs,
+        )
+        at_once = trials_at_once(self.oracle, self.trials, self.workers)
+        return StackedTuner(
+            model,
+            oracle,
+            self.directory,
+            trials_at_once=at_once,
+            keep=self.keep,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadSearchResult:
+    """What a search for a head came to.
+
+    Attributes:
+        trials: list of TrialResult that have ended.
+        best: TrialResult. The trial with the highest held-out score.
+        head: TrainedHead. Trained with its settings on all training rows.
+        scores: dict of split to metrics, of that head on the caches given.
+        seconds: float. Time all processes have searched, one after another.
+        report_path: path of the report.
+    """
+
+    trials: list[TrialResult]
+    best: TrialResult
+    head: TrainedHead
+    scores: dict[str, dict[str, float]]
+    seconds: float
+    report_path: pathlib.Path
+
+
+def tune_head(
+    task: str | TaskSpec,
+    cache: HiddenStateCache,
+    directory: str | os.PathLike,
+    *,
+    trials: int = 100,
+    space: HeadSpace | None = None,
+    evaluation_caches: Sequence[HiddenStateCache] = (),
+    workers: int = 1,
+    **settings: Any,
+) -> HeadSearchResult | None:
+    """Searches for the settings of a head, and trains it with the best.
+
+    A fixed part of the training rows chooses; the best head is then trained
+    on all of them and scored once on the splits given. Killed at any moment,
+    the same call goes on and comes to as many trials as were asked for.
+
+    With KerasTuner's variables `KERASTUNER_ORACLE_IP`, `…_PORT` and
+    `KERASTUNER_TUNER_ID` in the environment, the process named `chief` hands
+    out the trials and does all that follows, and the others run them.
+
+    Args:
+        task: str or TaskSpec. One of `bvkeras.tasks.names()`.
+        cache: HiddenStateCache of the training split.
+        directory: str or path. Everything is written there.
+        trials: int. How many to try. Defaults to `100`. More than before
+            goes on with those there are.
+        space: HeadSpace. Defaults to `None`: `HeadSpace()`.
+        evaluation_caches: sequence of HiddenStateCache. Splits that the best
+            head is scored on. Defaults to none.
+        workers: int. Processes on this machine that run trials; with a chief
+            in the environment, how many there are elsewhere. Defaults to `1`:
+            this one.
+        **settings: `oracle`, `seed`, `held_out`, `patience`, `dtype` and
+            `keep`, as `HeadSearch` has them.
+
+    Returns:
+        HeadSearchResult; None in a process that ran trials for a chief.
+
+    Raises:
+        ArgumentError: an argument is out of its range.
+        CacheError: a shard of a cache is damaged.
+        RunError: `directory` holds a search with other settings, is in use,
+            no trial succeeded, or all workers died.
+    """
+    name = task if isinstance(task, str) else task.name
+    directory = pathlib.Path(directory)
+    if workers < 1:
+        raise ArgumentError(f"workers: expected at least 1, got {workers}")
+    search = HeadSearch(
+        task=tasks.get(name).name,
+        cache=str(cache.directory),
+        directory=directory,
+        trials=trials,
+        space=space or HeadSpace(),
+        workers=workers,
+        **settings,
+    )
+    if distribution.has_chief_oracle() and not distribution.is_chief_oracle():
+        search.tuner().search()
+        return None
+    with fileio.directory_lock(directory):
+        fileio.remove_leftovers(directory)
+        search.write(cache)
+        seconds, tuner = _run(search)
+        return _finish(search, tuner, cache, evaluation_caches, seconds)
+
+
+def _run(search: HeadSearch) -> tuple[float, StackedTuner]:
+    """Runs the trials that are missing; the seconds of all runs."""
+    path = search.directory / _SECONDS_FILE
+    earlier = fileio.read_json(path) if path.exists() else 0.0
+    began = time.monotonic()
+    tuner = search.tuner()
+    oracle = tuner.oracle
+    is_chief = distribution.has_chief_oracle()
+    try:
+        if search.workers == 1 and not is_chief:
+            tuner.search()
+        else:
+            with progress_bar(
+                "tune",
+                number_of_trials(oracle),
+                "trials",
+                done=len(oracle.end_order),
+            ) as bar:
+                if is_chief:
+                    serve_other_machines(oracle, bar)
+                else:
+                    run_with_workers(
+                        oracle, search.directory, search.workers, bar
+                    )
+            tuner.tidy()
+    finally:
+        seconds = earlier + time.monotonic() - began
+        fileio.write_json(path, seconds)
+    return seconds, tuner
+
+
+def _finish(
+    search: HeadSearch,
+    tuner: StackedTuner,
+    cache: HiddenStateCache,
+    evaluation_caches: Sequence[HiddenStateCache],
+    seconds: float,
+) -> HeadSearchResult:
+    """The table, the plots, the best head and its scores, the report."""
+    task, directory = tasks.get(search.task), search.directory
+    results = trial_results(tuner.oracle.trials.values())
+    ranked = best_results(results)
+    if not ranked:
+        raise RunError(f"{directory}: no trial of {len(results)} succeeded")
+    best = ranked[0]
+    write_trials(directory / "trials.csv", results)
+    plots = write_plots(results, task.metrics[0], directory / "plots")
+    values = tuner.oracle.trials[best.trial].hyperparameters
+    settings = HeadSettings.declared(search.space, values)
+    place = directory / "best" / best.trial
+    caches = [cache, *evaluation_caches]
+    if len(settings.layers or ()) not in (0, cache.num_layers):
+        # A cache numbers its layers as its encoder does.
+        numbers = cache.manifest.identity["layers"]
+        caches = [
+            convert_cache(
+                one.directory,
+                place / "cache" / one.manifest.identity["split"],
+                layers=[numbers[layer] for layer in settings.layers],
+            )
+            for one in caches
+        ]
+    head = train_head(
+        task,
+        caches[0],
+        place,
+        units=settings.units,
+        learning_rate=settings.learning_rate,
+        epochs=round(best.epochs),
+        batch_size=settings.batch_size,
+        dropout=settings.dropout,
+        pooler=settings.pooler,
+        projection_rate=settings.projection_rate,
+        weight_decay=settings.weight_decay,
+        projection_initializer=settings.projection_initializer,
+        seed=settings.seed,
+    )
+    scores = {
+        one.manifest.identity["split"]: evaluate_head(
+            task, head, one, place / "evaluation"
+        ).metrics
+        for one in caches[1:]
+    }
+    report_path = write_report(
+        directory,
+        title=task.title,
+        metric=task.metrics[0],
+        what="head",
+        results=results,
+        held_out_rows=len(tuner.hypermodel.parts(None)[1]),
+        training_rows=len(cache),
+        best_files={"best head": head.model_path},
+        scores=scores,
+        seconds=seconds,
+        settings={**search.space.as_json(), "oracle": search.oracle},
+        plots=plots,
+    )
+    return HeadSearchResult(results, best, head, scores, seconds, report_path)

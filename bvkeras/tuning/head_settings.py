@@ -1,0 +1,98 @@
+"""The settings of one head that a search tries."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras_tuner
+
+from bvkeras.errors import ArgumentError
+from bvkeras.tuning.spaces import HeadSpace
+
+ALL_LAYERS = "all"
+# What the Hyperband oracle adds to a trial's values.
+_LAST_EPOCH = "tuner/epochs"
+_FIRST_EPOCH = "tuner/initial_epoch"
+_STARTING_TRIAL = "tuner/trial_id"
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadSettings:
+    """Settings of one trial; `HeadSpace` says what each of them is.
+
+    Attributes:
+        layers: tuple of int, or None. Hidden states that are used, counted
+            from 0 in the cache; None for all.
+        epochs: int. Passes over the training rows, those of the trial it
+            starts from included.
+        first_epoch: int. Passes that trial has made. Defaults to `0`.
+        starting_trial: str or None. The trial whose weights it starts from.
+    """
+
+    units: int
+    learning_rate: float
+    projection_rate: float
+    dropout: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+    pooler: str
+    layers: tuple[int, ...] | None
+    projection_initializer: str
+    seed: int
+    first_epoch: int = 0
+    starting_trial: str | None = None
+
+    @classmethod
+    def declared(
+        cls, space: HeadSpace, hp: keras_tuner.HyperParameters
+    ) -> "HeadSettings":
+        """The values that `hp` has for a space.
+
+        Args:
+            space: HeadSpace.
+            hp: HyperParameters, those of the Hyperband oracle included.
+
+        Raises:
+            ArgumentError: `layers` names no layers.
+        """
+        values = space.declare(hp)
+        values["layers"] = parsed_layers(values["layers"])
+        if _LAST_EPOCH in hp.values:
+            values["epochs"] = hp.values[_LAST_EPOCH]
+            values["first_epoch"] = hp.values[_FIRST_EPOCH]
+            values["starting_trial"] = hp.values.get(_STARTING_TRIAL)
+        return cls(**values)
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """Equal for trials that can share batches and their product."""
+        return self.batch_size, self.pooler, self.layers, self.first_epoch
+
+    def start(self) -> Mapping[str, Any]:
+        """Arguments of `build_head`."""
+        names = (
+            "units",
+            "dropout",
+            "pooler",
+            "projection_initializer",
+            "seed",
+        )
+        return {name: getattr(self, name) for name in names}
+
+
+def parsed_layers(text: str) -> tuple[int, ...] | None:
+    """Layers from a text such as `"0+3+6"`, sorted; None for `"all"`.
+
+    Raises:
+        ArgumentError: it is neither.
+    """
+    if text == ALL_LAYERS:
+        return None
+    try:
+        return tuple(sorted(int(part) for part in text.split("+")))
+    except ValueError:
+        raise ArgumentError(
+            f"layers: expected numbers such as 0+3+6, or {ALL_LAYERS}, got "
+            f"{text!r}"
+        ) from None

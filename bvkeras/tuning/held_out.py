@@ -1,0 +1,66 @@
+"""The part of the training rows that chooses, and what it says."""
+
+import keras_tuner
+import numpy as np
+
+from bvkeras.errors import ArgumentError
+from bvkeras.evaluation.glue_metrics import compute_metrics
+from bvkeras.tasks.spec import TaskSpec
+
+# Its own, so that searches with other seeds hold the same rows out.
+_SPLIT_SEED = 20221
+
+
+def held_out_split(
+    num_examples: int, fraction: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Training rows in two: those to train on, and those that choose.
+
+    The same for all searches over as many rows.
+
+    Args:
+        num_examples: int. Rows there are.
+        fraction: float. Part that is held out.
+
+    Returns:
+        Two sorted int64 arrays of positions, together all.
+
+    Raises:
+        ArgumentError: `fraction` leaves one of them without a row.
+    """
+    count = round(fraction * num_examples) if 0 < fraction < 1 else 0
+    if not 0 < count < num_examples:
+        raise ArgumentError(
+            f"held_out: expected a part between 0 and 1 that leaves rows on "
+            f"both sides, got {fraction} of {num_examples}"
+        )
+    order = np.random.default_rng(_SPLIT_SEED).permutation(num_examples)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def objective(task: TaskSpec) -> keras_tuner.Objective:
+    """What a search makes as high as it can: the task's first metric."""
+    return keras_tuner.Objective(f"held_out_{task.metrics[0]}", "max")
+
+
+def held_out_score(
+    task: TaskSpec, outputs: np.ndarray, labels: np.ndarray
+) -> float:
+    """A model's score by the task's first metric, over all rows at once.
+
+    Args:
+        task: TaskSpec.
+        outputs: float array `(rows, outputs)`.
+        labels: array `(rows,)`.
+
+    Returns:
+        The score; 0.0 where an output is not finite, as of a model whose
+        training diverged.
+    """
+    if not np.isfinite(outputs).all():
+        return 0.0
+    metric = task.metrics[0]
+    predictions = outputs[:, 0]
+    if not task.is_regression:
+        predictions = outputs.argmax(axis=-1)
+    return compute_metrics([metric], labels, predictions)[metric]

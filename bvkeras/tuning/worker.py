@@ -1,0 +1,16 @@
+"""A process that runs trials of a search another process hands out.
+
+    python -m bvkeras.tuning.worker DIRECTORY
+
+KerasTuner's environment variables say where that process is.
+"""
+
+import pathlib
+import sys
+
+from bvkeras.tuning.head_search import HeadSearch
+from bvkeras.tuning.workers import end_with_parent
+
+if __name__ == "__main__":
+    end_with_parent()
+    HeadSearch.open(pathlib.Path(sys.argv[1])).tuner().search()

@@ -1,0 +1,155 @@
+"""Searches for the settings of fine-tuning, on the tiny BERT."""
+
+import csv
+
+import keras_tuner
+import numpy as np
+import pytest
+
+from bvkeras import cli
+from bvkeras.backbones import load_backbone
+from bvkeras.errors import ArgumentError, RunError
+from bvkeras.training.finetune import Snapshot, finetune
+from bvkeras.tuning import encoder_search
+from bvkeras.tuning.encoder_hypermodel import EncoderHyperModel
+from bvkeras.tuning.encoder_search import tune_encoder
+from bvkeras.tuning.spaces import Choice, EncoderSpace, Range
+from tests.tiny_runs import CLASSES, SCORES, fail_at_call, make_examples
+
+_SPACE = EncoderSpace(
+    learning_rate=Range(1e-3, 1e-2),
+    batch_size=Choice((4, 8)),
+    warmup=Choice((0.1, 0.5)),
+    epochs=0.5,
+)
+# SST-2 is one of the tasks that are tuned on a tenth of their rows.
+_SETTINGS = {"space": _SPACE, "max_tokens": 16, "rows_share": 1.0}
+
+
+def _examples(task=CLASSES):
+    return {
+        "train": make_examples(task=task),
+        "validation": make_examples(10, task, "validation"),
+    }
+
+
+@pytest.fixture(scope="module")
+def found(tiny_bert, tmp_path_factory):
+    """A finished search of three trials; do not change it."""
+    directory = tmp_path_factory.mktemp("encoders")
+    result = tune_encoder(
+        CLASSES, str(tiny_bert), _examples(), directory, trials=3, **_SETTINGS
+    )
+    return directory, result
+
+
+def test_report_table_and_best_encoder(found):
+    directory, result = found
+    assert [t.trial for t in result.trials] == ["0", "1", "2"]
+    assert result.best.score == max(t.score for t in result.trials)
+    assert list(result.scores) == ["validation"]
+    assert "search for the best encoder" in result.report_path.read_text()
+    assert Snapshot.open(result.snapshot.directory).epochs == 0.5
+    with open(directory / "trials.csv", encoding="utf-8") as file:
+        assert {row["epochs_trained"] for row in csv.DictReader(file)} == {
+            "0.5"
+        }
+    weights = list(directory.glob("trials/trial_*/*.weights.h5"))
+    assert [path.parent.name for path in weights] == [
+        f"trial_{result.best.trial}"
+    ]
+
+
+def test_killed_in_the_second_trial(found, tiny_bert, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        fail_at_call(patch, EncoderHyperModel, "fit", 2, KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            tune_encoder(
+                CLASSES,
+                str(tiny_bert),
+                _examples(),
+                tmp_path,
+                trials=3,
+                **_SETTINGS,
+            )
+    fits = fail_at_call(monkeypatch, EncoderHyperModel, "fit", 99, None)
+    result = tune_encoder(
+        CLASSES, str(tiny_bert), _examples(), tmp_path, trials=3, **_SETTINGS
+    )
+    assert len(fits) == 2
+    for own, expected in zip(result.trials, found[1].trials, strict=True):
+        assert own.settings == expected.settings
+        assert own.score == pytest.approx(expected.score)
+        assert own.loss == pytest.approx(expected.loss, rel=1e-4)
+
+
+def test_trial_is_what_finetune_does(tiny_bert, tmp_path):
+    model = EncoderHyperModel(
+        SCORES,
+        str(tiny_bert),
+        make_examples(task=SCORES),
+        _SPACE,
+        max_tokens=16,
+    )
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"batch_size": 4, "warmup": 0.5, "learning_rate": 5e-3}
+    hp.values["seed"] = 3
+    trained = model.build(hp)
+    model.fit(hp, trained)
+    snapshot = finetune(
+        load_backbone(tiny_bert),
+        SCORES,
+        model._parts[0],
+        tmp_path,
+        learning_rate=5e-3,
+        batch_size=4,
+        max_tokens=16,
+        epochs=(0.5,),
+        warmup_fraction=0.5,
+        seed=3,
+    )[0]
+    _, expected = snapshot.load_model(1)
+    for own, other in zip(trained.weights, expected.weights, strict=True):
+        np.testing.assert_allclose(own, other, atol=1e-4, err_msg=own.path)
+
+
+@pytest.mark.parametrize(("task", "rows"), [(CLASSES, 4), (SCORES, 40)])
+def test_rows_of_big_tasks(tiny_bert, task, rows):
+    model = EncoderHyperModel(task, str(tiny_bert), make_examples(task=task))
+    assert model.training_rows + model.held_out_rows == rows
+
+
+def test_share_out_of_range(tiny_bert):
+    with pytest.raises(ArgumentError, match="rows_share: expected"):
+        EncoderHyperModel(
+            CLASSES, str(tiny_bert), make_examples(), rows_share=0.0
+        )
+
+
+def test_trials_that_fail_one_after_the_other(tiny_bert, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(encoder_search.EncoderHyperModel, "fit", fail)
+    with pytest.raises(RunError, match="failed: ValueError: no such thing"):
+        tune_encoder(
+            CLASSES,
+            str(tiny_bert),
+            _examples(),
+            tmp_path,
+            trials=5,
+            **_SETTINGS,
+        )
+
+
+def test_command(glue_dir, tiny_bert, tmp_path, capsys):
+    arguments = [
+        *("tune", "rte", "--encoder", str(tiny_bert), "--space", "paper"),
+        *("--data-dir", str(glue_dir), "--output-dir", str(tmp_path)),
+        *("--trials", "2", "--set", "batch_size=8", "--max-tokens", "16"),
+        *("--set", "epochs=0.5", "--limit", "20", "--no-retrain"),
+    ]
+    assert cli.main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "By accuracy on 4 of the 20 training rows" in text
+    assert not (tmp_path / "best").exists()

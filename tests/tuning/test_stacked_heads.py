@@ -1,0 +1,153 @@
+"""Heads trained side by side come to what each comes to alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bvkeras.errors import ArgumentError
+from bvkeras.tuning import stacked_heads
+from bvkeras.tuning.stacked_heads import StackedHeads
+from tests.tuning.made_searches import (
+    CLASSES,
+    SCORES,
+    SPACE,
+    drawn,
+    made_hypermodel,
+)
+
+# Another order of sums, a few steps later.
+_TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
+
+
+def _stacked(model, trials):
+    settings = [model.settings(hp) for hp in trials]
+    train, _ = model.parts(settings[0].layers)
+    return StackedHeads(
+        model.task,
+        train,
+        settings,
+        [model.total_steps(own) for own in settings],
+        model.batches(train, settings[0].batch_size, 0).element_spec,
+    )
+
+
+def _steps(model, train):
+    """The batches of a pass: inputs, labels, and what makes a dataset."""
+    # A dataset has another order each time it is read: each gets a new one.
+    for number, batch in enumerate(list(model.batches(train, 8, 0))):
+        yield (
+            *batch,
+            lambda n=number: model.batches(train, 8, 0).skip(n).take(1),
+        )
+
+
+def _assert_same(heads, models):
+    for number, model in enumerate(models):
+        for found, expected in zip(
+            heads.weights(number), model.get_weights(), strict=True
+        ):
+            np.testing.assert_allclose(found, expected, **_TOLERANCE)
+
+
+@pytest.mark.parametrize("pooler", ["linear", "scalar_mix"])
+@pytest.mark.parametrize("task", [CLASSES, SCORES], ids=lambda t: t.name)
+def test_every_step_is_that_of_the_head_alone(
+    tmp_path, task, pooler, monkeypatch
+):
+    # Narrow blocks, so that there are several of a width.
+    monkeypatch.setattr(stacked_heads, "_BLOCK_UNITS", 6)
+    space = dataclasses.replace(SPACE, pooler=pooler)
+    model = made_hypermodel(tmp_path, task, space)
+    trials = drawn(model, 5)
+    assert len({hp.values["units"] for hp in trials}) == 2
+    assert len({hp.values["dropout"] for hp in trials}) == 2
+    heads = _stacked(model, trials)
+    alone = [model.build(hp) for hp in trials]
+    _assert_same(heads, alone)
+    train, held_out = model.parts(None)
+    for inputs, labels, one_batch in _steps(model, train):
+        losses = heads.train(inputs, labels)
+        for number, one in enumerate(alone):
+            history = one.fit(one_batch(), verbose=0).history
+            assert losses[number] == pytest.approx(history["loss"][0], 1e-4)
+        _assert_same(heads, alone)
+    for inputs, _ in model.scored_batches(held_out):
+        found = heads.outputs(inputs)
+        for number, one in enumerate(alone):
+            expected = one(inputs, training=False).numpy()
+            np.testing.assert_allclose(found[number], expected, **_TOLERANCE)
+
+
+def test_some_layers_in_bfloat16(tmp_path):
+    space = dataclasses.replace(SPACE, layers="0+2")
+    model = made_hypermodel(tmp_path, space=space, dtype="bfloat16")
+    trials = drawn(model, 2)
+    heads, alone = _stacked(model, trials), [model.build(hp) for hp in trials]
+    train, _ = model.parts((0, 2))
+    for inputs, labels, one_batch in _steps(model, train):
+        assert inputs[0].shape[2] == 2
+        heads.train(inputs, labels)
+        for one in alone:
+            one.fit(one_batch(), verbose=0)
+    # A product of two bfloat16 may fall on either side.
+    for number, one in enumerate(alone):
+        for found, expected in zip(
+            heads.weights(number), one.get_weights(), strict=True
+        ):
+            np.testing.assert_allclose(found, expected, rtol=0.02, atol=2e-3)
+
+
+def test_stopped_head_stays_and_the_others_do_not_notice(tmp_path):
+    model = made_hypermodel(tmp_path)
+    trials = drawn(model, 4)
+    heads, alone = _stacked(model, trials), _stacked(model, trials)
+    train, _ = model.parts(None)
+    batches = list(model.batches(train, 8, 0))
+    for number, (inputs, labels) in enumerate(batches):
+        if number == 2:
+            heads.stop(1)
+            frozen = heads.weights(1)
+        heads.train(inputs, labels)
+        alone.train(inputs, labels)
+    assert heads.live.tolist() == [True, False, True, True]
+    for found, expected in zip(heads.weights(1), frozen, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert (alone.weights(1)[2] != frozen[2]).any()
+    for other in (0, 2, 3):
+        for found, expected in zip(
+            heads.weights(other), alone.weights(other), strict=True
+        ):
+            np.testing.assert_allclose(found, expected, **_TOLERANCE)
+
+
+def test_head_that_diverges_leaves_the_others_alone(tmp_path):
+    model = made_hypermodel(tmp_path)
+    wild, tame = drawn(model, 2, units=2, dropout=0.0)
+    wild.values["learning_rate"] = 1e38
+    heads, alone = _stacked(model, [wild, tame]), _stacked(model, [tame])
+    train, _ = model.parts(None)
+    for inputs, labels in model.batches(train, 8, 0):
+        heads.train(inputs, labels)
+        alone.train(inputs, labels)
+    assert not all(np.isfinite(w).all() for w in heads.weights(0))
+    for found, expected in zip(heads.weights(1), alone.weights(0), strict=True):
+        np.testing.assert_allclose(found, expected, **_TOLERANCE)
+
+
+def test_weights_go_out_and_in(tmp_path):
+    model = made_hypermodel(tmp_path)
+    heads = _stacked(model, drawn(model, 3, units=2, dropout=0.4))
+    weights = [w + 1 for w in heads.weights(1)]
+    before = heads.weights(2)
+    heads.set_weights(1, weights)
+    for found, expected in zip(heads.weights(1), weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    for found, expected in zip(heads.weights(2), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_layers_the_cache_does_not_have(tmp_path):
+    model = made_hypermodel(tmp_path)
+    with pytest.raises(ArgumentError, match=r"layers: expected .* 0 to 2"):
+        model.parts((0, 3))
