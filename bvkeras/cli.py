@@ -113,6 +113,8 @@ def _run(options: argparse.Namespace) -> None:
     from bvkeras import pipeline
     from bvkeras.evaluation.report import print_table
 
+    if options.tune is not None:
+        command.require_searchable(options.task)
     output_dir = options.output_dir or pathlib.Path("runs") / options.task
     comparison = pipeline.run(
         options.task,

@@ -577,3 +577,15 @@ def test_errors_says_what_is_wrong(
 def test_errors_refuses_wrong_names(two_systems, options):
     with pytest.raises(SystemExit):
         cli.main(["errors", *two_systems, *options])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "squad_v2", "--tune", "3"),
+        ("tune", "squad_v2", "--cache", "nowhere", "--output-dir", "nowhere"),
+    ],
+)
+def test_spans_are_not_searched_for(arguments, capsys):
+    assert cli.main(arguments) == 1
+    assert capsys.readouterr().err.startswith("error: task: squad_v2 finds")

@@ -111,12 +111,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def require_searchable(task: str) -> None:
+    """Refuses a task that the search does not know.
+
+    Args:
+        task: str. Name of the task.
+
+    Raises:
+        ArgumentError: it is a span task.
+    """
+    if tasks.get(task).is_span:
+        raise ArgumentError(
+            f"task: {task} finds spans, expected one for classification or "
+            "regression: the search scores no others"
+        )
+
+
 def run(options: argparse.Namespace) -> None:
     """Searches, and prints what was found.
 
     Raises:
         BvkerasError: an argument, the data or the cache cannot be used.
     """
+    require_searchable(options.task)
     result = _tune_head(options) if options.cache else _tune_encoder(options)
     if result is not None:
         print(result.report_path.read_text(encoding="utf-8"))
