@@ -187,15 +187,24 @@ def _optuna(model, trials):
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
+    searched = ("units", "learning_rate", "projection_rate", "seed")
     for hp in trials:
-        study.enqueue_trial(hp.values)
-    order = iter(trials)
+        study.enqueue_trial({name: hp.values[name] for name in searched})
 
     def objective(trial):
-        hp = next(order)
-        for entry in hp.space:
-            value = hp.values[entry.name]
-            trial.suggest_categorical(entry.name, [value])
+        hp = keras_tuner.HyperParameters()
+        space = model.space
+        rates = space.learning_rate, space.projection_rate
+        hp.values = {
+            "units": trial.suggest_categorical("units", space.units.values),
+            "learning_rate": trial.suggest_float(
+                "learning_rate", rates[0].low, rates[0].high, log=True
+            ),
+            "projection_rate": trial.suggest_float(
+                "projection_rate", rates[1].low, rates[1].high, log=True
+            ),
+            "seed": trial.suggest_int("seed", space.seed.low, space.seed.high),
+        }
         return model.fit(hp, model.build(hp))[model.objective.name]
 
     began = time.perf_counter()

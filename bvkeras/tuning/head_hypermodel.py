@@ -211,12 +211,14 @@ class HeadHyperModel(keras_tuner.HyperModel):
         return steps * (settings.epochs - settings.first_epoch)
 
     def _score(self, model: keras.Model, held_out: CachePart) -> float:
+        batches = self.scored_batches(held_out)
         forward = tf.function(
-            lambda inputs: model(inputs, training=False), reduce_retracing=True
+            lambda *inputs: model(inputs, training=False),
+            batches.element_spec[0],
         )
         outputs, labels = [], []
-        for inputs, batch_labels in self.scored_batches(held_out):
-            outputs.append(forward(inputs).numpy())
+        for inputs, batch_labels in batches:
+            outputs.append(forward(*inputs).numpy())
             labels.append(batch_labels.numpy())
         return held_out_score(
             self.task, np.concatenate(outputs), np.concatenate(labels)

@@ -10,6 +10,7 @@ from bvkeras import fileio
 from bvkeras.tuning.result import TrialResult, best_results
 
 _SHOWN_TRIALS = 10
+_FULL_SEARCH = 100
 
 
 def write_report(
@@ -62,7 +63,8 @@ def write_report(
         f"# {title}: search for the best {what}",
         "",
         f"{len(results)} trials in {seconds:,.0f} seconds"
-        + (f", {failed} of which failed." if failed else "."),
+        + (f", {failed} of which failed." if failed else ".")
+        + _cost_of_more(len(results), seconds),
         "",
         f"**How the winner was chosen.** By {metric} on {held_out_rows:,} of "
         f"the {training_rows:,} training rows, held out of every trial and "
@@ -113,6 +115,17 @@ def write_report(
     fileio.write_json(directory / "report.json", record)
     fileio.write_text(directory / "report.md", "\n".join(lines))
     return directory / "report.md"
+
+
+def _cost_of_more(trials, seconds):
+    """What a hundred trials would take, after fewer."""
+    if trials >= _FULL_SEARCH:
+        return ""
+    minutes = seconds / trials * _FULL_SEARCH / 60
+    return (
+        f" At {seconds / trials:,.1f} seconds a trial, {_FULL_SEARCH} would "
+        f"take about {minutes:,.0f} minutes."
+    )
 
 
 def _score_lines(what, best, metric, scores):
