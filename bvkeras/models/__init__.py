@@ -1,7 +1,13 @@
-"""Keras models: pooled heads on hidden states."""
+"""Keras models: pooled heads on hidden states, and the loss of a span."""
 
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
+from bvkeras.models.span_cross_entropy import SpanCrossEntropy
 
-__all__ = ["PoolingClassifier", "PoolingRegressor", "PoolingSpanModel"]
+__all__ = [
+    "PoolingClassifier",
+    "PoolingRegressor",
+    "PoolingSpanModel",
+    "SpanCrossEntropy",
+]

@@ -54,7 +54,7 @@ class PoolingSpanModel(PoolingModel):
         ```python
         import numpy as np
         from bvkeras.models.pooling_span_model import PoolingSpanModel
-        from bvkeras.training.span_loss import SpanCrossEntropy
+        from bvkeras.models.span_cross_entropy import SpanCrossEntropy
 
         hidden_states = np.random.normal(size=(8, 5, 7, 384))
         can_be_answer = np.tile([True, False, True, True, False], (8, 1))

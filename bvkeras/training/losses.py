@@ -2,8 +2,8 @@
 
 import keras
 
+from bvkeras.models.span_cross_entropy import SpanCrossEntropy
 from bvkeras.tasks.spec import TaskSpec
-from bvkeras.training.span_loss import SpanCrossEntropy
 
 
 def task_loss(task: TaskSpec) -> keras.losses.Loss:

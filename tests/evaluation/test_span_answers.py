@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import numpy as np
 import pytest
@@ -175,3 +176,28 @@ def test_other_settings_are_refused(tmp_path):
 def test_windows_of_other_questions_are_refused(ids, name):
     with pytest.raises(ArgumentError, match=f"such as {name}"):
         find_candidates(EXAMPLES, made_logits()._replace(ids=ids))
+
+
+def test_ten_thousand_questions_take_less_than_five_seconds(tmp_path):
+    count, tokens = 10_000, 200
+    context = " ".join(f"word{number}" for number in range(tokens - 3))
+    words = np.cumsum([0, *(len(word) + 1 for word in context.split())])
+    offsets = np.full((tokens, 2), -1)
+    offsets[2:-1] = np.stack([words[:-1], words[1:] - 1], axis=1)
+    question = make_question(context, "word7", "word7 word8", "word3")
+    examples = make_span_examples(
+        *(
+            dataclasses.replace(question, id=f"q{number}")
+            for number in range(count)
+        )
+    )
+    logits = np.random.default_rng(0).normal(size=(count, tokens, 2))
+    logits = logits.astype(np.float32)
+    logits[:, [1, -1]] = MASKED_LOGIT
+    windows = WindowLogits(
+        [f"{name}#0" for name in examples.ids], logits, [offsets] * count
+    )
+    # Of this process alone, whatever else the machine is doing.
+    began = time.process_time()
+    evaluate_spans(examples, tmp_path, SETTINGS, lambda: windows, None)
+    assert time.process_time() - began < 5

@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from bvkeras.errors import ArgumentError
 from bvkeras.models.pooling_span_model import PoolingSpanModel
+from bvkeras.models.span_cross_entropy import SpanCrossEntropy
 from bvkeras.ops.span_logits import MASKED_LOGIT
-from bvkeras.training.span_loss import SpanCrossEntropy
 from tests.layer_checks import check_fresh_process, check_model
 from tests.ops import float64_reference
 

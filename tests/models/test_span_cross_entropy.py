@@ -1,9 +1,13 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from bvkeras.models.pooling_span_model import PoolingSpanModel
+from bvkeras.models.span_cross_entropy import SpanCrossEntropy
 from bvkeras.ops.span_logits import MASKED_LOGIT
-from bvkeras.training.span_loss import SpanCrossEntropy
 
 SPANS = np.array([[2, 3], [0, 0], [1, 3]])
 
@@ -37,3 +41,22 @@ def test_loss_can_be_stored():
     loss = keras.saving.deserialize_keras_object(config)
     assert isinstance(loss, SpanCrossEntropy)
     assert loss.name == "x"
+
+
+def test_compiled_model_opens_in_a_fresh_process(tmp_path):
+    model = PoolingSpanModel(4, num_layers=3, hidden_dim=7)
+    model.compile("adam", SpanCrossEntropy())
+    model.fit(np.ones((3, 5, 3, 7)), SPANS, verbose=0)
+    model.save(tmp_path / "model.keras")
+    script = (
+        "import sys, keras, bvkeras\n"
+        "model = keras.models.load_model(sys.argv[1])\n"
+        "print(type(model.loss).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "model.keras")],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "SpanCrossEntropy"

@@ -17,6 +17,13 @@ class SpanCrossEntropy(keras.losses.Loss):
         y_pred: float tensor `(batch, tokens, 2)`. Logits of start and end;
             where there can be no answer, `ops.span_logits.MASKED_LOGIT`.
 
+    Example:
+        ```python
+        model = bvkeras.models.PoolingSpanModel(units=64)
+        model.compile("adam", bvkeras.models.SpanCrossEntropy())
+        model.fit(cache.as_dataset(16, shuffle=True), epochs=3)
+        ```
+
     Reference:
         Devlin et al., "BERT", 2019, section 4.2.
     """
