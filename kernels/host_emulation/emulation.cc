@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <memory>
 #include <new>
 #include <random>
 #include <vector>
@@ -38,6 +40,8 @@ void Enter(void* object) {
 // Threads that meet. A thread can be one meeting ahead of another that has
 // not read yet, so everything that belongs to a meeting is there twice.
 struct Meeting {
+  explicit Meeting(unsigned threads = kWarp) { waiting.reserve(threads); }
+
   unsigned arrived = 0;
   unsigned number = 0;
   const char* what = nullptr;
@@ -70,7 +74,7 @@ struct Block {
   unsigned char* shared = nullptr;
   const std::function<void()>* body = nullptr;
   Meeting barrier;
-  std::vector<Warp> warps;
+  std::deque<Warp> warps;
   std::vector<Thread> threads;
   std::vector<unsigned> runnable;
 };
@@ -99,8 +103,10 @@ unsigned Meet(Meeting* meeting, unsigned size, const char* what,
   } else {
     meeting->arrived = 0;
     ++meeting->number;
-    block->runnable.insert(block->runnable.end(), meeting->waiting.begin(),
-                           meeting->waiting.end());
+    // Not by insert(): ThreadSanitizer sees the C library's copies.
+    for (const unsigned thread : meeting->waiting) {
+      block->runnable.push_back(thread);
+    }
     meeting->waiting.clear();
   }
   if (orders_memory) Enter(&meeting->synchronized[turn]);
@@ -171,14 +177,27 @@ class SharedMemory {
   unsigned char* memory_;
 };
 
-void RunBlock(char* stacks) {
+// A block's memory. ThreadSanitizer takes a second use of it for a race with
+// the first one, so there it is kept until the launch ends.
+struct BlockMemory {
+  BlockMemory(unsigned threads, size_t shared_bytes)
+      : stacks(new char[threads * Fiber::kStackBytes]),
+        shared(shared_bytes) {}
+  std::unique_ptr<char[]> stacks;
+  SharedMemory shared;
+};
+
+void RunBlock(const BlockMemory& memory) {
   const unsigned size = block->size;
-  const SharedMemory shared(block->shared_bytes);
-  block->shared = shared.get();
+  char* const stacks = memory.stacks.get();
+  block->shared = memory.shared.get();
   block->alive = size;
-  block->barrier = Meeting();
-  block->warps = std::vector<Warp>((size + kWarp - 1) / kWarp);
-  block->threads.clear();
+  block->barrier = Meeting(size);
+  block->runnable.reserve(size);
+  // Emplaced, not copied: a copy has no room reserved.
+  block->warps.clear();
+  while (block->warps.size() * kWarp < size) block->warps.emplace_back();
+  block->threads = {};
   block->threads.reserve(size);
   for (unsigned i = 0; i < size; ++i) {
     block->threads.push_back(
@@ -194,7 +213,7 @@ void RunBlock(char* stacks) {
     for (block->running = 0; Running().ended;) ++block->running;
     Fail("waits for threads that do not come");
   }
-  if (shared.overrun()) Fail("or another wrote behind shared memory");
+  if (memory.shared.overrun()) Fail("or another wrote behind shared memory");
 }
 
 }  // namespace
@@ -225,19 +244,24 @@ void Launch(unsigned blocks, unsigned threads, size_t shared_bytes,
     Fail("is one of more than ThreadSanitizer can tell apart");
   }
 #endif
-  const std::unique_ptr<char[]> stacks(
-      new char[threads * Fiber::kStackBytes]);
   std::vector<unsigned> waiting(blocks);
   for (unsigned i = 0; i < blocks; ++i) waiting[i] = i;
-  // Every thread is kept until the launch ends, so that ThreadSanitizer knows
-  // those of different blocks apart.
-  std::vector<Thread> ended;
+  // And so are threads, so that those of different blocks are told apart.
+  std::vector<std::vector<Thread>> ended;
+  std::vector<std::unique_ptr<BlockMemory>> kept;
   while (!waiting.empty()) {
     state.index = TakeNext(&waiting);
-    RunBlock(stacks.get());
-    for (Thread& thread : state.threads) ended.push_back(thread);
+    kept.push_back(std::make_unique<BlockMemory>(threads, shared_bytes));
+    RunBlock(*kept.back());
+#if defined(BVKERAS_EMULATION_TSAN)
+    ended.push_back(std::move(state.threads));
+#else
+    kept.clear();
+#endif
   }
-  for (Thread& thread : ended) thread.fiber.Destroy();
+  for (auto& threads_of_block : ended) {
+    for (Thread& thread : threads_of_block) thread.fiber.Destroy();
+  }
   Enter(&launch_end);
   block = nullptr;
 }

@@ -50,7 +50,7 @@ bvkeras_switch_stack:
 class Fiber {
  public:
 #if defined(__SANITIZE_ADDRESS__) || defined(BVKERAS_EMULATION_TSAN)
-  static constexpr size_t kStackBytes = 128 << 10;
+  static constexpr size_t kStackBytes = 64 << 10;
 #else
   static constexpr size_t kStackBytes = 32 << 10;
 #endif
