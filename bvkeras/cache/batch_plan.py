@@ -100,7 +100,7 @@ class BatchPlan:
         return batches
 
     def dataset(
-        self, read: Callable[[tf.Tensor], Any], prefetch: int
+        self, read: Callable[[tf.Tensor], Any], parallel: int, prefetch: int
     ) -> tf.data.Dataset:
         """What `read` makes of the batches, one pass an iteration.
 
@@ -109,8 +109,10 @@ class BatchPlan:
 
         Args:
             read: callable. Takes an int64 tensor `(batch,)` of examples, in a
-                graph; several calls may run at once. It gets an empty batch,
+                graph; `parallel` calls may run at once. It gets an empty batch,
                 too, and what it makes of that is thrown away.
+            parallel: int. Batches read at once, or `tf.data.AUTOTUNE`: one
+                for each core.
             prefetch: int. Batches read ahead.
         """
 
@@ -144,7 +146,7 @@ class BatchPlan:
         return (
             _pass_seeds(self.seed)
             .flat_map(endless)
-            .map(read_batch, num_parallel_calls=tf.data.AUTOTUNE)
+            .map(read_batch, num_parallel_calls=parallel)
             .prefetch(prefetch)
             .take(self.num_batches)
             .apply(tf.data.experimental.assert_cardinality(self.num_batches))

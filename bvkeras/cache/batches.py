@@ -33,7 +33,9 @@ class HiddenStateBatches(abc.ABC):
         """Place, length, label and id of each record."""
 
     @abc.abstractmethod
-    def _rows(self, rows: tf.Tensor, with_extras: bool) -> dict[str, tf.Tensor]:
+    def _rows(
+        self, rows: tf.Tensor, with_extras: bool
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """In a graph: the arrays of some examples, padded with zeros.
 
         Args:
@@ -44,8 +46,13 @@ class HiddenStateBatches(abc.ABC):
             dict: `hidden_states` `(batch, tokens, layers, features)` as they
             are stored; with int8 `scales` `(batch, tokens, layers)`; if
             wanted and kept the extras, `(batch, tokens)` and `(batch,
-            tokens, 2)`. `tokens` is the longest of the batch.
+            tokens, 2)`. `tokens` is the longest of the batch. And the mask,
+            bool `(batch, tokens)`.
         """
+
+    @abc.abstractmethod
+    def _parallel_reads(self, with_extras: bool) -> int:
+        """Batches read at once; `tf.data.AUTOTUNE` for one each core."""
 
     def __len__(self) -> int:
         return self.manifest.examples
@@ -152,12 +159,12 @@ class HiddenStateBatches(abc.ABC):
             ```
         """
         decode, index = self._decoder(dtype), self.index
-        lengths, labels = tf.constant(index.lengths), tf.constant(index.labels)
+        labels = tf.constant(index.labels)
 
         def batch(rows):
-            arrays = decode(self._rows(rows, with_extras=False))
+            arrays, mask = self._rows(rows, with_extras=False)
+            arrays = decode(arrays)
             states = arrays["hidden_states"]
-            mask = _mask(states, tf.gather(lengths, rows))
             if "scales" in arrays:
                 states = (states, arrays["scales"])
             return (states, mask), tf.gather(labels, rows)
@@ -165,7 +172,9 @@ class HiddenStateBatches(abc.ABC):
         plan = BatchPlan(
             index.lengths, batch_size, shuffle, seed, bucket, shard, start
         )
-        return plan.dataset(batch, _PREFETCHED_BATCHES)
+        return plan.dataset(
+            batch, self._parallel_reads(False), _PREFETCHED_BATCHES
+        )
 
     def batches(
         self,
@@ -206,18 +215,19 @@ class HiddenStateBatches(abc.ABC):
         }
 
         def batch(rows):
-            arrays = decode(self._rows(rows, with_extras=True))
+            arrays, mask = self._rows(rows, with_extras=True)
             scalars = {
                 name: tf.gather(column, rows)
                 for name, column in columns.items()
             }
-            mask = _mask(arrays["hidden_states"], scalars["length"])
-            return {**arrays, **scalars, "index": rows, "mask": mask}
+            return {**decode(arrays), **scalars, "index": rows, "mask": mask}
 
         plan = BatchPlan(
             index.lengths, batch_size, shuffle, seed, bucket, shard, start
         )
-        return plan.dataset(batch, _PREFETCHED_BATCHES)
+        return plan.dataset(
+            batch, self._parallel_reads(True), _PREFETCHED_BATCHES
+        )
 
     def records(self, dtype: str | None = None) -> tf.data.Dataset:
         """The examples one by one, in the split's order.
@@ -292,7 +302,3 @@ class HiddenStateBatches(abc.ABC):
             return arrays
 
         return decode
-
-
-def _mask(hidden_states: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-    return tf.sequence_mask(lengths, tf.shape(hidden_states)[1])

@@ -7,6 +7,8 @@ from bvkeras.cache.batches import HiddenStateBatches
 from bvkeras.cache.format import Manifest
 from bvkeras.cache.index import RecordIndex
 from bvkeras.cache.token_arrays import extra_arrays, stored_arrays
+from bvkeras.ops import library
+from bvkeras.ops.implementation import takes_native_reading
 
 
 class LoadedCache(HiddenStateBatches):
@@ -38,7 +40,8 @@ class LoadedCache(HiddenStateBatches):
             )
             for name, array in arrays.items()
         }
-        self._starts = tf.constant(np.cumsum([0, *index.lengths])[:-1])
+        self._lengths = tf.constant(index.lengths)
+        self._starts = tf.cumsum(self._lengths, exclusive=True)
 
     def __repr__(self) -> str:
         return (
@@ -51,19 +54,38 @@ class LoadedCache(HiddenStateBatches):
         """Place, length, label and id of each record."""
         return self._index
 
+    def _parallel_reads(self, with_extras):
+        return tf.data.AUTOTUNE
+
     def _rows(self, rows, with_extras):
-        lengths = tf.gather(self._index.lengths, rows)
-        # The longest of no examples is the smallest of all numbers.
-        positions = tf.range(tf.maximum(tf.reduce_max(lengths), 0))
-        places = tf.where(
-            positions < lengths[:, None],
-            tf.gather(self._starts, rows)[:, None] + positions,
-            self.num_tokens,
-        )
         wanted = stored_arrays(self.manifest)
         if with_extras:
             wanted |= extra_arrays(self.manifest)
+        gather = self._native_gather if takes_native_reading() else self._gather
+        arrays, mask = gather(rows, list(wanted))
         return {
-            name: layout.typed(tf.gather(self._arrays[name], places))
-            for name, layout in wanted.items()
-        }
+            name: layout.typed(arrays[name]) for name, layout in wanted.items()
+        }, mask
+
+    def _native_gather(self, rows, names):
+        operations = library.load()
+        arrays = {}
+        for name in names:
+            arrays[name], mask = operations.bvkeras_gather_tokens(
+                self._arrays[name], self._starts, self._lengths, rows
+            )
+        return arrays, mask
+
+    def _gather(self, rows, names):
+        lengths = tf.gather(self._lengths, rows)
+        # The longest of no examples is the smallest of all numbers.
+        positions = tf.range(tf.maximum(tf.reduce_max(lengths), 0))
+        mask = positions < lengths[:, None]
+        places = tf.where(
+            mask,
+            tf.gather(self._starts, rows)[:, None] + positions,
+            self.num_tokens,
+        )
+        return {
+            name: tf.gather(self._arrays[name], places) for name in names
+        }, mask

@@ -3,13 +3,15 @@
 import contextlib
 import functools
 import os
+import re
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from bvkeras.cache.batches import HiddenStateBatches
-from bvkeras.cache.format import MANIFEST_FILE, Manifest
+from bvkeras.cache.buffer_pool import BufferPool
+from bvkeras.cache.format import DTYPES, MANIFEST_FILE, Manifest
 from bvkeras.cache.index import RecordIndex
 from bvkeras.cache.loaded import LoadedCache
 from bvkeras.cache.memory import fits, require_memory
@@ -17,6 +19,7 @@ from bvkeras.cache.record_reader import RecordReader
 from bvkeras.cache.storage import (
     as_directory,
     file_size,
+    is_local,
     join,
     leads_outside,
     read_all,
@@ -27,9 +30,13 @@ from bvkeras.cache.token_arrays import (
     stored_arrays,
 )
 from bvkeras.errors import CacheError
+from bvkeras.ops import library
+from bvkeras.ops.implementation import takes_native_reading
 from bvkeras.progress import progress_bar
 
 _SHOWN_BYTES = 1 << 30
+# What kernels/cache_ops.cc writes in front of what is wrong.
+_NATIVE_ERROR = re.compile(r"hidden-state cache, example (\d+): ")
 
 
 class HiddenStateCache(HiddenStateBatches):
@@ -79,6 +86,7 @@ class HiddenStateCache(HiddenStateBatches):
                     f"{path} has {size} bytes, the manifest says "
                     f"{shard.num_bytes}"
                 )
+        self._buffers = BufferPool()
         # What reading met inside TensorFlow, for those who catch its error.
         self.failure: CacheError | OSError | None = None
 
@@ -197,7 +205,22 @@ class HiddenStateCache(HiddenStateBatches):
             return contextlib.nullcontext(_NoBar())
         return progress_bar("load", len(self), "examples")
 
+    def _reads_natively(self, with_extras: bool) -> bool:
+        return (
+            is_local(self.directory)
+            and not (with_extras and self.manifest.extras)
+            and takes_native_reading()
+        )
+
+    def _parallel_reads(self, with_extras):
+        if is_local(self.directory) and not self._reads_natively(with_extras):
+            # Two threads would wait for Python's lock more than for the disk.
+            return 1
+        return tf.data.AUTOTUNE
+
     def _rows(self, rows, with_extras):
+        if self._reads_natively(with_extras):
+            return self._native_rows(rows)
         layouts = stored_arrays(self.manifest)
         if with_extras:
             layouts |= extra_arrays(self.manifest)
@@ -208,7 +231,7 @@ class HiddenStateCache(HiddenStateBatches):
             # Reading changes nothing, so iterators can be checkpointed.
             stateful=False,
         )
-        return {
+        arrays = {
             name: layout.typed(
                 tf.ensure_shape(array, (None, None, *layout.shape))
             )
@@ -216,6 +239,86 @@ class HiddenStateCache(HiddenStateBatches):
                 layouts.items(), arrays, strict=True
             )
         }
+        tokens = tf.shape(arrays["hidden_states"])[1]
+        lengths = tf.gather(self._places[1], rows)
+        return arrays, tf.sequence_mask(lengths, tokens)
+
+    def _native_rows(self, rows):
+        places, lengths = self._places
+        values, scales, mask = library.load().bvkeras_read_records(
+            self._paths,
+            places,
+            lengths,
+            rows,
+            T=tf.as_dtype(DTYPES[self.dtype]),
+            layers=self.num_layers,
+            features=self.hidden_dim,
+        )
+        arrays = {"hidden_states": values}
+        if self.dtype == "int8":
+            arrays["scales"] = scales
+        return arrays, mask
+
+    @functools.cached_property
+    def _paths(self) -> tf.Tensor:
+        paths = [
+            os.fspath(join(self.directory, shard.file))
+            for shard in self.manifest.shards
+        ]
+        with tf.init_scope():
+            return tf.constant(paths)
+
+    @functools.cached_property
+    def _places(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Where the records lie, `(examples, 5)`, and their lengths.
+
+        Tensors, not constants of a graph: there may be megabytes of them.
+        """
+        index = self.index
+        columns = (
+            index.shards,
+            index.starts,
+            index.sizes,
+            index.values_starts,
+            index.scales_starts,
+        )
+        places = np.stack([column.astype(np.int64) for column in columns], 1)
+        with tf.init_scope():
+            return tf.constant(places), tf.constant(index.lengths)
+
+    def damage_at(self, error: tf.errors.OpError) -> CacheError | OSError:
+        """What was met where TensorFlow raised an error while reading.
+
+        Args:
+            error: OpError. What iterating over a dataset raised.
+
+        Returns:
+            CacheError that names shard, record and example, or OSError;
+            `error` itself if it has nothing to do with reading.
+        """
+        if self.failure is not None:
+            return self.failure
+        found = _NATIVE_ERROR.search(error.message)
+        if found is None:
+            return error
+        row = int(found[1])
+        layouts = stored_arrays(self.manifest)
+        size = int(self.index.lengths[row])
+        try:
+            self.record_reader.read(
+                [
+                    (
+                        row,
+                        {
+                            name: aligned_bytes(size * layout.item_bytes)
+                            for name, layout in layouts.items()
+                        },
+                    )
+                ]
+            )
+        except (CacheError, OSError) as damage:
+            return damage
+        return CacheError(f"{self.directory}: {error.message}")
 
     def _read_rows(self, rows, layouts):
         """The arrays of some examples, padded, as unsigned integers."""
@@ -224,7 +327,7 @@ class HiddenStateCache(HiddenStateBatches):
         arrays = {}
         for name, layout in layouts.items():
             row_bytes = tokens * layout.item_bytes
-            data = aligned_bytes(len(rows) * row_bytes)
+            data = self._buffers.take(len(rows) * row_bytes)
             arrays[name] = data.reshape(len(rows), row_bytes)
 
         def records():

@@ -98,10 +98,8 @@ def naming_damage(cache: HiddenStateCache) -> Iterator[None]:
     cache.failure = None
     try:
         yield
-    except tf.errors.OpError:
-        if cache.failure is None:
-            raise
-        raise cache.failure from None
+    except tf.errors.OpError as error:
+        raise cache.damage_at(error) from None
 
 
 def _run(checks: list[ShardCheck], records: int) -> None:

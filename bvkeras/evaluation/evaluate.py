@@ -156,9 +156,11 @@ def _predict_from_cache(
         naming_damage(cache),
         progress_bar("predict", len(cache), "examples") as bar,
     ):
-        for batch in cache.batches(batch_size):
-            inputs = (batch["hidden_states"], batch["mask"])
-            outputs.append(forward(inputs).numpy())
+        for batch in cache.batches(batch_size, dtype=cache.dtype):
+            hidden_states = batch["hidden_states"]
+            if "scales" in batch:
+                hidden_states = (hidden_states, batch["scales"])
+            outputs.append(forward((hidden_states, batch["mask"])).numpy())
             labels.append(batch["label"].numpy())
             ids += [name.decode("utf-8") for name in batch["id"].numpy()]
             bar.advance(len(batch["label"]))

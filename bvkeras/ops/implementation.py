@@ -92,6 +92,17 @@ def takes_native(implementation: str, dtype: tf.DType) -> bool:
     return not in_xla and not has_gpu and library.is_available()
 
 
+def takes_native_reading() -> bool:
+    """Whether batches of a cache are made by the native library.
+
+    That runs on the CPU whatever the model runs on. As for the pooling, the
+    environment variable BVKERAS_IMPLEMENTATION can say `"reference"`.
+    """
+    implementation = os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
+    _check(ENVIRONMENT_VARIABLE, implementation)
+    return implementation != "reference" and library.is_available()
+
+
 def _check(name: str, implementation: str) -> None:
     if implementation not in IMPLEMENTATIONS:
         raise ArgumentError(

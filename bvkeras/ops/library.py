@@ -20,7 +20,7 @@ from bvkeras import _native
 from bvkeras.errors import NativeLibraryError
 
 # That of kernels/linear_pooling.h.
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 
 BUILD_COMMAND = (
     "python -m pip install cmake ninja pybind11 scikit-build-core && "

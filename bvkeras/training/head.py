@@ -272,7 +272,13 @@ def _train(
                 np.random.default_rng([seed, epoch]).integers(1 << 31)
             )
             model.fit(
-                batches.as_dataset(batch_size, shuffle=True, seed=order_seed),
+                # As they are stored: the head reads int8 as it is.
+                batches.as_dataset(
+                    batch_size,
+                    shuffle=True,
+                    seed=order_seed,
+                    dtype=cache.dtype,
+                ),
                 initial_epoch=epoch,
                 epochs=epoch + 1,
                 shuffle=False,

@@ -37,10 +37,16 @@ def caches(tmp_path_factory):
     }
 
 
-@pytest.fixture(params=["disk", "memory"])
-def source(request):
-    """Makes of a cache on disk what is tested."""
-    return (lambda c: c) if request.param == "disk" else (lambda c: c.load())
+@pytest.fixture(params=["disk", "disk, plain", "memory", "memory, plain"])
+def source(request, monkeypatch):
+    """Makes of a cache on disk what is tested.
+
+    Natively where the library is built, and without it.
+    """
+    place, _, plain = request.param.partition(", ")
+    if plain:
+        monkeypatch.setenv("BVKERAS_IMPLEMENTATION", "reference")
+    return (lambda c: c) if place == "disk" else (lambda c: c.load())
 
 
 def plain_records(cache):
@@ -72,7 +78,8 @@ def passes(dataset, number=1):
 
 
 def _record_rows(cache, monkeypatch):
-    """A list that gets every row read from the disk."""
+    """A list that gets every row read from the disk, by Python."""
+    monkeypatch.setenv("BVKERAS_IMPLEMENTATION", "reference")
     read, original = [], cache.record_reader.read
 
     def counted(records):
@@ -531,6 +538,7 @@ def test_loaded_bytes_are_not_copied(caches, monkeypatch):
     assert addresses == {array.ctypes.data for array in made}
 
 
+@pytest.mark.usefixtures("each_implementation")
 def test_shard_that_vanishes_is_named(caches, tmp_path):
     path = shutil.copytree(caches["float32"].directory, tmp_path / "copy")
     cache = HiddenStateCache(path)
@@ -541,6 +549,7 @@ def test_shard_that_vanishes_is_named(caches, tmp_path):
     assert "hidden_states-00001.tfrecord" in str(error.value)
 
 
+@pytest.mark.usefixtures("each_implementation")
 def test_record_damaged_after_opening_is_named(caches, tmp_path):
     path = shutil.copytree(caches["float32"].directory, tmp_path / "copy")
     cache = HiddenStateCache(path)
@@ -564,6 +573,9 @@ def test_record_damaged_after_opening_is_named(caches, tmp_path):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_empty_batch_that_is_read_ahead(caches, source, dtype):
     rows = tf.zeros((0,), tf.int64)
-    arrays = tf.function(source(caches[dtype])._rows)(rows, with_extras=True)
-    assert arrays["hidden_states"].shape == (0, 0, 3, 5)
+    cache = source(caches[dtype])
+    for with_extras in (False, True):
+        arrays, mask = tf.function(cache._rows)(rows, with_extras)
+        assert arrays["hidden_states"].shape == (0, 0, 3, 5)
+        assert mask.shape == (0, 0)
     assert arrays["offsets"].shape == (0, 0, 2)
