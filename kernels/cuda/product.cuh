@@ -122,6 +122,8 @@ class TensorCoreProduct {
 };
 
 // A thread's sums lie apart, so that neighbours read neighbouring columns.
+// What is added at a time is summed up by itself first: one long sum would
+// round more than TensorFlow's, which add in blocks too.
 template <typename T, int kM, int kN, int kWarps, Order kOrderA,
           Order kOrderB>
 class PlainProduct {
@@ -136,6 +138,12 @@ class PlainProduct {
 
   template <int kDepth>
   __device__ void Add(const T* a, int stride_a, const T* b, int stride_b) {
+    float block[kRows][kColumns];
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+#pragma unroll
+      for (int j = 0; j < kColumns; ++j) block[i][j] = 0.0f;
+    }
     // Enough steps at a time to hide a load, and few enough registers.
 #pragma unroll 4
     for (int k = 0; k < kDepth; ++k) {
@@ -156,9 +164,14 @@ class PlainProduct {
       for (int i = 0; i < kRows; ++i) {
 #pragma unroll
         for (int j = 0; j < kColumns; ++j) {
-          sums_[i][j] = fmaf(a_column[i], b_row[j], sums_[i][j]);
+          block[i][j] = fmaf(a_column[i], b_row[j], block[i][j]);
         }
       }
+    }
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+#pragma unroll
+      for (int j = 0; j < kColumns; ++j) sums_[i][j] += block[i][j];
     }
   }
 
