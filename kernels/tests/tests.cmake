@@ -95,3 +95,15 @@ if(pybind11_FOUND)
                                             Threads::Threads)
   endforeach()
 endif()
+
+add_executable(cuda_launch_sizes EXCLUDE_FROM_ALL
+               kernels/tests/cuda_launch_sizes.cc)
+target_include_directories(cuda_launch_sizes PRIVATE
+                           kernels kernels/cuda
+                           kernels/host_emulation/include
+                           kernels/host_emulation)
+target_include_directories(cuda_launch_sizes SYSTEM PRIVATE
+                           ${BVKERAS_CUDA_INCLUDE})
+target_compile_options(cuda_launch_sizes PRIVATE -Wno-unknown-pragmas)
+target_link_libraries(cuda_launch_sizes PRIVATE kernel_plain emulation_plain
+                                                Threads::Threads)
