@@ -16,11 +16,13 @@ from tests.cuda.emulation import ROOT, build, run_cases
 
 MUTANTS = sorted((ROOT / "kernels" / "tests" / "mutants").glob("*.patch"))
 
-# The name of a check: first case, step, number of cases and seeds.
+# By the name of a check: runs of first case, step, number of cases and seeds.
+# ThreadSanitizer's: a product on tensor cores; tokens of one position in
+# several chunks; rows in several parts.
 CHECKS = {
-    "values": ("plain", 0, 101, 48, (0, 1, 7)),
-    "address": ("address", 1, 101, 12, (0, 2)),
-    "thread": ("thread", 8, 1, 1, (2,)),
+    "values": [("plain", 0, 101, 48, (0, 1, 7))],
+    "address": [("address", 1, 101, 12, (0, 2))],
+    "thread": [("thread", case, 1, 1, (2,)) for case in (8, 22, 36)],
 }
 
 
@@ -36,9 +38,12 @@ class Workbench:
         self.good = set()
 
     def run(self, check):
-        name, *arguments = CHECKS[check]
-        build(f"cuda_emulation_{name}", self.source, self.build)
-        return run_cases(name, *arguments, folder=self.build)
+        for name, *arguments in CHECKS[check]:
+            build(f"cuda_emulation_{name}", self.source, self.build)
+            done = run_cases(name, *arguments, folder=self.build)
+            if done.returncode != 0:
+                break
+        return done
 
     def patch(self, path, *options):
         done = subprocess.run(
