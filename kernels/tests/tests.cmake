@@ -107,3 +107,19 @@ target_include_directories(cuda_launch_sizes SYSTEM PRIVATE
 target_compile_options(cuda_launch_sizes PRIVATE -Wno-unknown-pragmas)
 target_link_libraries(cuda_launch_sizes PRIVATE kernel_plain emulation_plain
                                                 Threads::Threads)
+
+foreach(name plain thread)
+  set(target emulator_test_${name})
+  set(sanitizer "")
+  if(name STREQUAL "thread")
+    set(sanitizer -fsanitize=thread)
+  endif()
+  add_executable(${target} EXCLUDE_FROM_ALL kernels/tests/emulator_test.cc)
+  target_include_directories(${target} PRIVATE kernels/host_emulation/include
+                                               kernels/host_emulation)
+  target_include_directories(${target} SYSTEM PRIVATE ${BVKERAS_CUDA_INCLUDE})
+  target_compile_options(${target} PRIVATE -O1 -g1 ${sanitizer})
+  target_link_options(${target} PRIVATE ${sanitizer})
+  target_link_libraries(${target} PRIVATE kernel_${name} emulation_${name}
+                                          Threads::Threads)
+endforeach()

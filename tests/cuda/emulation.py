@@ -78,8 +78,12 @@ def run_cases(name, first, step, count, seeds, folder=BUILD):
         [str(part) for part in command],
         capture_output=True,
         text=True,
-        env={**os.environ, "TSAN_OPTIONS": _TSAN_OPTIONS},
+        env=sanitizer_environment(),
     )
+
+
+def sanitizer_environment():
+    return {**os.environ, "TSAN_OPTIONS": _TSAN_OPTIONS}
 
 
 def load_module(name):
