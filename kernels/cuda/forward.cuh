@@ -57,7 +57,7 @@ __device__ void ProjectTile(const ForwardParameters& p, const TileSpan& span,
 }
 
 template <typename Stored, int kUnits>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, 1)
     ForwardKernel(const __grid_constant__ ForwardParameters p) {
   using Multiplier = TileProduct<Stored, kUnits>;
   BVKERAS_DYNAMIC_SHARED(shared);

@@ -123,7 +123,7 @@ __device__ inline float PooledGradient(const GradientParameters& p,
 }
 
 template <typename Stored, int kUnits, bool kFromStash>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, 1)
     GradientKernel(const __grid_constant__ GradientParameters p) {
   using Multiplier = TileProduct<Stored, kUnits>;
   using T = Operand<Stored>;

@@ -33,7 +33,7 @@ struct HiddenStatesTile {
 };
 
 template <typename T>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, 1)
     HiddenStatesGradientKernel(
         const __grid_constant__ HiddenStatesGradientParameters p) {
   using Tile = HiddenStatesTile<T>;

@@ -144,8 +144,8 @@ class PlainProduct {
 #pragma unroll
       for (int j = 0; j < kColumns; ++j) block[i][j] = 0.0f;
     }
-    // Enough steps at a time to hide a load, and few enough registers.
-#pragma unroll 4
+    // Two steps at a time: more take more registers than there are.
+#pragma unroll 2
     for (int k = 0; k < kDepth; ++k) {
       float a_column[kRows], b_row[kColumns];
 #pragma unroll

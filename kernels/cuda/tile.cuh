@@ -14,6 +14,8 @@
 namespace bvkeras {
 namespace cuda {
 
+// Kernels with products ask for one block at least: left to itself, ptxas
+// spills registers to make room for more.
 constexpr int kTileThreads = 128;
 
 // W and what follows it, as every kernel needs them.

@@ -60,7 +60,7 @@ __device__ void CopyGradient(const T* source, int64_t stride, int64_t left,
 }
 
 template <typename Stored, int kUnits>
-__global__ void __launch_bounds__(kWeightsThreads)
+__global__ void __launch_bounds__(kWeightsThreads, 1)
     WeightsGradientKernel(const __grid_constant__ WeightsGradientParameters
                               p) {
   using Tile = WeightsTile<Stored, kUnits>;

@@ -23,8 +23,8 @@ namespace {
 
 // batch, tokens, layers, features, units, outputs: primes, one above and one
 // below powers of two, none, one; features that fill 16 bytes and that do
-// not; tokens of more than one tile and chunk; units of one block and of two;
-// as many layers as there may be.
+// not; more tokens than a tile holds, and more tiles than there are chunks;
+// units of one block and of two; as many layers as there may be.
 constexpr int64_t kSizes[][6] = {
     {1, 1, 1, 1, 1, 1},     {2, 3, 1, 5, 1, 2},    {3, 1, 2, 7, 3, 2},
     {0, 5, 2, 7, 3, 2},     {3, 0, 2, 7, 3, 2},    {2, 17, 13, 11, 7, 3},
@@ -33,12 +33,13 @@ constexpr int64_t kSizes[][6] = {
     {1, 5, 2, 1024, 19, 2}, {9, 61, 2, 5, 3, 2},   {2, 13, 3, 129, 33, 2},
     {3, 20, 13, 48, 128, 2}, {2, 11, 2, 32, 129, 2}, {1, 3, 64, 16, 8, 1},
     {7, 5, 25, 64, 64, 2},  {2, 40, 5, 256, 40, 2}, {13, 4, 3, 16, 16, 3},
-    {1, 70, 1, 80, 144, 2}, {30, 3, 9, 32, 16, 1},
+    {1, 70, 1, 80, 144, 2}, {30, 3, 9, 32, 16, 1}, {2, 150, 64, 8, 3, 2},
+    {5, 230, 13, 16, 17, 1},
 };
 constexpr unsigned kSizeCount = sizeof(kSizes) / sizeof(kSizes[0]);
 
-// Each choice in turn; together with the sizes, whose number is a prime, all
-// combinations come.
+// Each choice in turn; together with the sizes, whose number has no factor in
+// common with that of the choices, all combinations come.
 Case MakeCase(unsigned number) {
   constexpr Stash own[] = {Stash::kFloat32, Stash::kBFloat16, Stash::kFloat16,
                            Stash::kBFloat16};

@@ -3,9 +3,8 @@
 
 #include <cstdio>
 
-#include "cuda/plan.h"
 #include "cuda/hidden_states_gradient.cuh"
-#include "cuda/sums.cuh"
+#include "cuda/weights_gradient.cuh"
 
 namespace bvkeras {
 namespace cuda {

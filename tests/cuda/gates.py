@@ -31,9 +31,9 @@ _THREADS[120] = 1536
 _REGISTERS = 65536
 _BLOCKS = {75: 16, 80: 32, 86: 16, 89: 24, 90: 32, 100: 32, 120: 24}
 
-# Registers that a thread may take, by the threads of a block; and warps that
-# a multiprocessor must hold. Turing has room for one block of the widest.
-REGISTER_CEILING = {128: 200, 256: 200}
+# Registers that a thread may take, so that a multiprocessor holds 8 warps; and
+# warps that it must hold, of which Turing's shared memory allows 4.
+REGISTER_CEILING = 216
 
 
 def least_warps(architecture):
@@ -41,8 +41,8 @@ def least_warps(architecture):
 
 
 _KERNEL = re.compile(
-    r"bvkeras::cuda::(\w+Kernel)(?:<(.+?)(?:, \(int\)(\d+))?"
-    r"(?:, \(bool\)([01]))?>)?\("
+    r"bvkeras::cuda::(\w+Kernel)"
+    r"(?:<([\w ]+)(?:, (\d+)(?:, (true|false))?)?>)?\("
 )
 
 
@@ -153,7 +153,7 @@ def kernels_in(path):
                 match[1],
                 match[2] or "",
                 int(match[3] or 0),
-                match[4] == "1",
+                match[4] == "true",
                 int(found[2]),
                 int(found[3]) + int(found[4]),
                 len(re.findall(r"\bHMMA\.", body)),
@@ -208,8 +208,8 @@ def problems(architecture, kernels, sizes):
         if not kernel.multiplies:
             continue
         threads, shared = sizes[kernel.name, kernel.type, kernel.units]
-        if kernel.registers > REGISTER_CEILING[threads]:
-            yield f"{where}: above {REGISTER_CEILING[threads]} registers"
+        if kernel.registers > REGISTER_CEILING:
+            yield f"{where}: above {REGISTER_CEILING} registers"
         if shared > 48 << 10:
             yield f"{where}: {shared} bytes of shared memory"
         least = least_warps(architecture)
@@ -219,7 +219,7 @@ def problems(architecture, kernels, sizes):
             yield f"{where}: no loads of 16 bytes"
         if kernel.on_tensor_cores(architecture) != (kernel.tensor_core > 0):
             yield f"{where}: tensor cores"
-        if kernel.type == "float" and kernel.float_multiplies < 64:
+        if kernel.type == "float" and kernel.float_multiplies < 16:
             yield f"{where}: too few multiply-adds"
 
 

@@ -23,12 +23,13 @@ from tests.ops.test_native_parity import (
 )
 
 # Besides those of the CPU's grid: units of two blocks, features that fill 16
-# bytes, as many layers as there may be.
+# bytes, as many layers as there may be, more tiles than there are chunks.
 MORE_SHAPES = [
     (3, 20, 13, 48, 128, 2),
     (2, 11, 2, 32, 129, 2),
     (1, 3, 64, 16, 8, 1),
     (30, 3, 9, 32, 16, 1),
+    (2, 150, 64, 8, 3, 2),
 ]
 # Of a GPU with tensor cores for bfloat16, and of one without.
 GPUS = ("plain", "sm75")
