@@ -12,7 +12,13 @@ JOBS ?= logical
 
 # What the native library is built from; CMakeLists.txt builds it.
 KERNELS := CMakeLists.txt $(shell find kernels -type f \
-  -not -path 'kernels/tests/*')
+  -not -path 'kernels/tests/*' -not -path 'kernels/host_emulation/*')
+
+# CUDA=1: with NVIDIA's compiler and what reads its output, from wheels.
+CUDA ?=
+CUDA_WHEELS := nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt \
+  nvidia-cuda-runtime nvidia-cuda-cccl nvidia-cuda-cuobjdump \
+  nvidia-cuda-nvdisasm
 
 .PHONY: demo test test-full lint clean
 
@@ -26,6 +32,8 @@ test: $(VENV)/installed
 	  --dist loadfile
 
 test-full: test
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) \
+	  --dist loadfile -m full
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format .
@@ -43,7 +51,7 @@ $(VENV)/installed: pyproject.toml $(KERNELS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet cmake ninja pybind11 \
-	  scikit-build-core tensorflow keras-nlp
+	  scikit-build-core tensorflow keras-nlp $(if $(CUDA),$(CUDA_WHEELS))
 	$(BIN)/python -m pip install --quiet --no-build-isolation \
 	  --editable '.[test]'
 	$(BIN)/python -m pip install --quiet --no-deps \

@@ -63,7 +63,8 @@ def takes_native(implementation: str, dtype: tf.DType) -> bool:
     Raises:
         ArgumentError: An unknown name, or `"native"` inside a function that
             XLA compiles.
-        NativeLibraryError: `"native"`, and it cannot be used.
+        NativeLibraryError: `"native"`, and it cannot be used: not on this
+            machine, or not by the driver of its GPU.
     """
     check_implementation(implementation)
     if implementation == "auto":
@@ -87,9 +88,16 @@ def takes_native(implementation: str, dtype: tf.DType) -> bool:
                 " implementation='reference', or jit_compile=False"
             )
         library.load()
+        if _has_gpu():
+            library.check_driver()
         return True
-    has_gpu = bool(tf.config.list_logical_devices("GPU"))
-    return not in_xla and not has_gpu and library.is_available()
+    # The CUDA kernels have not been run on a GPU yet: there nobody gets them
+    # who does not ask.
+    return not in_xla and not _has_gpu() and library.is_available()
+
+
+def _has_gpu() -> bool:
+    return bool(tf.config.list_logical_devices("GPU"))
 
 
 def takes_native_reading() -> bool:

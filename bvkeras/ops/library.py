@@ -5,6 +5,7 @@ loading one that was not can end the process. So the build leaves a stamp
 beside the library, and nothing is loaded whose stamp does not fit.
 """
 
+import ctypes
 import functools
 import importlib
 import json
@@ -63,12 +64,52 @@ def describe() -> str:
             f"{problem}; the pure TensorFlow path is used. Build it in a "
             f"checkout of bvkeras with: {BUILD_COMMAND}"
         )
-    stamp = json.loads((_directory() / _STAMP_FILE).read_text())
+    stamp = _stamp()
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     return (
         f"{_variant(stamp)}; built by {stamp['compiler']} for TensorFlow "
-        f"{stamp['tensorflow']}; {threads or os.cpu_count()} threads"
+        f"{stamp['tensorflow']}; {threads or os.cpu_count()} threads;"
+        f" {_cuda_state(stamp)}"
     )
+
+
+def gpu_problem() -> str | None:
+    """Why the library's kernels cannot run on a GPU here, or `None`.
+
+    Whether there is a GPU is not asked.
+
+    Raises:
+        NativeLibraryError: As `load`.
+    """
+    load()
+    if not _stamp().get("cuda"):
+        return "built without CUDA kernels"
+    driver, build = _cuda_versions()
+    if driver == 0:
+        return "there is no CUDA driver"
+    # A driver runs what any CUDA of its own major version built.
+    if driver // 1000 < build // 1000:
+        return (
+            f"built with CUDA {_dotted(build)}, but the driver runs up to"
+            f" {_dotted(driver)}"
+        )
+    return None
+
+
+def check_driver() -> None:
+    """Raises NativeLibraryError where the GPU's driver is too old.
+
+    Without CUDA kernels there is nothing to check: TensorFlow then takes the
+    CPU for these operations.
+    """
+    if not _stamp().get("cuda"):
+        return
+    problem = gpu_problem()
+    if problem is not None:
+        raise NativeLibraryError(
+            f"the native library cannot be used on the GPU: {problem}; update"
+            " the driver, or use implementation='reference'"
+        )
 
 
 def path() -> pathlib.Path:
@@ -130,6 +171,35 @@ def stamp_problem(stamp: dict[str, Any]) -> str | None:
         if stamp[name] != here:
             return f"built for {name} {stamp[name]}, but here it is {here}"
     return None
+
+
+def _stamp() -> dict[str, Any]:
+    return json.loads((_directory() / _STAMP_FILE).read_text())
+
+
+def _cuda_versions() -> tuple[int, int]:
+    """Of the driver, 0 for none, and of the build, as CUDA numbers them."""
+    loaded = ctypes.CDLL(str(_directory() / _LIBRARY_FILE))
+    return (
+        loaded.bvkeras_cuda_driver_version(),
+        loaded.bvkeras_cuda_build_version(),
+    )
+
+
+def _dotted(version: int) -> str:
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+def _cuda_state(stamp: dict[str, Any]) -> str:
+    if not stamp.get("cuda"):
+        return "no CUDA kernels"
+    compiled = (
+        f"CUDA {stamp['cuda']} kernels for sm_"
+        + ", sm_".join(stamp["cuda_architectures"].split(";"))
+        + ", not yet run on a GPU"
+    )
+    problem = gpu_problem()
+    return f"{compiled} ({problem})" if problem else compiled
 
 
 def _variant(stamp: dict[str, Any]) -> str:

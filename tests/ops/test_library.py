@@ -19,7 +19,7 @@ GOOD = {
     "architecture": library.platform.machine(),
     "compiler": "GNU 12.2.0",
     "variants": "portable",
-    "cuda": False,
+    "cuda": "",
 }
 
 

@@ -236,6 +236,11 @@ def error(actual, expected):
 def check_rule(shape, dtype, operation, mask, approximate, form, keep):
     arguments = (shape, dtype, operation, mask)
     results = run(native(approximate, keep), *arguments, form)
+    check_results(results, *arguments, approximate, form)
+
+
+def check_results(results, shape, dtype, operation, mask, approximate, form):
+    arguments = (shape, dtype, operation, mask)
     expected = exact(*arguments, approximate)
     plain = plain_errors(*arguments, approximate, form)
     assert results.keys() == expected.keys()

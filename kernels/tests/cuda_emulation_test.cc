@@ -1,0 +1,138 @@
+// The CUDA kernels on the emulated GPU, against a float64 reference and under
+// several orders of their threads, which must give the same bits:
+//
+//     cuda_emulation_test FIRST STEP COUNT SEED...
+//
+// runs COUNT cases, number FIRST and every STEP-th after it, under each seed
+// of host_emulation/emulation.h. Where STEP has no factor in common with 48,
+// the cases go through all types, forms and operations. tests/native/ builds
+// and calls it, also under sanitizers. ThreadSanitizer tells no more than
+// 7,000 threads of a launch apart: what has more is left out there.
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "cuda/hidden_states_gradient.cuh"
+#include "cuda/plan.h"
+#include "linear_pooling.h"
+#include "trial.h"
+
+namespace bvkeras {
+namespace {
+
+// batch, tokens, layers, features, units, outputs: primes, one above and one
+// below powers of two, none, one; features that fill 16 bytes and that do
+// not; more tokens than a tile holds, and more tiles than there are chunks;
+// units of one block and of two; as many layers as there may be.
+constexpr int64_t kSizes[][6] = {
+    {1, 1, 1, 1, 1, 1},     {2, 3, 1, 5, 1, 2},    {3, 1, 2, 7, 3, 2},
+    {0, 5, 2, 7, 3, 2},     {3, 0, 2, 7, 3, 2},    {2, 17, 13, 11, 7, 3},
+    {1, 31, 3, 33, 17, 5},  {2, 9, 2, 31, 15, 1},  {3, 7, 2, 65, 16, 2},
+    {2, 13, 3, 63, 65, 7},  {1, 2, 1, 384, 5, 1},  {2, 9, 3, 768, 64, 2},
+    {1, 5, 2, 1024, 19, 2}, {9, 61, 2, 5, 3, 2},   {2, 13, 3, 129, 33, 2},
+    {3, 20, 13, 48, 128, 2}, {2, 11, 2, 32, 129, 2}, {1, 3, 64, 16, 8, 1},
+    {7, 5, 25, 64, 64, 2},  {2, 40, 5, 256, 40, 2}, {13, 4, 3, 16, 16, 3},
+    {1, 70, 1, 80, 144, 2}, {30, 3, 9, 32, 16, 1}, {2, 150, 64, 8, 3, 2},
+    {5, 230, 13, 16, 17, 1},
+};
+constexpr unsigned kSizeCount = sizeof(kSizes) / sizeof(kSizes[0]);
+
+// Each choice in turn; together with the sizes, whose number has no factor in
+// common with that of the choices, all combinations come.
+Case MakeCase(unsigned number) {
+  constexpr Stash own[] = {Stash::kFloat32, Stash::kBFloat16, Stash::kFloat16,
+                           Stash::kBFloat16};
+  const unsigned dtype = number % 4;
+  const unsigned layout = number / 4 % 2;
+  const unsigned operation = number / 8 % 3;
+  const unsigned keep = number / 24 % 2;
+  const int64_t* s = kSizes[number % kSizeCount];
+  Stash stash = keep ? own[dtype] : Stash::kNone;
+  // float32 in half the size, which only float32 has.
+  if (keep && dtype == 0 && number % 5 == 0) stash = Stash::kBFloat16;
+  return {s[0],
+          s[1],
+          s[2],
+          s[3],
+          s[4],
+          operation ? s[5] : 0,
+          DType(dtype),
+          layout == 0,
+          operation == 2,
+          number / 3 % 2 == 0,
+          Valid(number / 2 % 3),
+          stash,
+          DType(number % 3),
+          number % 7 != 0};
+}
+
+// Whether a launch has more threads than ThreadSanitizer tells apart.
+bool TooManyThreads(const Case& c) {
+#if defined(BVKERAS_EMULATION_TSAN)
+  constexpr int64_t kMost = 7000;
+#else
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+#endif
+  Problem problem;
+  problem.batch = c.batch;
+  problem.tokens = c.tokens;
+  problem.layers = c.layers;
+  problem.features = c.features;
+  problem.units = c.units;
+  problem.outputs = c.outputs;
+  problem.positions = c.per_position ? c.tokens + 2 : 0;
+  problem.dtype = c.dtype;
+  const cuda::Plan plan(problem);
+  const int64_t hidden_blocks =
+      cuda::DivideUp(c.features, cuda::kHiddenFeatures);
+  const int64_t launches[] = {
+      plan.tiles * std::max(plan.unit_blocks, hidden_blocks) *
+          cuda::kTileThreads,
+      plan.feature_blocks * plan.splits * plan.unit_blocks *
+          cuda::kWeightsThreads,
+      plan.padded_features * plan.padded_units, plan.projection_size};
+  return *std::max_element(std::begin(launches), std::end(launches)) > kMost;
+}
+
+void Test(unsigned number, char** seeds, int seed_count) {
+  const Case c = MakeCase(number);
+  Trial trial(c, number, number / 3 % 2);
+  std::unique_ptr<Results> first;
+  for (int i = 0; i < seed_count; ++i) {
+    setenv("BVKERAS_EMULATION_SEED", seeds[i], 1);
+    const std::string name =
+        "case " + std::to_string(number) + " seed " + seeds[i];
+    Results results = trial.Run(nullptr);
+    if (first == nullptr) {
+      Compare(name.c_str(), c, trial, results);
+      first = std::make_unique<Results>(std::move(results));
+      continue;
+    }
+    for (size_t j = 0; j < results.arrays.size(); ++j) {
+      if (!results.arrays[j].SameBits(first->arrays[j])) {
+        Fail("another order of threads gives other bits", name.c_str(), c);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bvkeras
+
+int main(int argc, char** argv) {
+  if (argc < 5) {
+    std::fprintf(stderr, "usage: %s FIRST STEP COUNT SEED...\n", argv[0]);
+    return 2;
+  }
+  unsigned number = std::atoi(argv[1]);
+  const unsigned step = std::atoi(argv[2]);
+  int tested = 0;
+  for (int left = std::atoi(argv[3]); left > 0; --left, number += step) {
+    if (bvkeras::TooManyThreads(bvkeras::MakeCase(number))) continue;
+    bvkeras::Test(number, argv + 4, argc - 4);
+    ++tested;
+  }
+  std::printf("%d cases tested, %d failures\n", tested, bvkeras::failures);
+  return bvkeras::failures != 0 || tested == 0;
+}

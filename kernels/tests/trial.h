@@ -1,0 +1,450 @@
+// A case of linear_pooling.h: its arrays, the results they should give in
+// float64, and how far off a result may be. Shared by the tests of the CPU's
+// and of the emulated GPU's kernels.
+//
+// Arrays are heap blocks of their exact size, so that a byte read or written
+// beyond them is seen. Padded tokens hold NaN.
+
+#ifndef BVKERAS_KERNELS_TESTS_TRIAL_H_
+#define BVKERAS_KERNELS_TESTS_TRIAL_H_
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "linear_pooling.h"
+
+namespace bvkeras {
+namespace {
+
+enum class Valid { kAll, kMask, kLengths };
+
+struct Case {
+  int64_t batch, tokens, layers, features, units, outputs;
+  DType dtype;
+  bool stacked;
+  bool per_position;
+  bool approximate;
+  Valid valid;
+  Stash stash;
+  DType pooled_dtype;
+  bool bias;
+};
+
+// Narrow types, by way of the bits.
+float FromBits(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+uint32_t ToBits(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+float FromBFloat16(uint16_t bits) { return FromBits(uint32_t{bits} << 16); }
+
+uint16_t ToBFloat16(float value) {
+  const uint32_t bits = ToBits(value);
+  if (std::isnan(value)) return 0x7fc0;
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+float FromFloat16(uint16_t bits) {
+  const int exponent = (bits >> 10) & 31;
+  const int fraction = bits & 1023;
+  const float sign = bits >> 15 ? -1.0f : 1.0f;
+  if (exponent == 31) {
+    return fraction ? std::numeric_limits<float>::quiet_NaN()
+                    : sign * std::numeric_limits<float>::infinity();
+  }
+  if (exponent == 0) return sign * std::ldexp(float(fraction), -24);
+  return sign * std::ldexp(float(1024 + fraction), exponent - 25);
+}
+
+uint16_t ToFloat16(float value) {
+  if (std::isnan(value)) return 0x7e00;
+  const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
+  const float size = std::fabs(value);
+  int exponent;
+  std::frexp(size, &exponent);
+  // The spacing of numbers near it; nearbyint rounds half to even.
+  const int spacing = std::max(exponent - 11, -24);
+  const float units = std::nearbyint(std::ldexp(size, -spacing));
+  if (units == 0) return sign;
+  const float rounded = std::ldexp(units, spacing);
+  if (rounded > 65504.0f) return sign | 0x7c00;
+  std::frexp(rounded, &exponent);
+  if (exponent < -13) return sign | uint16_t(std::ldexp(rounded, 24));
+  const auto fraction = uint16_t(std::ldexp(rounded, 11 - exponent)) - 1024;
+  return sign | uint16_t((exponent + 14) << 10) | uint16_t(fraction);
+}
+
+// An array of exactly its size that begins so many numbers, 0 or 1, after a
+// boundary of 16 bytes.
+class Array {
+ public:
+  Array(DType dtype, int64_t size, int64_t offset)
+      : dtype_(dtype),
+        size_(size),
+        offset_(offset),
+        memory_(new char[(size + offset) * SizeOf(dtype)]) {}
+
+  void* data() { return memory_.get() + offset_ * SizeOf(dtype_); }
+  const void* data() const { return memory_.get() + offset_ * SizeOf(dtype_); }
+  float* floats() { return static_cast<float*>(data()); }
+  int64_t size() const { return size_; }
+
+  double operator[](int64_t index) const {
+    const char* at = static_cast<const char*>(data()) + index * SizeOf(dtype_);
+    if (dtype_ == DType::kInt8) return static_cast<int8_t>(*at);
+    if (dtype_ == DType::kFloat32) {
+      float value;
+      std::memcpy(&value, at, sizeof value);
+      return value;
+    }
+    uint16_t bits;
+    std::memcpy(&bits, at, sizeof bits);
+    return dtype_ == DType::kBFloat16 ? FromBFloat16(bits) : FromFloat16(bits);
+  }
+
+  void Set(int64_t index, float value) {
+    char* at = static_cast<char*>(data()) + index * SizeOf(dtype_);
+    if (dtype_ == DType::kInt8) {
+      *at = static_cast<char>(static_cast<int8_t>(std::nearbyint(value)));
+    } else if (dtype_ == DType::kFloat32) {
+      std::memcpy(at, &value, sizeof value);
+    } else {
+      const uint16_t bits = dtype_ == DType::kBFloat16 ? ToBFloat16(value)
+                                                       : ToFloat16(value);
+      std::memcpy(at, &bits, sizeof bits);
+    }
+  }
+
+  bool SameBits(const Array& other) const {
+    return std::memcmp(data(), other.data(), size_ * SizeOf(dtype_)) == 0;
+  }
+
+ private:
+  DType dtype_;
+  int64_t size_;
+  int64_t offset_;
+  std::unique_ptr<char[]> memory_;
+};
+
+double Gelu(double z, bool approximate) {
+  if (approximate) {
+    const double inner = std::sqrt(2 / M_PI) * (z + 0.044715 * z * z * z);
+    return 0.5 * z * (1 + std::tanh(inner));
+  }
+  return 0.5 * z * (1 + std::erf(z / std::sqrt(2.0)));
+}
+
+double GeluSlope(double z, bool approximate) {
+  if (approximate) {
+    const double factor = std::sqrt(2 / M_PI);
+    const double tanh = std::tanh(factor * (z + 0.044715 * z * z * z));
+    return 0.5 * (1 + tanh) + 0.5 * z * (1 - tanh * tanh) * factor *
+                                  (1 + 3 * 0.044715 * z * z);
+  }
+  return 0.5 * (1 + std::erf(z / std::sqrt(2.0))) +
+         z * std::exp(-z * z / 2) / std::sqrt(2 * M_PI);
+}
+
+struct Results {
+  std::vector<Array> arrays;  // output, dW, db, dV, dH of each layer
+};
+
+// A case's arrays, its problem, and the results it should give.
+class Trial {
+ public:
+  Trial(const Case& c, unsigned seed, int64_t offset = 1)
+      : case_(c), random_(seed), offset_(offset) {
+    const int64_t blocks = c.stacked ? 1 : c.layers;
+    const int64_t rows = c.batch * c.tokens;
+    const int64_t numbers = rows * c.layers * c.features / blocks;
+    for (int64_t token = 0; token < rows; ++token) {
+      mask_.push_back(random_() % 3 != 0);
+    }
+    if (c.valid == Valid::kLengths) {
+      for (int64_t b = 0; b < c.batch; ++b) {
+        lengths_.push_back(random_() % (c.tokens + 1));
+        for (int64_t t = 0; t < c.tokens; ++t) {
+          mask_[b * c.tokens + t] = t < lengths_.back();
+        }
+      }
+    } else if (c.valid == Valid::kAll) {
+      std::fill(mask_.begin(), mask_.end(), 1);
+    }
+    for (int64_t block = 0; block < blocks; ++block) {
+      hidden_states_.push_back(
+          Random(c.dtype, numbers, c.dtype == DType::kInt8 ? 40 : 1));
+      scales_.push_back(
+          Random(DType::kFloat32, rows * c.layers / blocks, 1.0f / 40));
+    }
+    kernel_ = std::make_unique<Array>(
+        Random(DType::kFloat32, c.features * c.units,
+               1 / std::sqrt(float(c.features))));
+    // The reference computes with what the kernels round it to.
+    const DType operand =
+        c.dtype == DType::kInt8 ? DType::kBFloat16 : c.dtype;
+    for (int64_t i = 0; i < kernel_->size(); ++i) {
+      Array one(operand, 1, 0);
+      one.Set(0, (*kernel_)[i]);
+      kernel_->Set(i, one[0]);
+    }
+    bias_ = std::make_unique<Array>(Random(DType::kFloat32, c.units, 1));
+    positions_ = c.per_position ? c.tokens + 2 : 0;
+    projection_ = std::make_unique<Array>(
+        Random(DType::kFloat32, ProjectionSize(), 1));
+    gradient_ = std::make_unique<Array>(
+        Random(c.outputs ? DType::kFloat32 : c.pooled_dtype, OutputSize(), 1));
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    for (int64_t token = 0; token < rows; ++token) {
+      if (mask_[token]) continue;
+      for (int64_t l = 0; l < c.layers; ++l) {
+        const int64_t row = c.stacked ? token * c.layers + l : token;
+        const int64_t block = c.stacked ? 0 : l;
+        scales_[block].Set(row, nan);
+        if (c.dtype == DType::kInt8) continue;
+        for (int64_t e = 0; e < c.features; ++e) {
+          hidden_states_[block].Set(row * c.features + e, nan);
+        }
+      }
+      const int64_t width = OutputSize() / std::max<int64_t>(1, rows);
+      for (int64_t i = 0; i < width; ++i) gradient_->Set(token * width + i, nan);
+    }
+    Describe();
+  }
+
+  Results Run(const ParallelFor& parallel_for) {
+    const Case& c = case_;
+    Results results;
+    auto& arrays = results.arrays;
+    arrays.emplace_back(c.outputs ? DType::kFloat32 : c.pooled_dtype,
+                        OutputSize(), offset_);
+    // Aligned as an allocator's memory is, and not a byte longer.
+    const size_t bytes = cpu::StashBytes(problem_);
+    std::unique_ptr<char[]> stash(new char[bytes]);
+    void* kept = c.stash == Stash::kNone ? nullptr : stash.get();
+    cpu::Forward(problem_, arrays[0].data(), kept, parallel_for);
+    arrays.emplace_back(DType::kFloat32, c.features * c.units, offset_);
+    arrays.emplace_back(DType::kFloat32, c.units, offset_);
+    arrays.emplace_back(DType::kFloat32, c.outputs ? ProjectionSize() : 0,
+                        offset_);
+    cpu::Backward(problem_, gradient_->data(), kept, arrays[1].floats(),
+                  arrays[2].floats(),
+                  c.outputs ? arrays[3].floats() : nullptr, parallel_for);
+    if (c.dtype == DType::kInt8) return results;
+    std::vector<void*> pointers;
+    for (const Array& layer : hidden_states_) {
+      arrays.emplace_back(c.dtype, layer.size(), offset_);
+    }
+    for (size_t i = 4; i < arrays.size(); ++i) {
+      pointers.push_back(arrays[i].data());
+    }
+    cpu::BackwardHiddenStates(problem_, gradient_->data(), kept,
+                              pointers.data(), parallel_for);
+    return results;
+  }
+
+  // The same in float64, padded tokens left out.
+  std::vector<std::vector<double>> Exact() const {
+    const Case& c = case_;
+    std::vector<std::vector<double>> exact;
+    exact.emplace_back(OutputSize());
+    exact.emplace_back(c.features * c.units);
+    exact.emplace_back(c.units);
+    exact.emplace_back(c.outputs ? ProjectionSize() : 0);
+    if (c.dtype != DType::kInt8) {
+      for (const Array& layer : hidden_states_) exact.emplace_back(layer.size());
+    }
+    for (int64_t token = 0; token < c.batch * c.tokens; ++token) {
+      if (!mask_[token]) continue;
+      for (int64_t l = 0; l < c.layers; ++l) AddRow(token, l, &exact);
+    }
+    return exact;
+  }
+
+ private:
+  void AddRow(int64_t token, int64_t layer,
+              std::vector<std::vector<double>>* exact) const {
+    const Case& c = case_;
+    const int64_t block = c.stacked ? 0 : layer;
+    const int64_t row = c.stacked ? token * c.layers + layer : token;
+    const double scale =
+        c.dtype == DType::kInt8 ? scales_[block][row] : 1.0;
+    const int64_t position = c.per_position ? token % c.tokens : 0;
+    for (int64_t a = 0; a < c.units; ++a) {
+      double z = c.bias ? (*bias_)[a] : 0;
+      for (int64_t e = 0; e < c.features; ++e) {
+        z += scale * hidden_states_[block][row * c.features + e] *
+             (*kernel_)[e * c.units + a];
+      }
+      const double y = Gelu(z, c.approximate);
+      double y_gradient = 0;
+      if (c.outputs == 0) {
+        const int64_t index = (token * c.layers + layer) * c.units + a;
+        (*exact)[0][index] = y;
+        y_gradient = (*gradient_)[index];
+      }
+      for (int64_t o = 0; o < c.outputs; ++o) {
+        const int64_t v =
+            ((position * c.layers + layer) * c.units + a) * c.outputs + o;
+        const double gradient = (*gradient_)[token * c.outputs + o];
+        (*exact)[0][token * c.outputs + o] += y * (*projection_)[v];
+        (*exact)[3][v] += y * gradient;
+        y_gradient += gradient * (*projection_)[v];
+      }
+      const double z_gradient = y_gradient * GeluSlope(z, c.approximate);
+      (*exact)[2][a] += z_gradient;
+      for (int64_t e = 0; e < c.features; ++e) {
+        const int64_t h = row * c.features + e;
+        (*exact)[1][e * c.units + a] +=
+            scale * hidden_states_[block][h] * z_gradient;
+        if (c.dtype != DType::kInt8) {
+          (*exact)[4 + block][h] +=
+              z_gradient * (*kernel_)[e * c.units + a];
+        }
+      }
+    }
+  }
+
+  Array Random(DType dtype, int64_t size, float deviation) {
+    std::normal_distribution<float> normal(0, deviation);
+    Array array(dtype, size, offset_);
+    for (int64_t i = 0; i < size; ++i) {
+      array.Set(i, std::clamp(normal(random_), -127.0f, 127.0f));
+    }
+    return array;
+  }
+
+  int64_t OutputSize() const {
+    const Case& c = case_;
+    return c.batch * c.tokens *
+           (c.outputs ? c.outputs : c.layers * c.units);
+  }
+
+  int64_t ProjectionSize() const {
+    return std::max<int64_t>(1, positions_) * case_.layers * case_.units *
+           case_.outputs;
+  }
+
+  void Describe() {
+    const Case& c = case_;
+    for (const Array& layer : hidden_states_) {
+      hidden_state_pointers_.push_back(layer.data());
+    }
+    for (Array& scale : scales_) scale_pointers_.push_back(scale.floats());
+    problem_.batch = c.batch;
+    problem_.tokens = c.tokens;
+    problem_.layers = c.layers;
+    problem_.features = c.features;
+    problem_.units = c.units;
+    problem_.outputs = c.outputs;
+    problem_.dtype = c.dtype;
+    problem_.stacked = c.stacked;
+    problem_.hidden_states = hidden_state_pointers_.data();
+    if (c.dtype == DType::kInt8) problem_.scales = scale_pointers_.data();
+    if (c.valid == Valid::kMask) {
+      bools_.reset(new bool[mask_.size()]);
+      std::copy(mask_.begin(), mask_.end(), bools_.get());
+      problem_.mask = bools_.get();
+    }
+    if (c.valid == Valid::kLengths) problem_.lengths = lengths_.data();
+    problem_.kernel = kernel_->floats();
+    problem_.bias = c.bias ? bias_->floats() : nullptr;
+    problem_.approximate = c.approximate;
+    if (c.outputs) {
+      problem_.projection = projection_->floats();
+      problem_.positions = positions_;
+    }
+    problem_.pooled_dtype = c.pooled_dtype;
+    problem_.stash = c.stash;
+  }
+
+  Case case_;
+  std::mt19937 random_;
+  int64_t offset_;
+  std::vector<char> mask_;
+  std::unique_ptr<bool[]> bools_;
+  std::vector<int64_t> lengths_;
+  std::vector<Array> hidden_states_, scales_;
+  std::unique_ptr<Array> kernel_, bias_, projection_, gradient_;
+  int64_t positions_ = 0;
+  std::vector<const void*> hidden_state_pointers_;
+  std::vector<const float*> scale_pointers_;
+  Problem problem_;
+};
+
+// Error allowed, as a part of the largest value or of 1: what the sums are
+// made of.
+double Tolerance(const Case& c, size_t result) {
+  double tolerance = 8e-6;
+  const auto at_least = [&](double other) {
+    tolerance = std::max(tolerance, other);
+  };
+  if (result == 0 && c.outputs == 0) {
+    if (c.pooled_dtype == DType::kBFloat16) at_least(1.0 / 256);
+    if (c.pooled_dtype == DType::kFloat16) at_least(1.0 / 2048);
+  }
+  if (result > 0) {
+    if (c.stash == Stash::kBFloat16) at_least(3.0 / 256);
+    if (c.stash == Stash::kFloat16) at_least(3.0 / 2048);
+    // dZ is rounded to the type of the products.
+    if (c.dtype == DType::kBFloat16 || c.dtype == DType::kInt8) {
+      at_least(3.0 / 256);
+    }
+    if (c.dtype == DType::kFloat16) at_least(3.0 / 2048);
+  }
+  return tolerance;
+}
+
+int failures = 0;
+
+void Fail(const std::string& what, const char* variant, const Case& c) {
+  ++failures;
+  std::printf(
+      "%s: %s: batch %ld tokens %ld layers %ld features %ld units %ld outputs"
+      " %ld dtype %d stacked %d per_position %d approximate %d valid %d stash"
+      " %d pooled %d bias %d\n",
+      variant, what.c_str(), long(c.batch), long(c.tokens), long(c.layers),
+      long(c.features), long(c.units), long(c.outputs), int(c.dtype),
+      c.stacked, c.per_position, c.approximate, int(c.valid), int(c.stash),
+      int(c.pooled_dtype), c.bias);
+}
+
+// Compares results with what they should be.
+void Compare(const char* variant, const Case& c, const Trial& trial,
+             const Results& results) {
+  static const char* const names[] = {"output", "dW", "db", "dV"};
+  const auto exact = trial.Exact();
+  for (size_t i = 0; i < exact.size(); ++i) {
+    double largest = 1, error = 0;
+    for (size_t j = 0; j < exact[i].size(); ++j) {
+      const double difference = std::fabs(results.arrays[i][j] - exact[i][j]);
+      largest = std::max(largest, std::fabs(exact[i][j]));
+      // A NaN stays one.
+      if (!(difference <= error) && !std::isnan(error)) error = difference;
+    }
+    if (!(error <= Tolerance(c, i) * largest)) {
+      Fail(std::string(i < 4 ? names[i] : "dH") + " is off by " +
+               std::to_string(error / largest),
+           variant, c);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bvkeras
+
+#endif  // BVKERAS_KERNELS_TESTS_TRIAL_H_
