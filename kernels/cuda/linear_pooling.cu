@@ -26,7 +26,7 @@
 // How this was checked: the same source, run on a CPU by host_emulation/ in
 // many orders of its threads, against float64 and under sanitizers; with
 // planted bugs (tests/mutants/); and by what ptxas makes of it
-// (tests/native/cuda_gates.py). docs/kernels.md tells the whole of it. It was
+// (tests/cuda/gates.py). docs/kernels.md tells the whole of it. It was
 // compiled and emulated, not yet run on a GPU.
 
 #include "linear_pooling.h"

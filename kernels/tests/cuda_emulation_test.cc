@@ -5,7 +5,7 @@
 //
 // runs COUNT cases, number FIRST and every STEP-th after it, under each seed
 // of host_emulation/emulation.h. Where STEP has no factor in common with 48,
-// the cases go through all types, forms and operations. tests/native/ builds
+// the cases go through all types, forms and operations. tests/cuda/ builds
 // and calls it, also under sanitizers. ThreadSanitizer tells no more than
 // 7,000 threads of a launch apart: what has more is left out there.
 

@@ -409,7 +409,12 @@ def test_library_shows_no_symbol_of_its_own():
         capture_output=True,
         text=True,
     ).stdout
-    assert "bvkeras" not in found
+    # But for what is asked of a build with CUDA before anything runs.
+    shown = {line.split()[-1] for line in found.splitlines()}
+    assert {name for name in shown if "bvkeras" in name} <= {
+        "bvkeras_cuda_build_version",
+        "bvkeras_cuda_driver_version",
+    }
 
 
 def test_stamp_lies_beside_the_library():
@@ -418,6 +423,6 @@ def test_stamp_lies_beside_the_library():
     )
     assert stamp["tensorflow"] == tf.__version__
     assert stamp["contract_version"] == library.CONTRACT_VERSION
-    assert stamp["cuda"] is False
+    assert isinstance(stamp["cuda"], str)
     assert stamp["variants"].split(",")[-1] == "portable"
     assert os.path.getsize(library.path()) > 0

@@ -56,7 +56,9 @@ def optimizers(monkeypatch):
     monkeypatch.setattr(
         finetune_module,
         "adamw",
-        lambda *args: made.append(make(*args)) or made[-1],
+        lambda *args, **options: (
+            made.append(make(*args, **options)) or made[-1]
+        ),
     )
     return made
 
