@@ -111,7 +111,7 @@ def _terminate(signum, frame):
 
 def _run(options: argparse.Namespace) -> None:
     from bvkeras import pipeline
-    from bvkeras.evaluation.report import print_table
+    from bvkeras.reports.terminal import print_table
 
     if options.tune is not None:
         command.require_searchable(options.task)

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import importlib.metadata
-import math
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -14,15 +13,20 @@ import numpy as np
 import bvkeras
 from bvkeras import fileio, tasks
 from bvkeras.backbones import load_backbone
-from bvkeras.cache.format import DTYPES
 from bvkeras.cache.writer import write_cache
 from bvkeras.data.examples import Examples
 from bvkeras.data.sources import load_examples
 from bvkeras.encoder import Encoder
-from bvkeras.errors import ArgumentError
-from bvkeras.evaluation import plots
-from bvkeras.evaluation.comparison import Comparison, SystemResult
+from bvkeras.evaluation.comparison import (
+    CONTROL,
+    ENCODER,
+    FROZEN_HEAD,
+    HEAD,
+    Comparison,
+    SystemResult,
+)
 from bvkeras.evaluation.compression import compression
+from bvkeras.evaluation.ensemble import RULES, evaluate_ensemble
 from bvkeras.evaluation.error_report import error_note, report_errors
 from bvkeras.evaluation.evaluate import (
     Evaluation,
@@ -30,8 +34,9 @@ from bvkeras.evaluation.evaluate import (
     evaluate_snapshot,
 )
 from bvkeras.evaluation.glue_metrics import compute_metrics
+from bvkeras.evaluation.layer_importance import layer_importance
 from bvkeras.evaluation.outcomes import read_outcomes
-from bvkeras.evaluation.report import write_report
+from bvkeras.evaluation.paired_bootstrap import measured_difference
 from bvkeras.evaluation.span_baselines import always_empty
 from bvkeras.evaluation.span_evaluation import SpanEvaluation
 from bvkeras.evaluation.span_tables import (
@@ -39,8 +44,8 @@ from bvkeras.evaluation.span_tables import (
     span_tables,
     threshold_note,
 )
-from bvkeras.fast_encoder import COMPUTE_DTYPES
-from bvkeras.models.pooling_model import POOLERS
+from bvkeras.reports.report import write_report
+from bvkeras.run_settings import RunSettings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.training.head import train_head
@@ -48,137 +53,6 @@ from bvkeras.training.head import train_head
 # The rows kept by `limit` are chosen by a seed of their own, so that runs
 # with other seeds train on the same rows.
 _LIMIT_SEED = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class RunSettings:
-    """Every number of a run.
-
-    Attributes:
-        epochs: tuple of float. Stop points of fine-tuning, in epochs.
-        learning_rate: float. Highest rate of the encoder.
-        batch_size: int. Examples a step, encoder.
-        max_tokens: int. Longer examples are cut.
-        units: int. Width of the linear pooling.
-        head_epochs: int. Epochs of a head.
-        head_learning_rate: float. Highest rate of a head.
-        head_projection_rate: float. Its projection's share of that rate.
-        head_batch_size: int. Examples a step, head.
-        head_dropout: float. Dropout on the pooled features.
-        pooler: str. `"linear"` or `"scalar_mix"`.
-        cache_dtype: str. How hidden states are stored.
-        extraction_dtype: str. What the encoder computes them in.
-        compute_dtype: str. Keras dtype policy of fine-tuning, as
-            `"mixed_bfloat16"`.
-        seed: int. Seed of everything random.
-        limit: int or None. Most training rows, chosen at random.
-    """
-
-    epochs: tuple[float, ...]
-    learning_rate: float
-    batch_size: int
-    max_tokens: int
-    units: int
-    head_epochs: int
-    head_learning_rate: float
-    head_projection_rate: float
-    head_batch_size: int
-    head_dropout: float
-    pooler: str = "linear"
-    cache_dtype: str = "bfloat16"
-    extraction_dtype: str = "float32"
-    compute_dtype: str = "float32"
-    seed: int = 0
-    limit: int | None = None
-
-    @classmethod
-    def for_task(
-        cls, task: TaskSpec, hidden_dim: int, **overrides: Any
-    ) -> "RunSettings":
-        """A task's settings for an encoder, with some of them replaced.
-
-        Args:
-            task: TaskSpec.
-            hidden_dim: int. Features of the encoder.
-            **overrides: settings; None keeps the task's own.
-
-        Raises:
-            ArgumentError: there is no such setting, or a value is out of
-                range.
-        """
-        own = task.settings_for(hidden_dim)
-        values = {
-            "epochs": (own.epochs,),
-            "learning_rate": own.learning_rate,
-            "batch_size": own.batch_size,
-            "max_tokens": own.max_tokens,
-            "units": own.head_units,
-            "head_epochs": own.head_epochs,
-            "head_learning_rate": own.head_learning_rate,
-            "head_projection_rate": own.head_projection_rate,
-            "head_batch_size": own.head_batch_size,
-            "head_dropout": own.head_dropout,
-        }
-        names = [field.name for field in dataclasses.fields(cls)]
-        for name, value in overrides.items():
-            if name not in names:
-                raise ArgumentError(
-                    f"{name}: no such setting, expected one of "
-                    f"{', '.join(names)}"
-                )
-            if value is not None:
-                values[name] = value
-        settings = cls(**values)
-        settings._check()
-        return settings
-
-    def _check(self) -> None:
-        at_least_one = (
-            "batch_size",
-            "units",
-            "head_epochs",
-            "head_batch_size",
-        )
-        for name in at_least_one:
-            if getattr(self, name) < 1:
-                raise ArgumentError(
-                    f"{name}: expected at least 1, got {getattr(self, name)}"
-                )
-        if self.limit is not None and self.limit < 1:
-            raise ArgumentError(f"limit: expected at least 1, got {self.limit}")
-        for name in (
-            "learning_rate",
-            "head_learning_rate",
-            "head_projection_rate",
-        ):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ArgumentError(
-                    f"{name}: expected a number above 0, got "
-                    f"{getattr(self, name)}"
-                )
-        if not self.epochs or not all(0 < e < math.inf for e in self.epochs):
-            raise ArgumentError(
-                f"epochs: expected numbers above 0, got {list(self.epochs)}"
-            )
-        if not 0 <= self.head_dropout < 1:
-            raise ArgumentError(
-                f"head_dropout: expected a number in [0, 1), got "
-                f"{self.head_dropout}"
-            )
-        for name, expected in (
-            ("pooler", POOLERS),
-            ("cache_dtype", tuple(DTYPES)),
-            ("extraction_dtype", COMPUTE_DTYPES),
-        ):
-            if getattr(self, name) not in expected:
-                raise ArgumentError(
-                    f"{name}: expected one of {', '.join(expected)}, got "
-                    f"{getattr(self, name)!r}"
-                )
-        if not 0 <= self.seed < 1 << 32:
-            raise ArgumentError(
-                f"seed: expected a number from 0 to 2**32 - 1, got {self.seed}"
-            )
 
 
 def run(
@@ -278,6 +152,7 @@ class _Run:
             "epochs": list(self.settings.epochs),
         }
         self.histories: dict[str, list[dict[str, float]]] = {}
+        self.layer_importance: dict[str, list[float]] = {}
         self.files: dict[str, str] = {}
         # Of a span task, by split and system; and heads with their encoders.
         self.evaluations: dict[str, dict[str, SpanEvaluation]] = {}
@@ -299,7 +174,12 @@ class _Run:
         if frozen:
             systems.append(
                 self._head_system(
-                    "head on the frozen encoder", self.encoder, "frozen", {}
+                    "head on the frozen encoder",
+                    self.encoder,
+                    "frozen",
+                    {},
+                    kind=FROZEN_HEAD,
+                    epochs=0.0,
                 )
             )
         if control:
@@ -347,6 +227,8 @@ class _Run:
             f"fine-tuned encoder{suffix}",
             snapshot,
             {"fine-tune": snapshot.seconds},
+            kind=ENCODER,
+            epochs=snapshot.epochs,
         )
         encoder = load_backbone(snapshot.encoder_directory, dropout=0.0)
         head_row = self._head_system(
@@ -354,9 +236,65 @@ class _Run:
             encoder,
             name,
             {"fine-tune": snapshot.seconds},
+            kind=HEAD,
+            epochs=snapshot.epochs,
         )
         self.compared.append((head_row.name, encoder_row.name))
-        return [encoder_row, head_row]
+        return [
+            encoder_row,
+            head_row,
+            *self._ensemble_systems(encoder_row, head_row, suffix),
+        ]
+
+    def _ensemble_systems(
+        self, encoder_row: SystemResult, head_row: SystemResult, suffix: str
+    ) -> list[SystemResult]:
+        """Encoder and head together, by each rule there is for the task."""
+        if self.task.is_span:
+            return []
+        rules = RULES[:1] if self.task.is_regression else RULES
+        return [
+            self._ensemble_system(encoder_row, head_row, rule, suffix)
+            for rule in rules
+        ]
+
+    def _ensemble_system(self, encoder_row, head_row, rule, suffix):
+        name = f"{rule} of encoder and head{suffix}"
+        scores = {}
+        for split in self.task.evaluation_splits:
+            path = (
+                self.output_dir
+                / "ensemble"
+                / f"epoch_{encoder_row.epochs:g}"
+                / rule
+                / f"{split}.tsv"
+            )
+            scores[split] = evaluate_ensemble(
+                self.task,
+                self.output_dir / self.files[f"{encoder_row.name}, {split}"],
+                self.output_dir / self.files[f"{head_row.name}, {split}"],
+                path,
+                rule,
+            )
+            self._add_file(f"{name}, {split}", path)
+        trained = encoder_row.trained_parameters + head_row.trained_parameters
+        encoder_parameters = self.encoder.backbone.count_params()
+        return SystemResult(
+            name=name,
+            scores=scores,
+            trained_parameters=trained,
+            total_parameters=(
+                encoder_row.total_parameters + head_row.trained_parameters
+            ),
+            compression=compression(encoder_parameters, trained),
+            seconds={
+                **head_row.seconds,
+                "predict": encoder_row.seconds["predict"]
+                + head_row.seconds["predict"],
+            },
+            kind=f"ensemble_{rule}",
+            epochs=encoder_row.epochs,
+        )
 
     def _control_system(self, snapshot: Snapshot) -> SystemResult:
         further = self._finetune(
@@ -371,10 +309,18 @@ class _Run:
             "encoder after one more epoch",
             further,
             {"fine-tune": snapshot.seconds, "one more epoch": further.seconds},
+            kind=CONTROL,
+            epochs=snapshot.epochs + 1,
         )
 
     def _encoder_system(
-        self, name: str, snapshot: Snapshot, seconds: dict[str, float]
+        self,
+        name: str,
+        snapshot: Snapshot,
+        seconds: dict[str, float],
+        *,
+        kind: str,
+        epochs: float,
     ) -> SystemResult:
         self.histories[name] = snapshot.history
         self._add_file(name, snapshot.directory)
@@ -395,6 +341,8 @@ class _Run:
                 self.encoder.backbone.count_params(), parameters
             ),
             seconds={**seconds, "predict": predict_seconds},
+            kind=kind,
+            epochs=epochs,
         )
 
     def _head_system(
@@ -403,6 +351,9 @@ class _Run:
         encoder: Encoder,
         directory: str,
         seconds: dict[str, float],
+        *,
+        kind: str,
+        epochs: float,
     ) -> SystemResult:
         settings = self.settings
         caches = {
@@ -447,6 +398,11 @@ class _Run:
                 *threshold,
             ),
         )
+        self.layer_importance[name] = layer_importance(
+            head,
+            caches[self.task.evaluation_splits[0]],
+            head.directory / "evaluation",
+        )
         encoder_parameters = encoder.backbone.count_params()
         return SystemResult(
             name=name,
@@ -462,6 +418,8 @@ class _Run:
                 "train head": head.seconds,
                 "predict": predict_seconds,
             },
+            kind=kind,
+            epochs=epochs,
         )
 
     def _scores(
@@ -494,11 +452,6 @@ class _Run:
         return (held_out.threshold,)
 
     def _report(self, systems: list[SystemResult]) -> Comparison:
-        plot_directory = self.output_dir / "plots"
-        self.files |= {
-            "scores plot": "plots/scores.png",
-            "training plot": "plots/training.png",
-        }
         comparison = Comparison(
             task=self.task.name,
             title=self.task.title,
@@ -516,10 +469,10 @@ class _Run:
             files=self.files,
             versions=_versions(),
             histories=self.histories,
+            encoder_parameters=self.encoder.backbone.count_params(),
+            layer_importance=self.layer_importance,
             **self._more_report(),
         )
-        plots.plot_comparison(comparison, plot_directory / "scores.png")
-        plots.plot_training(self.histories, plot_directory / "training.png")
         write_report(comparison, self.output_dir)
         return comparison
 
@@ -529,6 +482,7 @@ class _Run:
             return {
                 "baseline": _majority_baseline(self.task, self.examples),
                 "notes": self._report_errors(),
+                "differences": self._differences(),
             }
         parts, tables, notes = self.examples, [], source_notes(self.examples)
         for split in self.task.evaluation_splits:
@@ -575,6 +529,30 @@ class _Run:
                     f"{names[1]}, errors on {split}", directory / "errors.md"
                 )
         return notes
+
+    def _differences(self) -> list[dict[str, Any]]:
+        """Of each head and its encoder, by the main metric, on each split."""
+        metric = self.task.metrics[0]
+        differences = []
+        for head, encoder in self.compared:
+            for split in self.task.evaluation_splits:
+                paths = [
+                    self.output_dir / self.files[f"{name}, {split}"]
+                    for name in (encoder, head)
+                ]
+                found = measured_difference(
+                    metric, *paths, paths[1].parent / f"difference_{split}.json"
+                )
+                differences.append(
+                    {
+                        "first": encoder,
+                        "second": head,
+                        "split": split,
+                        "metric": metric,
+                        **dataclasses.asdict(found),
+                    }
+                )
+        return differences
 
     def _add_file(self, name: str, path: pathlib.Path) -> None:
         self.files[name] = path.relative_to(self.output_dir).as_posix()

@@ -17,7 +17,7 @@ from bvkeras import cli, pipeline
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.errors import BackboneError
 from bvkeras.evaluation.predictions import read_predictions
-from bvkeras.evaluation.report import read_report
+from bvkeras.reports.report import read_report
 from bvkeras.training.finetune import Snapshot
 from bvkeras.training.head import TrainedHead
 

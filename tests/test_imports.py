@@ -29,8 +29,13 @@ _ORDER = (
     ("bvkeras.data",),
     ("bvkeras.cache",),
     ("bvkeras.training",),
-    ("bvkeras.tuning", "bvkeras.evaluation", "bvkeras.serving"),
-    ("bvkeras.pipeline", "bvkeras.doctor"),
+    (
+        "bvkeras.tuning",
+        "bvkeras.evaluation",
+        "bvkeras.reports",
+        "bvkeras.serving",
+    ),
+    ("bvkeras.run_settings", "bvkeras.pipeline", "bvkeras.doctor"),
     ("bvkeras.cli", "bvkeras.__main__", "recipes"),
 )
 _RANKS = {name: rank for rank, line in enumerate(_ORDER) for name in line}

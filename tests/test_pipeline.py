@@ -12,7 +12,7 @@ from bvkeras.backbones import load_backbone
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.data.sources import load_examples
 from bvkeras.errors import ArgumentError, RunError
-from bvkeras.evaluation.report import read_report
+from bvkeras.reports.report import read_report
 from bvkeras.tasks.glue import GLUE
 from tests.fast_run import FAST
 

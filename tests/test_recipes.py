@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bvkeras import tasks
-from bvkeras.evaluation.report import read_report
+from bvkeras.reports.report import read_report
 from bvkeras.tasks.glue import GLUE
 
 _RECIPES = pathlib.Path(__file__).parents[1] / "recipes"

@@ -13,8 +13,8 @@ from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.data.sources import load_examples
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.evaluation.evaluate import evaluate_head
-from bvkeras.evaluation.report import read_report
 from bvkeras.evaluation.squad_metrics import answer_scores
+from bvkeras.reports.report import read_report
 from bvkeras.training.head import TrainedHead
 from tests.data.squad_fixtures import write_squad
 from tests.fast_run import FAST

@@ -8,8 +8,18 @@ from typing import Any
 from bvkeras.errors import ArgumentError, DataError
 
 _FORMAT_VERSION = 1
+# What a row of the table is. An ensemble's kind ends in what is taken of the
+# encoder's and the head's probabilities.
+ENCODER = "encoder"
+HEAD = "head"
+FROZEN_HEAD = "frozen_head"
+CONTROL = "control"
+ENSEMBLES = ("ensemble_mean", "ensemble_maximum")
 # Reports of earlier releases have none.
-_NEWER_FIELDS = {"baseline_name", "tables"}
+_NEWER_FIELDS = {
+    *("baseline_name", "tables", "kind", "epochs", "encoder_parameters"),
+    *("layer_importance", "differences"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +36,11 @@ class SystemResult:
             `trained_parameters`.
         seconds: dict of step name to wall time in seconds, for every step
             this system needs.
+        kind: str. What it is, the same in every run: `"encoder"`, `"head"`
+            (on the fine-tuned encoder), `"frozen_head"`, `"control"`,
+            `"ensemble_mean"`, `"ensemble_maximum"`; empty in reports of
+            earlier releases.
+        epochs: float or None. Epochs of fine-tuning it rests on.
 
     Raises:
         ArgumentError: there is no score, or one is not finite.
@@ -37,6 +52,8 @@ class SystemResult:
     total_parameters: int
     compression: float
     seconds: dict[str, float]
+    kind: str = ""
+    epochs: float | None = None
 
     def __post_init__(self):
         if not self.scores:
@@ -74,6 +91,13 @@ class Comparison:
             `epoch`, and `loss`; see `plots.training_figure`.
         tables: list of dict. More tables: `title`, `note`, `columns`, and
             `rows`, each a list of cells, str or number.
+        encoder_parameters: int or None. Parameters of the encoder alone.
+        layer_importance: dict of system name to one number a hidden state;
+            see `bvkeras.evaluation.layer_importance`.
+        differences: list of dict. Pairs of systems: `first`, `second`
+            (names), `split`, `metric`, `difference` (second - first), and
+            `low`, `high`, ends of its 95% interval; see
+            `bvkeras.evaluation.paired_bootstrap`.
 
     Raises:
         ArgumentError: there is no system, a system has no score by
@@ -100,6 +124,11 @@ class Comparison:
         default_factory=dict
     )
     tables: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    encoder_parameters: int | None = None
+    layer_importance: dict[str, list[float]] = dataclasses.field(
+        default_factory=dict
+    )
+    differences: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def __post_init__(self):
         if not self.systems:

@@ -13,8 +13,8 @@ from bvkeras.evaluation.error_analysis import (
     differing_rows,
 )
 from bvkeras.evaluation.outcomes import Outcomes
-from bvkeras.evaluation.report import markdown_table
 from bvkeras.fileio import write_json, write_text
+from bvkeras.reports.markdown import markdown_table
 
 
 def report_errors(

@@ -176,6 +176,35 @@ class PoolingModel(keras.Model):
             )
         return self._outputs(projected, mask)
 
+    def layer_contributions(self, hidden_states, mask=None):
+        """What each pooled layer adds to the outputs at every token.
+
+        Summed over layers (and tokens, where outputs are of a sequence), with
+        the bias, these are the model's outputs. With `pooler="scalar_mix"`
+        there is one layer, the mix.
+
+        Args:
+            hidden_states: as the model takes them.
+            mask: bool tensor `(batch, tokens)`, true at real tokens. Defaults
+                to all.
+
+        Returns:
+            float32 tensor `(batch, tokens, layers, outputs)`, zero where
+            `mask` is false.
+        """
+        if self.scalar_mix is not None:
+            mixed = self.scalar_mix(hidden_states, mask=mask)
+            hidden_states = keras.ops.expand_dims(mixed, 2)
+        pooled = self.linear_pooling(hidden_states, mask=mask)
+        pooled = keras.ops.cast(pooled, "float32")
+        projection = keras.ops.reshape(
+            keras.ops.cast(self.projection, "float32"), self._projection_shape
+        )
+        if self.sequence_length is None:
+            return keras.ops.einsum("btla,lac->btlc", pooled, projection)
+        projection = projection[: keras.ops.shape(pooled)[1]]
+        return keras.ops.einsum("btla,tlac->btlc", pooled, projection)
+
     def _outputs(self, projected, mask):
         """What the model gives, of the projection at every token.
 

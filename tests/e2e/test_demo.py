@@ -10,7 +10,7 @@ import matplotlib.image
 import pytest
 
 from bvkeras.cache.reader import HiddenStateCache
-from bvkeras.evaluation.report import read_report
+from bvkeras.reports.report import read_report
 
 pytestmark = pytest.mark.e2e
 

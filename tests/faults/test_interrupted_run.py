@@ -48,7 +48,7 @@ _STOPS = (
     ("bvkeras.evaluation.evaluate:write_predictions", 1),
     ("bvkeras.pipeline:train_head", 2),
     ("bvkeras.pipeline:write_report", 1),
-    ("bvkeras.evaluation.report:write_text", 1),
+    ("bvkeras.reports.report:write_text", 1),
 )
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bvkeras.evaluation.published import published_note, published_scores
+from bvkeras.reports.published import published_note, published_scores
 
 GLUE = ("mnli", "qnli", "qqp", "rte", "sst2", "mrpc", "cola", "stsb")
 

@@ -1,66 +1,20 @@
-"""Two plots of a run: its scores beside their cost, and its training losses.
-
-Figures are drawn by the Agg canvas and never through pyplot, so nothing here
-needs a display or touches another program's figures.
-"""
+"""Two figures of a run: its scores beside their cost, and training losses."""
 
 import math
-import os
 import textwrap
 
 import matplotlib.axes
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.comparison import Comparison
-from bvkeras.fileio import atomic_path
+from bvkeras.reports.figures import COLOURS, new_figure
 
-_DOTS_PER_INCH = 150
-# Okabe and Ito's palette: told apart with any colour vision.
-_COLOURS = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-)
 _BASELINE_COLOUR = "#444444"
 _NAME_WIDTH = 22
 _PANELS_A_ROW = 2
-
-
-def plot_comparison(comparison: Comparison, path: str | os.PathLike) -> None:
-    """Writes `comparison_figure` as a PNG file, atomically.
-
-    Args:
-        comparison: `Comparison`.
-        path: str or path. The file to write.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    _save(comparison_figure(comparison), path)
-
-
-def plot_training(
-    histories: dict[str, list[dict[str, float | None]]],
-    path: str | os.PathLike,
-) -> None:
-    """Writes `training_figure` as a PNG file, atomically.
-
-    Args:
-        histories: dict of system name to records; see `training_figure`.
-        path: str or path. The file to write.
-
-    Raises:
-        ArgumentError: as `training_figure`.
-        OSError: the file cannot be written.
-    """
-    _save(training_figure(histories), path)
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
@@ -77,13 +31,13 @@ def comparison_figure(comparison: Comparison) -> Figure:
     """
     systems = comparison.systems
     split, metric = comparison.main_split, comparison.main_metric
-    figure = _figure(10, 1.9 + 0.6 * len(systems))
+    figure = new_figure(10, 1.9 + 0.6 * len(systems))
     figure.suptitle(f"{comparison.title}: {comparison.backbone}")
     score_axes, count_axes = figure.subplots(
         1, 2, sharey=True, width_ratios=(3, 2)
     )
     rows = range(len(systems))
-    colours = [_COLOURS[row % len(_COLOURS)] for row in rows]
+    colours = [COLOURS[row % len(COLOURS)] for row in rows]
 
     scores = [comparison.main_score(system) for system in systems]
     errors = [
@@ -167,7 +121,7 @@ def training_figure(
         raise ArgumentError("histories: received none; expected at least 1")
     columns = min(_PANELS_A_ROW, len(histories))
     rows = math.ceil(len(histories) / columns)
-    figure = _figure(5 * columns, 0.6 + 3 * rows)
+    figure = new_figure(5 * columns, 0.6 + 3 * rows)
     figure.suptitle("Training loss")
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
     for number, (name, records) in enumerate(histories.items()):
@@ -175,7 +129,7 @@ def training_figure(
         axes.set_title(name, fontsize="medium")
         axes.set_ylabel("loss")
         axes.tick_params(labelleft=True)
-        _draw_losses(axes, name, records, _COLOURS[number % len(_COLOURS)])
+        _draw_losses(axes, name, records, COLOURS[number % len(COLOURS)])
     for axes in list(panels)[len(histories) :]:
         axes.remove()
     return figure
@@ -236,17 +190,3 @@ def _draw_losses(
 
 def _span(count: int, unit: str) -> str:
     return f"each {unit}" if count == 1 else f"mean of {count} {unit}s"
-
-
-def _figure(width: float, height: float) -> Figure:
-    """An empty figure, `width` by `height` inches, with a canvas."""
-    figure = Figure(
-        figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained"
-    )
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path: str | os.PathLike) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)

@@ -4,18 +4,20 @@ import pytest
 import rich.console
 
 from bvkeras.errors import DataError
-from bvkeras.evaluation.published import PUBLISHED_HEADING
-from bvkeras.evaluation.report import (
-    format_report,
-    print_table,
-    read_report,
-    write_report,
-)
+from bvkeras.reports.markdown import to_markdown
+from bvkeras.reports.published import PUBLISHED_HEADING
+from bvkeras.reports.report import read_report, write_report
+from bvkeras.reports.run_document import run_document
+from bvkeras.reports.terminal import print_table
 
 HEAD_ROW = (
     "| pooled head on it | 0.858 ± 0.009 | 34,834 | 22,748,050 | 652x | "
     "fine-tune 212.3<br>extract 41.5<br>train head 1,033.2 |"
 )
+
+
+def format_report(comparison):
+    return to_markdown(run_document(comparison))
 
 
 def table_text(comparison, width=100):
@@ -26,10 +28,27 @@ def table_text(comparison, width=100):
 
 def test_written_report_is_read_back(make_comparison, tmp_path):
     comparison = make_comparison()
-    json_path, markdown_path = write_report(comparison, tmp_path / "run")
-    assert read_report(json_path) == comparison
-    text = markdown_path.read_text(encoding="utf-8")
-    assert text == format_report(comparison)
+    path = write_report(comparison, tmp_path / "run")
+    assert read_report(path) == comparison
+    for name in comparison.files.values():
+        if name not in ("comparison.png", "head.keras"):
+            assert (path.parent / name).stat().st_size > 0
+
+
+def test_report_says_where_its_files_are(make_comparison, tmp_path):
+    comparison = make_comparison(files={})
+    write_report(comparison, tmp_path)
+    written = {
+        path.relative_to(tmp_path).as_posix()
+        for path in tmp_path.rglob("*")
+        if path.is_file()
+    }
+    named = set(comparison.files.values())
+    assert written == named | {"report.json", "report.md"}
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    for name in named:
+        assert f" {name} |" in text
+    assert "](<plots/scores.png>)" in text
 
 
 @pytest.mark.parametrize(
@@ -58,7 +77,6 @@ def test_markdown_holds_the_run(make_comparison):
         "| epochs | [0.5, 1] |",
         "| head | head.keras |",
         "| keras | 3.8.0 |",
-        "![scores](<comparison.png>)",
         "- by hand",
     ):
         assert line in lines

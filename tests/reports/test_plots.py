@@ -1,23 +1,14 @@
 import itertools
-import struct
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bvkeras.errors import ArgumentError
-from bvkeras.evaluation.plots import (
+from bvkeras.reports.plots import (
     comparison_figure,
-    plot_comparison,
-    plot_training,
     training_figure,
 )
-
-
-def png_size(path):
-    data = path.read_bytes()
-    assert data.startswith(b"\x89PNG\r\n\x1a\n")
-    return struct.unpack(">II", data[16:24])
 
 
 def shown_tick_labels(axes):
@@ -54,15 +45,6 @@ def assert_text_fits(figure):
         assert 0 <= box.y0 <= box.y1 <= figure.bbox.y1
     for one, other in itertools.combinations(boxes, 2):
         assert not one.shrunk(0.95, 0.95).overlaps(other)
-
-
-def test_comparison_png(make_comparison, tmp_path):
-    path = tmp_path / "plots" / "comparison.png"
-    plot_comparison(make_comparison(), path)
-    width, height = png_size(path)
-    assert width == 1500
-    assert 400 <= height <= 1000
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_bars_are_the_systems(make_comparison):
@@ -103,11 +85,6 @@ def test_negative_and_zero_scores_fit(make_comparison, scores):
 
 def test_comparison_text_does_not_overlap(make_comparison):
     assert_text_fits(comparison_figure(make_comparison()))
-
-
-def test_training_png(make_comparison, tmp_path):
-    plot_training(make_comparison().histories, tmp_path / "training.png")
-    assert png_size(tmp_path / "training.png")[0] == 1500
 
 
 def test_training_panels(make_comparison):

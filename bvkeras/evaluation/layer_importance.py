@@ -1,0 +1,118 @@
+"""How much each hidden state has to say in a pooled head's outputs."""
+
+import os
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bvkeras import fileio
+from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.cache.verify import naming_damage
+from bvkeras.errors import ArgumentError
+from bvkeras.models.pooling_model import PoolingModel
+from bvkeras.training.head import TrainedHead
+
+_FILE = "layer_importance.json"
+_BATCH_SIZE = 32
+
+
+def layer_importance(
+    head: TrainedHead,
+    cache: HiddenStateCache,
+    directory: str | os.PathLike,
+) -> list[float]:
+    """The importance of each of a head's layers, measured once.
+
+    Written to `layer_importance.json`; done before, it is read.
+
+    Args:
+        head: TrainedHead.
+        cache: HiddenStateCache. Of the examples it is measured on.
+        directory: str or path. Where the file goes.
+
+    Returns:
+        list of float, one for each hidden state of the cache; see
+        `measure_importance`.
+
+    Raises:
+        CacheError: a shard of the cache is damaged.
+        RunError: the file is there and was made with something else.
+    """
+    path = pathlib.Path(directory) / _FILE
+    settings = {
+        "head": fileio.file_digest(head.model_path),
+        "cache": cache.manifest.identity,
+    }
+    if path.exists():
+        record = fileio.read_json(path)
+        fileio.require_same(path, record["settings"], settings)
+        return record["importance"]
+    importance = measure_importance(head.load_model(), cache)
+    fileio.write_json(path, {"importance": importance, "settings": settings})
+    return importance
+
+
+def measure_importance(
+    model: keras.Model, cache: HiddenStateCache
+) -> list[float]:
+    """The size of each layer's contribution to a head's outputs.
+
+    A head's outputs are a sum over layers. Of each layer's part that is left
+    out which changes nothing: what is the same for all classes, and what is
+    the same for all examples (a bias); of spans, what is the same for all
+    tokens of a window. The importance is the root mean square, over examples,
+    of the norm of the rest; of spans over tokens.
+
+    With `pooler="scalar_mix"` layers are mixed before they are pooled; then
+    the importance is the weight of each layer in the mix, and they add up
+    to 1.
+
+    Args:
+        model: `PoolingModel`.
+        cache: HiddenStateCache of the layers the model was trained on.
+
+    Returns:
+        list of float, one for each hidden state, that of the embeddings
+        first; in units of the outputs (logits, or scores of regression).
+
+    Raises:
+        ArgumentError: `model` is no pooled head.
+        CacheError: a shard of the cache is damaged.
+    """
+    if not isinstance(model, PoolingModel):
+        raise ArgumentError(
+            f"model: expected a pooled head, got {type(model).__name__}"
+        )
+    if model.scalar_mix is not None:
+        weights = keras.ops.softmax(model.scalar_mix.layer_weights)
+        return [float(weight) for weight in keras.ops.convert_to_numpy(weights)]
+    per_token = model.sequence_length is None
+    contributions = tf.function(
+        model.layer_contributions, reduce_retracing=True
+    )
+    parts, squares, tokens = [], 0.0, 0
+    with naming_damage(cache):
+        for batch in cache.batches(_BATCH_SIZE, dtype=cache.dtype):
+            hidden_states = batch["hidden_states"]
+            if "scales" in batch:
+                hidden_states = (hidden_states, batch["scales"])
+            found = contributions(hidden_states, batch["mask"]).numpy()
+            found = found.astype(np.float64)
+            if not per_token:
+                parts.append(found.sum(axis=1))
+                continue
+            for values, mask in zip(found, batch["mask"].numpy(), strict=True):
+                values = values[np.asarray(mask, bool)]
+                tokens += len(values)
+                values -= values.mean(axis=0)
+                squares = squares + np.square(values).sum(axis=(0, 2))
+    if per_token:
+        return np.sqrt(squares / tokens).tolist()
+    # `(examples, layers, outputs)`
+    values = np.concatenate(parts)
+    if values.shape[-1] > 1:
+        values -= values.mean(axis=-1, keepdims=True)
+    values -= values.mean(axis=0)
+    return np.sqrt(np.square(values).sum(axis=-1).mean(axis=0)).tolist()

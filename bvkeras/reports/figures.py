@@ -1,0 +1,32 @@
+"""What the figures of a report have in common.
+
+Figures are drawn by the Agg canvas and never through pyplot, so nothing here
+needs a display or touches another program's figures.
+"""
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: told apart with any colour vision. Markers and
+# dashes tell lines apart without colour.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, `width` by `height` inches, with a canvas."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def line_style(number: int) -> dict[str, object]:
+    """Colour, marker and dashes of a figure's line `number`, from 0."""
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "linestyle": DASHES[number % len(DASHES)],
+        "markersize": 5,
+        "linewidth": 1.6,
+    }

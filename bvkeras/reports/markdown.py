@@ -1,0 +1,52 @@
+"""A report as Markdown."""
+
+from bvkeras.reports.document import Document, Section
+
+
+def to_markdown(document: Document, picture_directory: str = "plots") -> str:
+    """The text of a report in Markdown.
+
+    Args:
+        document: Document.
+        picture_directory: str. Where the pictures lie, as seen from the file.
+
+    Returns:
+        str.
+    """
+    parts = [f"# {document.title}"]
+    for section in document.sections:
+        parts += _section_parts(section, picture_directory)
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; a cell may have bars and line breaks.
+
+    Args:
+        header: list of str.
+        rows: list of lists of str, as many as in `header`.
+
+    Returns:
+        str.
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        "| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines
+    )
+
+
+def _section_parts(section: Section, picture_directory: str) -> list[str]:
+    parts = [f"## {section.title}"] if section.title else []
+    parts += section.texts
+    if section.table is not None:
+        parts.append(markdown_table(section.table.columns, section.table.rows))
+    if section.items:
+        parts.append("\n".join(f"- {item}" for item in section.items))
+    for picture in section.pictures:
+        path = f"{picture_directory}/{picture.file_names['png']}"
+        parts.append(f"![{picture.title}](<{path}>)")
+    return parts
+
+
+def _cell(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", "<br>")

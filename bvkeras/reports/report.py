@@ -1,0 +1,70 @@
+"""A run's report on disk: report.json, report.md, report.html, plots."""
+
+import os
+import pathlib
+
+from bvkeras.errors import DataError
+from bvkeras.evaluation.comparison import Comparison
+from bvkeras.fileio import read_json, write_json, write_text
+from bvkeras.reports.html import to_html
+from bvkeras.reports.markdown import to_markdown
+from bvkeras.reports.run_document import run_document
+from bvkeras.reports.run_pictures import run_pictures
+
+PLOTS = "plots"
+
+
+def write_report(
+    comparison: Comparison, directory: str | os.PathLike
+) -> pathlib.Path:
+    """Writes a run's report, each file atomically, `report.json` the last.
+
+    `report.json`, `report.md`, `report.html`, and `plots/` with every picture
+    as PNG, SVG and CSV. The names of the written files are added to
+    `comparison.files`.
+
+    Args:
+        comparison: Comparison.
+        directory: str or path. The run's directory; paths in
+            `comparison.files` are relative to it.
+
+    Returns:
+        The path of `report.json`.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    directory = pathlib.Path(directory)
+    pictures = run_pictures(comparison)
+    comparison.files["report as a page"] = "report.html"
+    for picture in pictures:
+        picture.save(directory / PLOTS)
+        for kind, name in picture.file_names.items():
+            key = f"{picture.title.lower()}, {kind}"
+            comparison.files[key] = f"{PLOTS}/{name}"
+    document = run_document(comparison, pictures)
+    write_text(directory / "report.md", to_markdown(document, PLOTS))
+    write_text(directory / "report.html", to_html(document))
+    write_json(directory / "report.json", comparison.to_dict())
+    return directory / "report.json"
+
+
+def read_report(path: str | os.PathLike) -> Comparison:
+    """Reads a `report.json`.
+
+    Args:
+        path: str or path. The file.
+
+    Returns:
+        `Comparison`.
+
+    Raises:
+        DataError: the file is not a report of this format.
+        OSError: the file cannot be read.
+    """
+    try:
+        return Comparison.from_dict(read_json(path))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not a JSON file ({error})") from error

@@ -1,0 +1,159 @@
+"""A run's report, before it is Markdown or HTML."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bvkeras.evaluation.comparison import Comparison
+from bvkeras.reports.document import Document, Section, Table
+from bvkeras.reports.picture import Picture
+from bvkeras.reports.published import (
+    PUBLISHED_HEADING,
+    published_note,
+    published_scores,
+)
+from bvkeras.reports.score_table import score_notes, score_table
+
+
+def run_document(
+    comparison: Comparison, pictures: Sequence[Picture] = ()
+) -> Document:
+    """Everything a report says of a run.
+
+    Args:
+        comparison: Comparison.
+        pictures: sequence of Picture. What `run_pictures` gave.
+
+    Returns:
+        Document.
+    """
+    columns, rows = score_table(comparison)
+    sections = [
+        Section(
+            texts=[
+                f"Encoder: {comparison.backbone}. Main metric: "
+                f"{comparison.main_metric} on {comparison.main_split}. "
+                f"Made {comparison.created}."
+            ],
+            table=Table(columns, rows),
+            pictures=list(pictures),
+        ),
+        Section("Notes", items=[*score_notes(comparison), *comparison.notes]),
+        *_differences(comparison),
+        *_tables(comparison),
+        *_layer_importance(comparison),
+        *_published(comparison),
+    ]
+    counts = {
+        split: f"{count:,}" for split, count in comparison.examples.items()
+    }
+    for title, columns, values in (
+        ("Rows", ["split", "rows"], counts),
+        ("Settings", ["setting", "value"], comparison.settings),
+        ("Files", ["file", "path"], comparison.files),
+        ("Versions", ["package", "version"], comparison.versions),
+    ):
+        if values:
+            sections.append(Section(title, table=_pairs(columns, values)))
+    return Document(comparison.title, sections)
+
+
+def _differences(comparison: Comparison) -> list[Section]:
+    if not comparison.differences:
+        return []
+    return [
+        Section(
+            "Differences",
+            texts=[
+                "Of the second system's score less the first's, on the same "
+                "examples, with the 95% interval of a paired bootstrap over "
+                "them. It tells the noise of the examples; that of training "
+                "shows between seeds."
+            ],
+            table=Table(
+                ["second", "first", "metric", "difference", "95% interval"],
+                [
+                    [
+                        pair["second"],
+                        pair["first"],
+                        f"{pair['metric']} on {pair['split']}",
+                        f"{pair['difference']:+.4f}",
+                        f"{pair['low']:+.4f} to {pair['high']:+.4f}",
+                    ]
+                    for pair in comparison.differences
+                ],
+            ),
+        )
+    ]
+
+
+def _tables(comparison: Comparison) -> list[Section]:
+    return [
+        Section(
+            table["title"],
+            texts=[table["note"]],
+            table=Table(
+                table["columns"],
+                [[_text(cell) for cell in row] for row in table["rows"]],
+            ),
+        )
+        for table in comparison.tables
+    ]
+
+
+def _layer_importance(comparison: Comparison) -> list[Section]:
+    importance = comparison.layer_importance
+    if not importance:
+        return []
+    layers = max(len(values) for values in importance.values())
+    return [
+        Section(
+            "Layer importance",
+            texts=[
+                "The size of what each hidden state adds to the outputs: the "
+                "root mean square over the examples of what differs between "
+                "classes and examples (of a scalar mix: its weights). State "
+                "0 is the output of the embeddings."
+            ],
+            table=Table(
+                ["system", *(str(layer) for layer in range(layers))],
+                [
+                    [name, *(f"{value:.3f}" for value in values)]
+                    + ["-"] * (layers - len(values))
+                    for name, values in importance.items()
+                ],
+            ),
+        )
+    ]
+
+
+def _published(comparison: Comparison) -> list[Section]:
+    scores = published_scores(comparison.task)
+    if not scores:
+        return []
+    note = published_note(comparison.task)
+    return [
+        Section(
+            "Published scores",
+            texts=[
+                f"{PUBLISHED_HEADING[0].upper()}{PUBLISHED_HEADING[1:]}.",
+                *([note] if note else []),
+            ],
+            table=Table(
+                ["model", "score"],
+                [[model, f"{score:.3f}"] for model, score in scores.items()],
+            ),
+        )
+    ]
+
+
+def _pairs(columns: list[str], values: Mapping[str, Any]) -> Table:
+    return Table(
+        columns, [[key, _text(value)] for key, value in values.items()]
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)

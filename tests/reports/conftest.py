@@ -1,0 +1,3 @@
+from tests.evaluation.conftest import make_comparison
+
+__all__ = ["make_comparison"]
