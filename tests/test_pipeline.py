@@ -18,6 +18,7 @@ from tests.fast_run import FAST
 
 _ENCODER_ROW = "fine-tuned encoder"
 _HEAD_ROW = "pooled head on it"
+_ENSEMBLE_ROWS = ("mean of encoder and head", "maximum of encoder and head")
 _FINISHED = {**FAST, "epochs": (0.5, 1.0)}
 
 # What each kind of work is done by; a finished run needs none of it.
@@ -27,6 +28,8 @@ _WORK = (
     "bvkeras.cache.writer._extract",
     "bvkeras.evaluation.evaluate.predict_scores",
     "bvkeras.evaluation.evaluate._predict_from_cache",
+    "bvkeras.evaluation.layer_importance.measure_importance",
+    "bvkeras.evaluation.paired_bootstrap.paired_difference",
 )
 
 
@@ -111,8 +114,12 @@ def test_rows_come_in_the_order_of_the_steps(finished):
     assert [system.name for system in finished[0].systems] == [
         "fine-tuned encoder, epoch 0.5",
         "pooled head on it, epoch 0.5",
+        "mean of encoder and head, epoch 0.5",
+        "maximum of encoder and head, epoch 0.5",
         "fine-tuned encoder, epoch 1",
         "pooled head on it, epoch 1",
+        "mean of encoder and head, epoch 1",
+        "maximum of encoder and head, epoch 1",
         "head on the frozen encoder",
         "encoder after one more epoch",
     ]
@@ -138,7 +145,6 @@ def test_report_md_shows_every_row(finished):
 
 def test_every_named_file_is_there(finished):
     comparison, output_dir = finished
-    assert len(comparison.files) == 19
     for path in comparison.files.values():
         assert (output_dir / path).exists(), path
 
@@ -168,10 +174,67 @@ def test_errors_of_encoder_and_head_are_compared(finished):
 
 def test_plots_are_pictures(finished):
     comparison, output_dir = finished
-    for name in ("scores plot", "training plot"):
-        picture = matplotlib.image.imread(output_dir / comparison.files[name])
+    pictures = [p for p in comparison.files.values() if p.endswith(".png")]
+    assert pictures == [
+        "plots/scores.png",
+        "plots/stop_points.png",
+        "plots/parameters.png",
+        "plots/layers.png",
+        "plots/training.png",
+    ]
+    for path in pictures:
+        picture = matplotlib.image.imread(output_dir / path)
         assert min(picture.shape[:2]) > 200
         assert picture.std() > 0.01
+
+
+def test_rows_say_what_they_are(finished):
+    assert [(s.kind, s.epochs) for s in finished[0].systems] == [
+        *(("encoder", 0.5), ("head", 0.5)),
+        *(("ensemble_mean", 0.5), ("ensemble_maximum", 0.5)),
+        *(("encoder", 1.0), ("head", 1.0)),
+        *(("ensemble_mean", 1.0), ("ensemble_maximum", 1.0)),
+        *(("frozen_head", 0.0), ("control", 2.0)),
+    ]
+
+
+def test_layers_of_every_head_are_measured(finished):
+    importance = finished[0].layer_importance
+    assert list(importance) == [
+        "pooled head on it, epoch 0.5",
+        "pooled head on it, epoch 1",
+        "head on the frozen encoder",
+    ]
+    # The tiny BERT's embeddings and two layers.
+    assert all(len(values) == 3 for values in importance.values())
+    assert all(min(values) > 0 for values in importance.values())
+
+
+def test_differences_are_of_the_scores(finished):
+    comparison, _ = finished
+    scores = {
+        system.name: comparison.main_score(system)
+        for system in comparison.systems
+    }
+    assert len(comparison.differences) == 2
+    for pair in comparison.differences:
+        expected = scores[pair["second"]] - scores[pair["first"]]
+        assert pair["difference"] == pytest.approx(expected)
+        assert pair["low"] <= pair["difference"] <= pair["high"]
+
+
+def test_ensembles_count_both(finished):
+    encoder, head, mean, maximum = finished[0].systems[:4]
+    for ensemble in (mean, maximum):
+        assert ensemble.trained_parameters == (
+            encoder.trained_parameters + head.trained_parameters
+        )
+        assert ensemble.total_parameters == (
+            encoder.total_parameters + head.trained_parameters
+        )
+        assert ensemble.seconds["predict"] == pytest.approx(
+            encoder.seconds["predict"] + head.seconds["predict"]
+        )
 
 
 def test_predictions_are_of_the_dev_set_in_its_order(finished, glue_dir):
@@ -211,6 +274,8 @@ def test_parameters_are_counted(finished, tiny_bert):
     pooled_head = FAST["units"] * (width + 1)
     pooled_head += 2 * (FAST["max_tokens"] * layers * FAST["units"] + 1)
     for system in finished[0].systems:
+        if "of encoder and head" in system.name:
+            continue
         if "head" in system.name:
             assert system.trained_parameters == pooled_head
             assert system.total_parameters == encoder + pooled_head
@@ -237,13 +302,17 @@ def test_every_row_has_the_seconds_of_its_steps(finished):
 
 
 def test_later_stop_point_took_longer(finished):
-    first, _, second = finished[0].systems[:3]
+    first, second = finished[0].systems[0], finished[0].systems[4]
     assert first.seconds["fine-tune"] < second.seconds["fine-tune"]
 
 
 def test_training_curves_are_kept_for_every_row(finished):
     histories = finished[0].histories
-    assert list(histories) == [system.name for system in finished[0].systems]
+    assert list(histories) == [
+        system.name
+        for system in finished[0].systems
+        if not system.kind.startswith("ensemble")
+    ]
     steps = [row["step"] for row in histories[f"{_ENCODER_ROW}, epoch 1"]]
     assert steps == [1, 2, 3]
     control = histories["encoder after one more epoch"]
@@ -263,7 +332,7 @@ def test_rows_can_be_left_out_of_a_finished_run(run_again, no_work):
     assert [system.name for system in comparison.systems] == [
         f"{row}, epoch {epochs}"
         for epochs in ("0.5", "1")
-        for row in (_ENCODER_ROW, _HEAD_ROW)
+        for row in (_ENCODER_ROW, _HEAD_ROW, *_ENSEMBLE_ROWS)
     ]
 
 
@@ -336,7 +405,8 @@ def test_run_that_could_not_start_leaves_the_directory_free(
 def test_every_task_scores_the_encoder_and_its_head(glue_run):
     spec, comparison, _ = glue_run
     names = [system.name for system in comparison.systems]
-    assert names == [_ENCODER_ROW, _HEAD_ROW]
+    ensembles = _ENSEMBLE_ROWS[: 1 if spec.is_regression else 2]
+    assert names == [_ENCODER_ROW, _HEAD_ROW, *ensembles]
     assert comparison.main_metric == spec.metrics[0]
     for system in comparison.systems:
         assert tuple(system.scores) == spec.evaluation_splits
