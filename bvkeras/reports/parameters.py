@@ -1,8 +1,16 @@
 """Score against trained parameters, as a picture."""
 
-from bvkeras.evaluation.comparison import Comparison
-from bvkeras.reports.figures import line_style, new_figure
+from bvkeras.evaluation.comparison import (
+    ENCODER,
+    HEAD,
+    Comparison,
+    SystemResult,
+)
+from bvkeras.reports.figures import line_style, new_figure, style_numbers
 from bvkeras.reports.picture import Picture
+
+# Behind the name of a system of several stop points.
+_EPOCHS = ", epoch "
 
 
 def parameter_picture(comparison: Comparison) -> Picture:
@@ -12,31 +20,36 @@ def parameter_picture(comparison: Comparison) -> Picture:
         comparison: Comparison.
 
     Returns:
-        Picture. Parameters are on a logarithmic axis.
+        Picture. Parameters are on a logarithmic axis; a run of several stop
+        points has their epochs beside the marks.
     """
-    figure = new_figure(8, 2.6 + 0.3 * len(comparison.systems))
+    figure = new_figure(8, 4.5)
     axes = figure.subplots()
-    rows = []
-    for number, system in enumerate(comparison.systems):
+    rows, shown = [], set()
+    several = len({s.epochs for s in comparison.systems if s.kind == HEAD}) > 1
+    styles = style_numbers(comparison.systems)
+    for number, system in zip(styles, comparison.systems, strict=True):
         score = comparison.main_score(system)
-        style = line_style(number) | {"linestyle": "", "markersize": 8}
-        # Where two have the same place, both are seen.
+        place = (system.trained_parameters, score)
+        # Hollow: where two have the same place, both are seen.
         axes.plot(
-            [system.trained_parameters],
-            [score],
-            label=system.name,
+            *([value] for value in place),
+            label=None if number in shown else _label(system, several),
             markerfacecolor="none",
             markeredgewidth=1.8,
-            **style,
+            **(line_style(number) | {"linestyle": "", "markersize": 8}),
         )
-        rows.append(
-            [
-                system.name,
-                system.trained_parameters,
-                system.total_parameters,
-                score,
-            ]
-        )
+        shown.add(number)
+        if several and system.kind in (ENCODER, HEAD):
+            axes.annotate(
+                f"{system.epochs:g}",
+                place,
+                xytext=(7, 0),
+                textcoords="offset points",
+                fontsize="small",
+                verticalalignment="center",
+            )
+        rows.append([system.name, *place[:1], system.total_parameters, score])
     axes.set_xscale("log")
     axes.margins(0.15)
     axes.set_xlabel("trained parameters (log scale)")
@@ -53,3 +66,7 @@ def parameter_picture(comparison: Comparison) -> Picture:
         ],
         rows=rows,
     )
+
+
+def _label(system: SystemResult, several: bool) -> str:
+    return system.name.split(_EPOCHS)[0] if several else system.name

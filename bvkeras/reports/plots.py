@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.comparison import Comparison
-from bvkeras.reports.figures import COLOURS, new_figure
+from bvkeras.reports.figures import COLOURS, new_figure, style_numbers
 
 _BASELINE_COLOUR = "#444444"
 _NAME_WIDTH = 22
@@ -37,7 +37,9 @@ def comparison_figure(comparison: Comparison) -> Figure:
         1, 2, sharey=True, width_ratios=(3, 2)
     )
     rows = range(len(systems))
-    colours = [COLOURS[row % len(COLOURS)] for row in rows]
+    colours = [
+        COLOURS[number % len(COLOURS)] for number in style_numbers(systems)
+    ]
 
     scores = [comparison.main_score(system) for system in systems]
     errors = [

@@ -20,8 +20,8 @@ def write_report(
     """Writes a run's report, each file atomically, `report.json` the last.
 
     `report.json`, `report.md`, `report.html`, and `plots/` with every picture
-    as PNG, SVG and CSV. The names of the written files are added to
-    `comparison.files`.
+    as PNG, SVG and CSV. The page and the PNG files are added to
+    `comparison.files`; SVG and CSV lie beside.
 
     Args:
         comparison: Comparison.
@@ -39,9 +39,8 @@ def write_report(
     comparison.files["report as a page"] = "report.html"
     for picture in pictures:
         picture.save(directory / PLOTS)
-        for kind, name in picture.file_names.items():
-            key = f"{picture.title.lower()}, {kind}"
-            comparison.files[key] = f"{PLOTS}/{name}"
+        key = f"{picture.name.replace('_', ' ')} plot"
+        comparison.files[key] = f"{PLOTS}/{picture.file_names['png']}"
     document = run_document(comparison, pictures)
     write_text(directory / "report.md", to_markdown(document, PLOTS))
     write_text(directory / "report.html", to_html(document))

@@ -44,7 +44,13 @@ def test_report_says_where_its_files_are(make_comparison, tmp_path):
         if path.is_file()
     }
     named = set(comparison.files.values())
-    assert written == named | {"report.json", "report.md"}
+    beside = {
+        name.replace(".png", kind)
+        for name in named
+        if name.endswith(".png")
+        for kind in (".svg", ".csv")
+    }
+    assert written == named | beside | {"report.json", "report.md"}
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     for name in named:
         assert f" {name} |" in text

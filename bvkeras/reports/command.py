@@ -1,0 +1,71 @@
+"""The verbs `bvkeras report` and `bvkeras compare`."""
+
+import argparse
+import pathlib
+
+REPORT_SUMMARY = (
+    "the paper's tables of runs: scores and compression, over tasks, encoders "
+    "and seeds, beside the published ones"
+)
+COMPARE_SUMMARY = "what has changed between two report.json files"
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `bvkeras report`."""
+    parser.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        type=pathlib.Path,
+        help="a run's directory or its report.json; runs of one task and "
+        "encoder may differ by the seed",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=float,
+        help="the stop point of fine-tuning to look at (each run's last)",
+    )
+    parser.add_argument(
+        "--output-dir",
+        type=pathlib.Path,
+        required=True,
+        help="where tables.md, tables.html, tables.json, CSV files and "
+        "pictures are written",
+    )
+
+
+def report(options: argparse.Namespace) -> None:
+    """Writes the tables of runs and prints their Markdown."""
+    from bvkeras.reports.markdown import to_markdown
+    from bvkeras.reports.paper_report import write_paper_report
+    from bvkeras.reports.paper_tables import make_paper_tables
+
+    tables = make_paper_tables(options.runs, options.epochs)
+    document = write_paper_report(tables, options.output_dir)
+    plots = (options.output_dir / "plots").as_posix()
+    print(to_markdown(document, plots), end="")
+    print(f"\nWritten: {options.output_dir / 'tables.html'}")
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `bvkeras compare`."""
+    for name in ("first", "second"):
+        parser.add_argument(
+            name,
+            metavar=name.upper(),
+            type=pathlib.Path,
+            help="a report.json, or the directory of a run",
+        )
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Prints what differs between two reports, as Markdown."""
+    from bvkeras.reports.compare import compare_reports
+    from bvkeras.reports.markdown import to_markdown
+    from bvkeras.reports.report import read_report
+
+    first, second = (
+        read_report(path / "report.json" if path.is_dir() else path)
+        for path in (options.first, options.second)
+    )
+    print(to_markdown(compare_reports(first, second)), end="")

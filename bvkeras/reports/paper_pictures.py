@@ -1,0 +1,130 @@
+"""Pictures of the paper's tables: scores, and layers, task by task."""
+
+import numpy as np
+
+from bvkeras import tasks
+from bvkeras.evaluation.comparison import HEAD
+from bvkeras.reports.figures import COLOURS, line_style, new_figure
+from bvkeras.reports.paper_tables import PaperTables, Variant
+from bvkeras.reports.picture import Picture
+from bvkeras.reports.run_group import KINDS, RunGroup
+
+_HATCHES = ("", "//", "..", "xx", "\\\\", "++")
+
+
+def paper_pictures(tables: PaperTables) -> list[Picture]:
+    """The pictures of each variant.
+
+    Args:
+        tables: PaperTables.
+
+    Returns:
+        list of Picture.
+    """
+    pictures = []
+    for number, variant in enumerate(tables.variants):
+        ending = f"_{number + 1}" if len(tables.variants) > 1 else ""
+        pictures.append(_scores(variant, ending))
+        layers = _layers(variant, ending)
+        if layers is not None:
+            pictures.append(layers)
+    return pictures
+
+
+def _scores(variant: Variant, ending: str) -> Picture:
+    """Bars of every kind for each task, with the deviation over seeds."""
+    names = list(variant.groups)
+    figure = new_figure(max(7, 2 + 1.6 * len(names)), 4.5)
+    axes = figure.subplots()
+    kinds = list(variant.scores)
+    width = 0.8 / len(kinds)
+    rows = []
+    for number, kind in enumerate(kinds):
+        scores = variant.scores[kind]
+        shown = [name for name in names if name in scores]
+        axes.bar(
+            [names.index(name) + width * (number + 0.5) for name in shown],
+            [scores[name].mean for name in shown],
+            width * 0.92,
+            yerr=[scores[name].deviation or 0 for name in shown],
+            label=KINDS[kind],
+            color=COLOURS[number % len(COLOURS)],
+            hatch=_HATCHES[number % len(_HATCHES)],
+            edgecolor="white",
+            error_kw={"capsize": 2, "elinewidth": 1},
+        )
+        rows += [
+            [KINDS[kind], name, seed, score]
+            for name in shown
+            for seed, score in scores[name].by_seed.items()
+        ]
+    axes.set_xticks(
+        [place + 0.4 for place in range(len(names))],
+        [
+            f"{tasks.get(name).title}\n{group.first.main_metric}"
+            for name, group in variant.groups.items()
+        ],
+    )
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_ylabel("score, ± standard deviation over seeds")
+    axes.set_title(variant.name, fontsize="medium")
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    return Picture(
+        name=f"scores{ending}",
+        title=f"Scores of each task: {variant.name}",
+        figure=figure,
+        columns=["system", "task", "seed", "score"],
+        rows=rows,
+    )
+
+
+def _layers(variant: Variant, ending: str) -> Picture | None:
+    """Share of each hidden state in the pooled heads, averaged over seeds."""
+    shares = {
+        name: found
+        for name, group in variant.groups.items()
+        if (found := _layer_shares(group))
+    }
+    if not shares:
+        return None
+    figure = new_figure(8, 4)
+    axes = figure.subplots()
+    rows = []
+    for number, (name, by_seed) in enumerate(shares.items()):
+        mean = np.mean(list(by_seed.values()), axis=0)
+        axes.plot(
+            range(len(mean)),
+            mean,
+            label=tasks.get(name).title,
+            **line_style(number),
+        )
+        rows += [
+            [name, seed, layer, share]
+            for seed, values in by_seed.items()
+            for layer, share in enumerate(values)
+        ]
+    axes.set_xlabel("hidden state (0: output of the embeddings)")
+    axes.set_ylabel("share of the importance")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.set_title(f"Pooled heads on {variant.name}", fontsize="medium")
+    figure.legend(loc="outside upper center", ncols=5, frameon=False)
+    return Picture(
+        name=f"layers{ending}",
+        title=(
+            "Importance of each hidden state in the pooled heads, mean over "
+            f"seeds: {variant.name}"
+        ),
+        figure=figure,
+        columns=["task", "seed", "hidden state", "share"],
+        rows=rows,
+    )
+
+
+def _layer_shares(group: RunGroup) -> dict[int, list[float]]:
+    shares = {}
+    for seed, system in group.systems(HEAD).items():
+        values = group.runs[seed].layer_importance.get(system.name)
+        if values and sum(values):
+            shares[seed] = [value / sum(values) for value in values]
+    return shares
