@@ -83,10 +83,27 @@ def recipe(task: str, arguments: Sequence[str] | None = None) -> int:
         description=f"{spec.title}: fine-tune, extract, train heads, compare."
     )
     _add_run_options(parser, task)
+    parser.set_defaults(task=task)
+    return script(parser, _run, arguments)
+
+
+def script(
+    parser: argparse.ArgumentParser,
+    function: Callable[[argparse.Namespace], None],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Runs a script as a verb of the command: its errors are one line.
+
+    Args:
+        parser: argparse.ArgumentParser. Gets the option `--debug`.
+        function: callable. Does the work, given the parsed options.
+        arguments: sequence of str. Defaults to the process's own.
+
+    Returns:
+        int. As `main`.
+    """
     _add_debug(parser)
-    options = parser.parse_args(arguments)
-    options.task = task
-    return _guarded(_run, options)
+    return _guarded(function, parser.parse_args(arguments))
 
 
 def _guarded(

@@ -1,0 +1,36 @@
+import struct
+import xml.etree.ElementTree
+
+import pytest
+
+from bvkeras.reports.figures import new_figure
+from bvkeras.reports.picture import Picture
+
+
+@pytest.fixture
+def picture():
+    figure = new_figure(6, 4)
+    figure.subplots().plot([1, 2], [3, 4])
+    return Picture(
+        "a_line", "A line", figure, ["x", "y, z"], [[1, 0.1], [2, "two"]]
+    )
+
+
+def test_files(picture, tmp_path):
+    picture.save(tmp_path / "plots")
+    names = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert names == {"a_line.png", "a_line.svg", "a_line.csv"}
+    data = (tmp_path / "plots" / "a_line.png").read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", data[16:24]) == (900, 600)
+    root = xml.etree.ElementTree.parse(tmp_path / "plots" / "a_line.svg")
+    assert root.getroot().tag.endswith("svg")
+
+
+def test_numbers_are_in_the_csv(picture):
+    assert picture.csv() == 'x,"y, z"\n1,0.1\n2,two\n'
+
+
+def test_the_same_figure_gives_the_same_svg(picture):
+    assert picture.svg() == picture.svg()
+    assert "dc:date" not in picture.svg()
