@@ -114,7 +114,7 @@ def main() -> None:
 def _split(task: tasks.TaskSpec, examples: Examples) -> dict[str, Examples]:
     """Training rows in two or three parts, none of them in another.
 
-    SST-2 keeps the 8,000 rows of benchmarks/small_encoder.py; most of its rows
+    SST-2 keeps the 8,000 rows of docs/reproduce.md; most of its rows
     are parts of sentences and its development set has whole ones, so rows of
     14 words or more are held out as a third part.
     """
