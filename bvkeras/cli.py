@@ -167,6 +167,7 @@ def _finetune(options: argparse.Namespace) -> None:
         max_tokens=settings.max_tokens,
         epochs=settings.epochs,
         seed=settings.seed,
+        **settings.freezing,
     )
     for snapshot in snapshots:
         print(f"epoch {snapshot.epochs:g}: {snapshot.directory}")
@@ -791,6 +792,17 @@ def _add_finetune_settings(parser: argparse.ArgumentParser) -> None:
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         help="Keras dtype policy (float32)",
     )
+    group.add_argument(
+        "--freeze-layers",
+        type=int,
+        metavar="N",
+        help="leave the N lowest layers of the encoder as they came (0)",
+    )
+    group.add_argument(
+        "--freeze-embeddings",
+        action="store_true",
+        help="leave the embeddings as they came",
+    )
 
 
 def _add_head_settings(parser: argparse.ArgumentParser) -> None:
@@ -848,6 +860,8 @@ def _overrides(options: argparse.Namespace) -> dict:
         "batch_size",
         "max_tokens",
         "compute_dtype",
+        "freeze_layers",
+        "freeze_embeddings",
         "units",
         "head_epochs",
         "head_learning_rate",

@@ -43,6 +43,12 @@ from bvkeras.fast_encoder import COMPUTE_DTYPES
 from bvkeras.models.pooling_model import POOLERS
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot, finetune
+from bvkeras.training.freezing import (
+    NOT_FROZEN,
+    check_freeze_layers,
+    freeze_settings,
+    frozen_part,
+)
 from bvkeras.training.head import train_head
 
 # The rows kept by `limit` are chosen by a seed of their own, so that runs
@@ -72,6 +78,9 @@ class RunSettings:
             `"mixed_bfloat16"`.
         seed: int. Seed of everything random.
         limit: int or None. Most training rows, chosen at random.
+        freeze_layers: int. So many of the encoder's lowest transformer layers
+            are not trained.
+        freeze_embeddings: bool. Whether its embeddings are not trained.
     """
 
     epochs: tuple[float, ...]
@@ -90,6 +99,8 @@ class RunSettings:
     compute_dtype: str = "float32"
     seed: int = 0
     limit: int | None = None
+    freeze_layers: int = 0
+    freeze_embeddings: bool = False
 
     @classmethod
     def for_task(
@@ -179,6 +190,22 @@ class RunSettings:
             raise ArgumentError(
                 f"seed: expected a number from 0 to 2**32 - 1, got {self.seed}"
             )
+        if self.freeze_layers < 0:
+            raise ArgumentError(
+                f"freeze_layers: expected at least 0, got {self.freeze_layers}"
+            )
+
+    @property
+    def freezing(self) -> dict[str, Any]:
+        """The two settings of freezing, as far as something is frozen."""
+        return freeze_settings(self.freeze_layers, self.freeze_embeddings)
+
+    def as_record(self) -> dict[str, Any]:
+        """All settings as JSON values; of those of freezing `freezing`."""
+        record = dataclasses.asdict(self) | {"epochs": list(self.epochs)}
+        for name in NOT_FROZEN:
+            del record[name]
+        return record | self.freezing
 
 
 def run(
@@ -264,6 +291,7 @@ class _Run:
         self.settings = RunSettings.for_task(
             task, self.encoder.hidden_dim, **overrides
         )
+        check_freeze_layers(self.encoder.backbone, self.settings.freeze_layers)
         self.examples = {
             split: load_examples(task, split, data_dir, skip_bad=skip_bad)
             for split in task.splits
@@ -274,9 +302,11 @@ class _Run:
         self._settings_path = output_dir / "settings.json"
         self._settings_record = {
             "task": task.name,
-            **dataclasses.asdict(self.settings),
-            "epochs": list(self.settings.epochs),
+            **self.settings.as_record(),
         }
+        part = frozen_part(**NOT_FROZEN | self.settings.freezing)
+        # What the names of rows with a fine-tuned encoder say of it.
+        self._frozen = part and f", {part} frozen"
         self.histories: dict[str, list[dict[str, float]]] = {}
         self.files: dict[str, str] = {}
         # Of a span task, by split and system; and heads with their encoders.
@@ -315,8 +345,8 @@ class _Run:
         if self._settings_path.exists():
             fileio.require_same(
                 self.output_dir,
-                fileio.read_json(self._settings_path),
-                self._settings_record,
+                NOT_FROZEN | fileio.read_json(self._settings_path),
+                NOT_FROZEN | self._settings_record,
             )
 
     def _finetune(
@@ -337,6 +367,7 @@ class _Run:
             epochs=epochs,
             seed=self.settings.seed,
             start=start,
+            **self.settings.freezing,
         )
 
     def _snapshot_systems(
@@ -344,7 +375,7 @@ class _Run:
     ) -> list[SystemResult]:
         name = f"epoch_{snapshot.epochs:g}"
         encoder_row = self._encoder_system(
-            f"fine-tuned encoder{suffix}",
+            f"fine-tuned encoder{self._frozen}{suffix}",
             snapshot,
             {"fine-tune": snapshot.seconds},
         )
@@ -368,7 +399,7 @@ class _Run:
             start=snapshot,
         )[0]
         return self._encoder_system(
-            "encoder after one more epoch",
+            f"encoder after one more epoch{self._frozen}",
             further,
             {"fine-tune": snapshot.seconds, "one more epoch": further.seconds},
         )
@@ -386,13 +417,14 @@ class _Run:
             ),
         )
         parameters = self.encoder.backbone.count_params() + snapshot.parameters
+        trained = parameters - snapshot.frozen_parameters
         return SystemResult(
             name=name,
             scores=scores,
-            trained_parameters=parameters,
+            trained_parameters=trained,
             total_parameters=parameters,
             compression=compression(
-                self.encoder.backbone.count_params(), parameters
+                self.encoder.backbone.count_params(), trained
             ),
             seconds={**seconds, "predict": predict_seconds},
         )
