@@ -21,6 +21,7 @@ from bvkeras.data.sources import load_examples
 from bvkeras.encoder import Encoder
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation import plots
+from bvkeras.evaluation.answers_file import read_answers
 from bvkeras.evaluation.comparison import Comparison, SystemResult
 from bvkeras.evaluation.compression import compression
 from bvkeras.evaluation.error_report import error_note, report_errors
@@ -33,6 +34,10 @@ from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.evaluation.outcomes import read_outcomes
 from bvkeras.evaluation.report import write_report
 from bvkeras.evaluation.span_baselines import always_empty
+from bvkeras.evaluation.span_error_report import (
+    report_span_errors,
+    span_error_note,
+)
 from bvkeras.evaluation.span_evaluation import SpanEvaluation
 from bvkeras.evaluation.span_tables import (
     source_notes,
@@ -580,7 +585,7 @@ class _Run:
                 for split in self.task.evaluation_splits
             },
             "baseline_name": "nothing",
-            "notes": notes,
+            "notes": notes + self._report_errors(),
             "tables": tables,
         }
 
@@ -593,20 +598,37 @@ class _Run:
                     self.output_dir / self.files[f"{name}, {split}"]
                     for name in names
                 ]
-                outcomes = [read_outcomes(path) for path in paths]
-                directory = paths[1].parent / f"errors_{split}"
-                analysis = report_errors(
-                    *outcomes,
-                    directory,
-                    names=names,
-                    texts=self.examples[split].texts_of(outcomes[0].ids),
-                    seed=self.settings.seed,
-                )
-                notes.append(error_note(analysis))
+                # A span task's answers have a folder for each split.
+                parent = paths[1].parents[1 if self.task.is_span else 0]
+                directory = parent / f"errors_{split}"
+                notes.append(self._compare(split, paths, directory, names))
                 self._add_file(
                     f"{names[1]}, errors on {split}", directory / "errors.md"
                 )
         return notes
+
+    def _compare(
+        self,
+        split: str,
+        paths: Sequence[pathlib.Path],
+        directory: pathlib.Path,
+        names: Sequence[str],
+    ) -> str:
+        """Writes where two systems err on a split; gives a note on it."""
+        examples = self.examples[split]
+        options = {"names": names, "seed": self.settings.seed}
+        if self.task.is_span:
+            answers = [read_answers(path, examples) for path in paths]
+            return span_error_note(
+                report_span_errors(
+                    examples.questions, *answers, directory, **options
+                )
+            )
+        outcomes = [read_outcomes(path) for path in paths]
+        texts = examples.texts_of(outcomes[0].ids)
+        return error_note(
+            report_errors(*outcomes, directory, texts=texts, **options)
+        )
 
     def _add_file(self, name: str, path: pathlib.Path) -> None:
         self.files[name] = path.relative_to(self.output_dir).as_posix()
