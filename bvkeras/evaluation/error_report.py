@@ -108,8 +108,8 @@ def write_examples(
     Args:
         path: str or path.
         header: sequence of str. The names of the columns.
-        rows: sequence of sequences, one cell a column. Tabs and line breaks
-            become blanks, and blanks one blank.
+        rows: sequence of sequences, one cell a column. Tabs, line breaks and
+            runs of blanks become one blank.
 
     Raises:
         OSError: the file cannot be written.

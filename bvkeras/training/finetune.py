@@ -181,7 +181,8 @@ def finetune(
         start: Snapshot. Its head is the starting point, for training an
             encoder on that was opened from it. Defaults to a new head.
         freeze_layers: int. So many of the lowest transformer layers are not
-            trained; see `bvkeras.training.freezing.freeze`. Defaults to `0`.
+            trained, and stay frozen in `encoder`; see
+            `bvkeras.training.freezing.freeze`. Defaults to `0`.
         freeze_embeddings: bool. Whether the embeddings are not trained.
             Defaults to `False`. The head and BERT's pooler always are.
         save_every_seconds: float. How often the state is saved.
@@ -291,7 +292,7 @@ def _train(
     learning_rate, seed = settings["learning_rate"], settings["seed"]
     batch_size, stops = settings["batch_size"], settings["epochs"]
     state_path = directory / _STATE_FILE
-    # An encoder that was wrapped in `HiddenStates` has its pooler frozen.
+    # Also frees what was frozen before: `HiddenStates` does so to the pooler.
     frozen_parameters = freeze(
         encoder.backbone,
         settings.get("freeze_layers", 0),
@@ -406,7 +407,7 @@ def _train_step(model, optimizer, task):
 def _require_same(
     where: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]
 ) -> None:
-    fileio.require_same(where, {**NOT_FROZEN, **found}, NOT_FROZEN | wanted)
+    fileio.require_same(where, NOT_FROZEN | found, NOT_FROZEN | wanted)
 
 
 def _check_finite(loss: float, step: int, learning_rate: float) -> None:

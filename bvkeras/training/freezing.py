@@ -79,8 +79,8 @@ def freeze_settings(
         dict of those that are not `NOT_FROZEN`'s.
     """
     settings = {
-        "freeze_layers": freeze_layers,
-        "freeze_embeddings": freeze_embeddings,
+        "freeze_layers": int(freeze_layers),
+        "freeze_embeddings": bool(freeze_embeddings),
     }
     return {
         name: value
