@@ -192,6 +192,7 @@ def _finetune(options: argparse.Namespace) -> None:
         max_tokens=settings.max_tokens,
         epochs=settings.epochs,
         seed=settings.seed,
+        **settings.freezing,
     )
     for snapshot in snapshots:
         print(f"epoch {snapshot.epochs:g}: {snapshot.directory}")
@@ -318,6 +319,14 @@ def _errors(options: argparse.Namespace) -> None:
 
     if (options.task is not None) and (options.texts is not None):
         raise ArgumentError("--task, --texts: expected one of them")
+    if options.task is not None and tasks.get(options.task).is_span:
+        _span_errors(options)
+        return
+    if options.task is None and options.first.suffix == ".json":
+        raise ArgumentError(
+            f"--task: expected squad_v2 with answers such as {options.first}, "
+            "got none"
+        )
     first, second = (
         outcomes.read_outcomes(path, options.columns, options.regression)
         for path in (options.first, options.second)
@@ -338,6 +347,41 @@ def _errors(options: argparse.Namespace) -> None:
             seed=options.seed or 0,
         )
     print(error_report.format_error_report(analysis), end="")
+
+
+def _span_errors(options: argparse.Namespace) -> None:
+    from bvkeras.data.sources import load_examples
+    from bvkeras.evaluation import span_error_report, span_errors
+    from bvkeras.evaluation.answers_file import read_answers
+
+    for name in ("columns", "regression"):
+        if getattr(options, name) is not None:
+            raise ArgumentError(f"--{name}: not with --task {options.task}")
+    spec = tasks.get(options.task)
+    examples = load_examples(
+        spec,
+        options.split or spec.evaluation_splits[0],
+        options.data_dir,
+        skip_bad=options.skip_bad,
+    )
+    first, second = (
+        read_answers(path, examples) for path in (options.first, options.second)
+    )
+    if options.output_dir is None:
+        analysis = span_errors.analyze_span_errors(
+            examples.questions, first, second, options.names
+        )
+    else:
+        analysis = span_error_report.report_span_errors(
+            examples.questions,
+            first,
+            second,
+            options.output_dir,
+            names=options.names,
+            samples=options.samples,
+            seed=options.seed or 0,
+        )
+    print(span_error_report.format_span_error_report(analysis), end="")
 
 
 def _texts_of(
@@ -597,7 +641,8 @@ def _add_errors(parser: argparse.ArgumentParser) -> None:
             name,
             metavar=name.upper(),
             type=pathlib.Path,
-            help="a predictions file: .csv, or tab-separated",
+            help="a predictions file: .csv, or tab-separated; of squad_v2 the "
+            "official predictions.json, with --task squad_v2",
         )
     parser.add_argument(
         "--names",
@@ -617,7 +662,9 @@ def _add_errors(parser: argparse.ArgumentParser) -> None:
         help="predictions are numbers (if there is a column score)",
     )
     parser.add_argument(
-        "--task", choices=tasks.names(), help="take the texts from this task"
+        "--task",
+        choices=tasks.names(),
+        help="take the texts from this task; of squad_v2 the questions",
     )
     parser.add_argument("--split", help="of which split (validation)")
     _add_data(parser)
@@ -816,6 +863,17 @@ def _add_finetune_settings(parser: argparse.ArgumentParser) -> None:
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         help="Keras dtype policy (float32)",
     )
+    group.add_argument(
+        "--freeze-layers",
+        type=int,
+        metavar="N",
+        help="leave the N lowest layers of the encoder as they came (0)",
+    )
+    group.add_argument(
+        "--freeze-embeddings",
+        action="store_true",
+        help="leave the embeddings as they came",
+    )
 
 
 def _add_head_settings(parser: argparse.ArgumentParser) -> None:
@@ -873,6 +931,8 @@ def _overrides(options: argparse.Namespace) -> dict:
         "batch_size",
         "max_tokens",
         "compute_dtype",
+        "freeze_layers",
+        "freeze_embeddings",
         "units",
         "head_epochs",
         "head_learning_rate",

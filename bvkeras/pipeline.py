@@ -27,7 +27,6 @@ from bvkeras.evaluation.comparison import (
 )
 from bvkeras.evaluation.compression import compression
 from bvkeras.evaluation.ensemble import RULES, evaluate_ensemble
-from bvkeras.evaluation.error_report import error_note, report_errors
 from bvkeras.evaluation.evaluate import (
     Evaluation,
     evaluate_head,
@@ -35,8 +34,6 @@ from bvkeras.evaluation.evaluate import (
 )
 from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.evaluation.layer_importance import layer_importance
-from bvkeras.evaluation.outcomes import read_outcomes
-from bvkeras.evaluation.paired_bootstrap import measured_difference
 from bvkeras.evaluation.span_baselines import always_empty
 from bvkeras.evaluation.span_evaluation import SpanEvaluation
 from bvkeras.evaluation.span_tables import (
@@ -45,9 +42,15 @@ from bvkeras.evaluation.span_tables import (
     threshold_note,
 )
 from bvkeras.reports.report import write_report
+from bvkeras.run_pairs import PairReports
 from bvkeras.run_settings import RunSettings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot, finetune
+from bvkeras.training.freezing import (
+    NOT_FROZEN,
+    check_freeze_layers,
+    frozen_part,
+)
 from bvkeras.training.head import train_head
 
 # The rows kept by `limit` are chosen by a seed of their own, so that runs
@@ -138,6 +141,7 @@ class _Run:
         self.settings = RunSettings.for_task(
             task, self.encoder.hidden_dim, **overrides
         )
+        check_freeze_layers(self.encoder.backbone, self.settings.freeze_layers)
         self.examples = {
             split: load_examples(task, split, data_dir, skip_bad=skip_bad)
             for split in task.splits
@@ -148,9 +152,11 @@ class _Run:
         self._settings_path = output_dir / "settings.json"
         self._settings_record = {
             "task": task.name,
-            **dataclasses.asdict(self.settings),
-            "epochs": list(self.settings.epochs),
+            **self.settings.as_record(),
         }
+        part = frozen_part(**NOT_FROZEN | self.settings.freezing)
+        # What the names of rows with a fine-tuned encoder say of it.
+        self._frozen = part and f", {part} frozen"
         self.histories: dict[str, list[dict[str, float]]] = {}
         self.layer_importance: dict[str, list[float]] = {}
         self.files: dict[str, str] = {}
@@ -195,8 +201,8 @@ class _Run:
         if self._settings_path.exists():
             fileio.require_same(
                 self.output_dir,
-                fileio.read_json(self._settings_path),
-                self._settings_record,
+                NOT_FROZEN | fileio.read_json(self._settings_path),
+                NOT_FROZEN | self._settings_record,
             )
 
     def _finetune(
@@ -217,6 +223,7 @@ class _Run:
             epochs=epochs,
             seed=self.settings.seed,
             start=start,
+            **self.settings.freezing,
         )
 
     def _snapshot_systems(
@@ -224,7 +231,7 @@ class _Run:
     ) -> list[SystemResult]:
         name = f"epoch_{snapshot.epochs:g}"
         encoder_row = self._encoder_system(
-            f"fine-tuned encoder{suffix}",
+            f"fine-tuned encoder{self._frozen}{suffix}",
             snapshot,
             {"fine-tune": snapshot.seconds},
             kind=ENCODER,
@@ -306,7 +313,7 @@ class _Run:
             start=snapshot,
         )[0]
         return self._encoder_system(
-            "encoder after one more epoch",
+            f"encoder after one more epoch{self._frozen}",
             further,
             {"fine-tune": snapshot.seconds, "one more epoch": further.seconds},
             kind=CONTROL,
@@ -332,13 +339,14 @@ class _Run:
             ),
         )
         parameters = self.encoder.backbone.count_params() + snapshot.parameters
+        trained = parameters - snapshot.frozen_parameters
         return SystemResult(
             name=name,
             scores=scores,
-            trained_parameters=parameters,
+            trained_parameters=trained,
             total_parameters=parameters,
             compression=compression(
-                self.encoder.backbone.count_params(), parameters
+                self.encoder.backbone.count_params(), trained
             ),
             seconds={**seconds, "predict": predict_seconds},
             kind=kind,
@@ -478,11 +486,18 @@ class _Run:
 
     def _more_report(self) -> dict[str, Any]:
         """What the report says besides, by the kind of the task."""
+        pairs = PairReports(
+            self.task,
+            self.examples,
+            self.output_dir,
+            self.files,
+            seed=self.settings.seed,
+        )
         if not self.task.is_span:
             return {
                 "baseline": _majority_baseline(self.task, self.examples),
-                "notes": self._report_errors(),
-                "differences": self._differences(),
+                "notes": pairs.error_notes(self.compared),
+                "differences": pairs.differences(self.compared),
             }
         parts, tables, notes = self.examples, [], source_notes(self.examples)
         for split in self.task.evaluation_splits:
@@ -502,57 +517,9 @@ class _Run:
                 for split in self.task.evaluation_splits
             },
             "baseline_name": "nothing",
-            "notes": notes,
+            "notes": notes + pairs.error_notes(self.compared),
             "tables": tables,
         }
-
-    def _report_errors(self) -> list[str]:
-        """Where each head and its encoder err; gives a note on each pair."""
-        notes = []
-        for names in ((encoder, head) for head, encoder in self.compared):
-            for split in self.task.evaluation_splits:
-                paths = [
-                    self.output_dir / self.files[f"{name}, {split}"]
-                    for name in names
-                ]
-                outcomes = [read_outcomes(path) for path in paths]
-                directory = paths[1].parent / f"errors_{split}"
-                analysis = report_errors(
-                    *outcomes,
-                    directory,
-                    names=names,
-                    texts=self.examples[split].texts_of(outcomes[0].ids),
-                    seed=self.settings.seed,
-                )
-                notes.append(error_note(analysis))
-                self._add_file(
-                    f"{names[1]}, errors on {split}", directory / "errors.md"
-                )
-        return notes
-
-    def _differences(self) -> list[dict[str, Any]]:
-        """Of each head and its encoder, by the main metric, on each split."""
-        metric = self.task.metrics[0]
-        differences = []
-        for head, encoder in self.compared:
-            for split in self.task.evaluation_splits:
-                paths = [
-                    self.output_dir / self.files[f"{name}, {split}"]
-                    for name in (encoder, head)
-                ]
-                found = measured_difference(
-                    metric, *paths, paths[1].parent / f"difference_{split}.json"
-                )
-                differences.append(
-                    {
-                        "first": encoder,
-                        "second": head,
-                        "split": split,
-                        "metric": metric,
-                        **dataclasses.asdict(found),
-                    }
-                )
-        return differences
 
     def _add_file(self, name: str, path: pathlib.Path) -> None:
         self.files[name] = path.relative_to(self.output_dir).as_posix()

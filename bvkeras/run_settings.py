@@ -9,6 +9,7 @@ from bvkeras.errors import ArgumentError
 from bvkeras.fast_encoder import COMPUTE_DTYPES
 from bvkeras.models.pooling_model import POOLERS
 from bvkeras.tasks.spec import TaskSpec
+from bvkeras.training.freezing import NOT_FROZEN, freeze_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,9 @@ class RunSettings:
             `"mixed_bfloat16"`.
         seed: int. Seed of everything random.
         limit: int or None. Most training rows, chosen at random.
+        freeze_layers: int. So many of the encoder's lowest transformer layers
+            are not trained.
+        freeze_embeddings: bool. Whether its embeddings are not trained.
     """
 
     epochs: tuple[float, ...]
@@ -51,6 +55,8 @@ class RunSettings:
     compute_dtype: str = "float32"
     seed: int = 0
     limit: int | None = None
+    freeze_layers: int = 0
+    freeze_embeddings: bool = False
 
     @classmethod
     def for_task(
@@ -140,3 +146,19 @@ class RunSettings:
             raise ArgumentError(
                 f"seed: expected a number from 0 to 2**32 - 1, got {self.seed}"
             )
+        if self.freeze_layers < 0:
+            raise ArgumentError(
+                f"freeze_layers: expected at least 0, got {self.freeze_layers}"
+            )
+
+    @property
+    def freezing(self) -> dict[str, Any]:
+        """The two settings of freezing, as far as something is frozen."""
+        return freeze_settings(self.freeze_layers, self.freeze_embeddings)
+
+    def as_record(self) -> dict[str, Any]:
+        """All settings as JSON values; of those of freezing `freezing`."""
+        record = dataclasses.asdict(self) | {"epochs": list(self.epochs)}
+        for name in NOT_FROZEN:
+            del record[name]
+        return record | self.freezing

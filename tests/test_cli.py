@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import io
+import json
 import os
 import pathlib
 import re
@@ -15,11 +16,13 @@ import pytest
 
 from bvkeras import cli, pipeline
 from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.data.sources import load_examples
 from bvkeras.errors import BackboneError
 from bvkeras.evaluation.predictions import read_predictions
 from bvkeras.reports.report import read_report
 from bvkeras.training.finetune import Snapshot
 from bvkeras.training.head import TrainedHead
+from tests.data.squad_fixtures import write_squad
 
 _ENCODER = (
     "--batch-size",
@@ -569,6 +572,67 @@ def test_errors_says_what_is_wrong(
     options = [option.format(texts=texts) for option in options]
     assert cli.main(["errors", *two_systems, *options]) == 1
     assert re.search(message, capsys.readouterr().err)
+
+
+def _write_answers(path, answers):
+    path.write_text(json.dumps(answers), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def span_errors(tmp_path):
+    """`bvkeras errors` on two files of answers; the second one's first."""
+    data = ("--task", "squad_v2", "--data-dir", str(write_squad(tmp_path)))
+    ids = load_examples("squad_v2", "validation", tmp_path).ids
+    one = dict.fromkeys(ids, "")
+
+    def call(answers, *options):
+        paths = (
+            _write_answers(tmp_path / "one.json", one),
+            _write_answers(tmp_path / "two.json", answers),
+        )
+        return cli.main(["errors", *paths, *data, *options])
+
+    return call, one
+
+
+def test_errors_of_two_files_of_answers(span_errors, tmp_path, capsys):
+    call, answers = span_errors
+    assert call({**answers, min(answers): "what\tis\nthis"}) == 0
+    text = capsys.readouterr().out
+    assert "| all | 16 | 50.0 / 50.0 | 50.0 / 50.0 |" in text
+    options = ("--names", "encoder,head", "--output-dir", str(tmp_path / "out"))
+    assert call({**answers, min(answers): "what\tis\nthis"}, *options) == 0
+    text = capsys.readouterr().out
+    assert (tmp_path / "out" / "errors.md").read_text("utf-8") == text
+    table = (tmp_path / "out" / "differences.tsv").read_text("utf-8")
+    header, row = table.splitlines()
+    assert header == "id\tquestion\tgold answers\tencoder\thead"
+    assert row.startswith(f"{min(answers)}\t7 ?\t")
+    assert row.endswith("\t\twhat is this")
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({"x": ""}, (), "two.json: 1 of its ids are of no question, such as"),
+        ({}, ("--split", "held_out"), "has no answer to 8 of 8 questions"),
+        ({}, ("--regression",), "--regression: not with --task squad_v2"),
+    ],
+)
+def test_errors_says_what_is_wrong_with_answers(
+    span_errors, capsys, changes, options, message
+):
+    call, answers = span_errors
+    assert call({**answers, **changes}, *options) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_errors_of_answers_needs_their_questions(tmp_path, capsys):
+    path = _write_answers(tmp_path / "one.json", {"a": ""})
+    assert cli.main(["errors", path, path]) == 1
+    assert "--task: expected squad_v2 with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

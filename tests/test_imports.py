@@ -35,7 +35,8 @@ _ORDER = (
         "bvkeras.reports",
         "bvkeras.serving",
     ),
-    ("bvkeras.run_settings", "bvkeras.pipeline", "bvkeras.doctor"),
+    ("bvkeras.run_settings", "bvkeras.run_pairs"),
+    ("bvkeras.pipeline", "bvkeras.doctor"),
     ("bvkeras.cli", "bvkeras.__main__", "recipes"),
 )
 _RANKS = {name: rank for rank, line in enumerate(_ORDER) for name in line}

@@ -355,6 +355,8 @@ def test_rows_can_be_left_out_of_a_finished_run(run_again, no_work):
         ("compute_dtype", "mixed_bfloat16"),
         ("seed", 1),
         ("limit", 23),
+        ("freeze_layers", 1),
+        ("freeze_embeddings", True),
     ],
 )
 def test_changed_setting_is_refused_by_name(
@@ -483,6 +485,68 @@ def test_dtypes_and_pooler_can_be_chosen(tiny_bert, glue_dir, tmp_path):
     assert head == 4 + 4 * 17 + 2 * (32 * 4 + 1)
 
 
+def test_frozen_run_says_so_and_counts_what_is_trained(
+    tiny_bert, glue_dir, tmp_path
+):
+    options = {**_FINISHED, "head_epochs": 1}
+    options |= {"freeze_layers": 1, "freeze_embeddings": True}
+    comparison = pipeline.run(
+        "sst2",
+        str(tiny_bert),
+        tmp_path,
+        data_dir=glue_dir,
+        frozen=False,
+        control=True,
+        **options,
+    )
+    part = "embeddings and 1 lowest layer frozen"
+    names = [
+        f"fine-tuned encoder, {part}, epoch 0.5",
+        "pooled head on it, epoch 0.5",
+        f"fine-tuned encoder, {part}, epoch 1",
+        "pooled head on it, epoch 1",
+        f"encoder after one more epoch, {part}",
+    ]
+    assert [system.name for system in comparison.systems] == names
+    config = json.loads((tiny_bert / "config.json").read_text())
+    whole = _bert_parameters(config)
+    width = config["hidden_size"]
+    one_layer = _bert_parameters({**config, "num_hidden_layers": 1})
+    # A layer, the pooler and the classifier are left.
+    trained = whole - one_layer + width * (width + 1) + 2 * (width + 1)
+    for system in comparison.systems[::2]:
+        assert system.trained_parameters == trained
+        assert system.total_parameters == whole + 2 * (width + 1)
+        assert system.compression == pytest.approx(whole / trained)
+    first = load_backbone(tiny_bert).backbone.weights
+    for folder in ("finetune", "control"):
+        encoder = load_backbone(tmp_path / folder / "epoch_1" / "encoder")
+        weights = {w.path: w.numpy() for w in encoder.backbone.weights}
+        same = [w.path for w in first if np.array_equal(weights[w.path], w)]
+        assert {path.split("/")[0] for path in same} == {
+            *("token_embedding", "position_embedding", "segment_embedding"),
+            *("embeddings_layer_norm", "transformer_layer_0"),
+        }
+    with pytest.raises(RunError, match="made with freeze_layers = 1, not 0"):
+        pipeline.run(
+            "sst2", str(tiny_bert), tmp_path, data_dir=glue_dir, **_FINISHED
+        )
+
+
+def test_more_frozen_layers_than_there_are(tiny_bert, glue_dir, tmp_path):
+    with pytest.raises(ArgumentError, match=r"freeze_layers: .* from 0 to 2"):
+        pipeline.run(
+            *("sst2", str(tiny_bert), tmp_path),
+            data_dir=glue_dir,
+            freeze_layers=3,
+        )
+
+
+def test_settings_of_a_run_from_before_there_was_freezing(finished):
+    settings = json.loads((finished[1] / "settings.json").read_text())
+    assert not [name for name in settings if name.startswith("freeze")]
+
+
 def test_limit_keeps_the_same_rows_for_every_seed(
     tiny_bert, glue_dir, tmp_path, chosen_rows
 ):
@@ -532,6 +596,7 @@ def test_settings_default_to_the_task_and_the_size_of_the_encoder():
         ("seed", 2**32),
         ("pooler", "mean"),
         ("cache_dtype", "int4"),
+        ("freeze_layers", -1),
         ("no_such_setting", 1),
     ],
 )

@@ -19,6 +19,8 @@ _OPTIONS = (
     "--learning-rate",
     "--batch-size",
     "--max-tokens",
+    "--freeze-layers",
+    "--freeze-embeddings",
     "--units",
     "--head-epochs",
     "--head-learning-rate",

@@ -141,6 +141,36 @@ def test_report_has_the_tables_and_says_what_was_done(finished):
     assert "BERT-base | 0.694" in text
 
 
+def test_errors_of_encoder_and_head_are_compared(finished):
+    comparison, output_dir = finished
+    for encoder, head in (comparison.systems[:2], comparison.systems[2:4]):
+        name = f"{head.name}, errors on validation"
+        path = output_dir / comparison.files[name]
+        assert path.parent.name == "errors_validation"
+        analysis = json.loads((path.parent / "errors.json").read_text("utf-8"))
+        assert analysis["questions"] == 16
+        for system, found in zip(
+            (encoder, head), analysis["systems"], strict=True
+        ):
+            assert found["name"] == system.name
+            expected = system.scores["validation"]
+            assert found["scores"]["all"] == {
+                "questions": 16,
+                "exact": pytest.approx(expected["exact"]),
+                "f1": pytest.approx(expected["f1"]),
+            }
+        table = (path.parent / "differences.tsv").read_text("utf-8")
+        columns = f"id\tquestion\tgold answers\t{encoder.name}\t{head.name}\n"
+        assert table.startswith(columns)
+        notes = [
+            note
+            for note in comparison.notes
+            if note.startswith(f"{head.name} less {encoder.name}, question by")
+        ]
+        assert len(notes) == 1
+        assert "McNemar on EM: p = " in notes[0]
+
+
 def test_caches_hold_the_windows_and_their_plan(finished, squad_dir):
     _, output_dir = finished
     for split, questions in (("train", 32), ("held_out", 8)):

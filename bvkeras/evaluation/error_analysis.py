@@ -145,6 +145,38 @@ def analyze_errors(
     )
 
 
+def right_together(first: np.ndarray, second: np.ndarray) -> dict:
+    """How often two systems are right together, alone, and not at all.
+
+    Args:
+        first: bool array `(rows,)`. Whether one system is right.
+        second: bool array `(rows,)`. Whether the other is.
+
+    Returns:
+        dict of `both_right`, `only_first`, `only_second`, `both_wrong`
+        (rows), `overlap` (both right, share of all rows) and `p_value`
+        (McNemar's test, exact).
+    """
+    rows = len(first)
+    both = int((first & second).sum())
+    only_first = int((first & ~second).sum())
+    only_second = int((~first & second).sum())
+    # Where neither is right alone, nothing tells them apart.
+    p_value = 1.0
+    if only_first + only_second:
+        p_value = float(
+            scipy.stats.binomtest(only_first, only_first + only_second).pvalue
+        )
+    return {
+        "both_right": both,
+        "only_first": only_first,
+        "only_second": only_second,
+        "both_wrong": rows - both - only_first - only_second,
+        "overlap": both / rows,
+        "p_value": p_value,
+    }
+
+
 def differing_rows(
     first: Outcomes, second: Outcomes, count: int, seed: int = 0
 ) -> np.ndarray:
@@ -200,31 +232,20 @@ def _class_errors(name, outcomes, classes, words) -> ClassErrors:
 
 
 def _class_pair(first: Outcomes, second: Outcomes) -> dict:
-    rights = [x.predictions == x.labels for x in (first, second)]
+    together = right_together(
+        *(x.predictions == x.labels for x in (first, second))
+    )
     rows = len(first)
-    both = int((rights[0] & rights[1]).sum())
-    only_first = int((rights[0] & ~rights[1]).sum())
-    only_second = int((~rights[0] & rights[1]).sum())
+    only_first, only_second = together["only_first"], together["only_second"]
     difference = (only_second - only_first) / rows
     # Of a difference of two shares of the same rows.
     variance = (only_first + only_second) / rows - difference**2
     half = float(_NORMAL_95 * np.sqrt(variance / rows))
-    # Where neither is right alone, nothing tells them apart.
-    p_value = 1.0
-    if only_first + only_second:
-        p_value = float(
-            scipy.stats.binomtest(only_first, only_first + only_second).pvalue
-        )
     return {
         "agreement": float((first.predictions == second.predictions).mean()),
-        "both_right": both,
-        "only_first": only_first,
-        "only_second": only_second,
-        "both_wrong": rows - both - only_first - only_second,
-        "overlap": both / rows,
+        **together,
         "difference": difference,
         "interval": (difference - half, difference + half),
-        "p_value": p_value,
     }
 
 

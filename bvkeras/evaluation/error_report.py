@@ -81,6 +81,39 @@ def write_differences(
         OSError: the file cannot be written.
     """
     second = second.in_order_of(first)
+    columns = [f"text_{number}" for number in range(1, len(texts) + 1)]
+    write_examples(
+        path,
+        ["index", "label", *names, *columns],
+        [
+            [
+                first.ids[row],
+                first.labels[row],
+                first.predictions[row],
+                second.predictions[row],
+                *(column[row] for column in texts),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def write_examples(
+    path: str | os.PathLike,
+    header: Sequence[str],
+    rows: Sequence[Sequence[object]],
+) -> None:
+    """Writes a table of examples, tab-separated without quotes, atomically.
+
+    Args:
+        path: str or path.
+        header: sequence of str. The names of the columns.
+        rows: sequence of sequences, one cell a column. Tabs, line breaks and
+            runs of blanks become one blank.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     output = io.StringIO()
     writer = csv.writer(
         output,
@@ -89,17 +122,8 @@ def write_differences(
         quotechar=None,
         lineterminator="\n",
     )
-    columns = [f"text_{number}" for number in range(1, len(texts) + 1)]
-    writer.writerow(["index", "label", *names, *columns])
-    for row in rows:
-        cells = [
-            first.ids[row],
-            first.labels[row],
-            first.predictions[row],
-            second.predictions[row],
-            *(column[row] for column in texts),
-        ]
-        writer.writerow([" ".join(str(cell).split()) for cell in cells])
+    for row in (header, *rows):
+        writer.writerow([" ".join(str(cell).split()) for cell in row])
     write_text(path, output.getvalue())
 
 

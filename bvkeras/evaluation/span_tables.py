@@ -1,6 +1,5 @@
 """A span task's part of the report: tables and notes."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,20 +12,11 @@ from bvkeras.evaluation.span_baselines import (
     span_baselines,
 )
 from bvkeras.evaluation.span_evaluation import SpanEvaluation
+from bvkeras.evaluation.span_lengths import (
+    answer_length_parts,
+    context_length_parts,
+)
 
-_WORD = re.compile(r"\S+")
-_ANSWER_WORDS = (
-    ("1", 1, 1),
-    ("2", 2, 2),
-    ("3 to 5", 3, 5),
-    ("6 and more", 6, None),
-)
-_CONTEXT_WORDS = (
-    ("up to 90", 0, 90),
-    ("91 to 130", 91, 130),
-    ("131 to 180", 131, 180),
-    ("181 and more", 181, None),
-)
 # Questions in the official files.
 _OFFICIAL = {
     "train": {130_319: "SQuAD 2.0", 87_599: "SQuAD 1.1"},
@@ -113,19 +103,10 @@ class _Tables:
 
     def __init__(self, examples, train, evaluations):
         self.evaluations = evaluations
-        questions = examples.questions
+        self.questions = questions = examples.questions
         self.has_answer = np.array([bool(q.answers) for q in questions])
         # Questions about one paragraph are drawn together.
         self.groups = [question.context for question in questions]
-        self.answer_words = np.array(
-            [
-                len(_WORD.findall(q.answers[0].text)) if q.answers else 0
-                for q in questions
-            ]
-        )
-        self.context_words = np.array(
-            [len(_WORD.findall(question.context)) for question in questions]
-        )
         self.baselines = span_baselines(examples, train)
 
     def scores(self) -> dict[str, Any]:
@@ -178,21 +159,14 @@ class _Tables:
         return self._breakdown(
             "By the length of the answer",
             "words of the first answer",
-            [("no answer", ~self.has_answer)]
-            + [
-                (name, self.has_answer & _between(self.answer_words, *bounds))
-                for name, *bounds in _ANSWER_WORDS
-            ],
+            answer_length_parts(self.questions),
         )
 
     def by_context(self) -> dict[str, Any]:
         return self._breakdown(
             "By the length of the context",
             "words of the context",
-            [
-                (name, _between(self.context_words, *bounds))
-                for name, *bounds in _CONTEXT_WORDS
-            ],
+            context_length_parts(self.questions),
         )
 
     def thresholds(self) -> dict[str, Any]:
@@ -239,7 +213,6 @@ class _Tables:
         return cells
 
     def _breakdown(self, title, column, parts):
-        parts = [(name, rows) for name, rows in parts if rows.any()]
         return {
             "title": title,
             "note": "EM / F1 in percent.",
@@ -254,13 +227,9 @@ class _Tables:
                         for result in self.evaluations.values()
                     ),
                 ]
-                for name, rows in parts
+                for name, rows in parts.items()
             ],
         }
-
-
-def _between(values, low, high):
-    return (values >= low) & (values <= (np.inf if high is None else high))
 
 
 def _percent(value):

@@ -29,6 +29,12 @@ from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.spec import TaskSpec
+from bvkeras.training.freezing import (
+    NOT_FROZEN,
+    check_freeze_layers,
+    freeze,
+    freeze_settings,
+)
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.state import (
@@ -60,6 +66,8 @@ class Snapshot:
         seconds: float. Training time up to there.
         parameters: int. Parameters of the task's head.
         history: list of `{"step", "loss"}`, one for every few steps.
+        frozen_parameters: int. Parameters of the encoder that were not
+            trained; 0 in snapshots from before there was freezing.
     """
 
     directory: pathlib.Path
@@ -68,6 +76,7 @@ class Snapshot:
     seconds: float
     parameters: int
     history: list[dict[str, float]]
+    frozen_parameters: int = 0
 
     @property
     def encoder_directory(self) -> pathlib.Path:
@@ -101,6 +110,7 @@ class Snapshot:
             record["seconds"],
             record["parameters"],
             record["history"],
+            record.get("frozen_parameters", 0),
         )
 
     def load_model(
@@ -142,6 +152,8 @@ def finetune(
     warmup_fraction: float = 0.1,
     seed: int = 0,
     start: Snapshot | None = None,
+    freeze_layers: int = 0,
+    freeze_embeddings: bool = False,
     save_every_seconds: float = 60.0,
 ) -> list[Snapshot]:
     """Trains encoder and head, and keeps a snapshot at every stop point.
@@ -168,6 +180,11 @@ def finetune(
         seed: int. Seed of the head's start, the order of batches and dropout.
         start: Snapshot. Its head is the starting point, for training an
             encoder on that was opened from it. Defaults to a new head.
+        freeze_layers: int. So many of the lowest transformer layers are not
+            trained, and stay frozen in `encoder`; see
+            `bvkeras.training.freezing.freeze`. Defaults to `0`.
+        freeze_embeddings: bool. Whether the embeddings are not trained.
+            Defaults to `False`. The head and BERT's pooler always are.
         save_every_seconds: float. How often the state is saved.
 
     Returns:
@@ -175,7 +192,8 @@ def finetune(
 
     Raises:
         ArgumentError: a stop point is not positive, `batch_size` is below 1,
-            no example is given, or the loss became infinite.
+            no example is given, `freeze_layers` is not a number of layers
+            that the encoder has, or the loss became infinite.
         RunError: `directory` holds a run with other settings, encoder or
             data, or another process is using it.
     """
@@ -191,6 +209,7 @@ def finetune(
         )
     if not len(examples):
         raise ArgumentError("examples: expected at least one, got none")
+    check_freeze_layers(encoder.backbone, freeze_layers)
     settings = {
         "task": task.name,
         "encoder": encoder.digest(),
@@ -204,13 +223,14 @@ def finetune(
         "dropout": dropout,
         "warmup_fraction": warmup_fraction,
         "seed": seed,
+        **freeze_settings(freeze_layers, freeze_embeddings),
     }
     paths = [snapshot_directory(directory, stop) for stop in stops]
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
         for path in directory.glob(f"epoch_*/{_SNAPSHOT_FILE}"):
             found = fileio.read_json(path)["settings"]
-            fileio.require_same(path.parent, found, settings)
+            _require_same(path.parent, found, settings)
         if not all((path / _SNAPSHOT_FILE).exists() for path in paths):
             _train(
                 encoder,
@@ -272,8 +292,12 @@ def _train(
     learning_rate, seed = settings["learning_rate"], settings["seed"]
     batch_size, stops = settings["batch_size"], settings["epochs"]
     state_path = directory / _STATE_FILE
-    # An encoder that was wrapped in `HiddenStates` has its pooler frozen.
-    encoder.backbone.trainable = True
+    # Also frees what was frozen before: `HiddenStates` does so to the pooler.
+    frozen_parameters = freeze(
+        encoder.backbone,
+        settings.get("freeze_layers", 0),
+        settings.get("freeze_embeddings", False),
+    )
     tokens = tokenize_examples(examples, encoder, settings["max_tokens"])
     model = finetuning_model(
         encoder.backbone,
@@ -299,7 +323,7 @@ def _train(
     step, earlier_seconds, history = 0, 0.0, []
     if state_path.exists():
         saved = read_progress(state_path)
-        fileio.require_same(directory, saved["settings"], settings)
+        _require_same(directory, saved["settings"], settings)
         load_state(state_path, variables)
         step, history = saved["step"], saved["history"]
         earlier_seconds = saved["seconds"]
@@ -333,6 +357,7 @@ def _train(
                     "step": step,
                     "seconds": earlier_seconds + now - began,
                     "history": history,
+                    "frozen_parameters": frozen_parameters,
                     "settings": settings,
                 }
                 for stop, stop_step in zip(stops, stop_steps, strict=True):
@@ -356,14 +381,15 @@ def _train_step(model, optimizer, task):
         ]
     )
     def step(inputs, labels):
-        with tf.GradientTape() as tape:
+        sources = [v.value for v in model.trainable_variables]
+        # A tape that watches frozen weights, too, would go back to them.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sources)
             outputs = model(inputs, training=True)
             if task.is_regression:
                 outputs = outputs[:, 0]
             loss = loss_function(labels, outputs)
-        gradients = tape.gradient(
-            loss, [v.value for v in model.trainable_variables]
-        )
+        gradients = tape.gradient(loss, sources)
         # Gradients of embeddings come as one row a token. For the norm that
         # is clipped Keras squares the rows before it sums those of one token.
         gradients = [
@@ -376,6 +402,12 @@ def _train_step(model, optimizer, task):
         return loss
 
     return step
+
+
+def _require_same(
+    where: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    fileio.require_same(where, NOT_FROZEN | found, NOT_FROZEN | wanted)
 
 
 def _check_finite(loss: float, step: int, learning_rate: float) -> None:

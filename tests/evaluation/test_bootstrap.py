@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bvkeras.evaluation.bootstrap import bootstrap_error
+from bvkeras.evaluation.bootstrap import bootstrap_error, bootstrap_interval
 
 
 def test_single_rows_have_the_error_of_a_mean():
@@ -15,6 +15,20 @@ def test_rows_of_a_group_are_drawn_together():
     groups = [str(row // 4) for row in range(400)]
     error = bootstrap_error(values, groups)
     assert error == pytest.approx(values.std() / 10, rel=0.1)
+
+
+def test_interval_is_that_of_a_mean():
+    values = np.random.default_rng(1).normal(2, size=400)
+    low, high = bootstrap_interval(values, [str(row) for row in range(400)])
+    half = 1.96 * values.std() / 20
+    assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_interval_of_two_groups():
+    # Both are drawn half of the time, one of them twice a quarter each.
+    values = np.array([1.0, 1.0, 4.0])
+    assert bootstrap_interval(values, list("aab")) == (1.0, 4.0)
 
 
 def test_no_difference_has_no_error():

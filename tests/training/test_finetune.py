@@ -210,6 +210,8 @@ def test_finished_run_is_not_run_again(run, finetuned, monkeypatch):
         ("seed", {"seed": 4}),
         ("data", {"examples": make_examples(39)}),
         ("task", {"task": SCORES}),
+        ("freeze_layers", {"freeze_layers": 1}),
+        ("freeze_embeddings", {"freeze_embeddings": True}),
     ],
 )
 def test_other_settings_in_the_same_directory(
@@ -224,6 +226,20 @@ def test_other_encoder_in_the_same_directory(run, finetuned):
     trained, _ = snapshots_of(finetuned)[0].load_model(2)
     with pytest.raises(RunError, match="was made with encoder = "):
         run(finetuned, encoder=trained)
+
+
+def test_run_from_before_there_was_freezing(
+    run, finetuned, tmp_path, monkeypatch
+):
+    directory = shutil.copytree(finetuned, tmp_path / "earlier")
+    for path in directory.glob("epoch_*/snapshot.json"):
+        record = fileio.read_json(path)
+        del record["frozen_parameters"]
+        assert not [name for name in record["settings"] if "freeze" in name]
+        fileio.write_json(path, record)
+    forbid(monkeypatch, finetune_module, "_train")
+    for snapshot in run(directory):
+        assert snapshot.frozen_parameters == 0
 
 
 def test_directory_in_use(run, tmp_path):

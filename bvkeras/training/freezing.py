@@ -1,0 +1,102 @@
+"""Freezing a part of an encoder: what fine-tuning leaves as it came."""
+
+from typing import Any
+
+import keras
+
+from bvkeras.errors import ArgumentError
+
+# A run's record has these settings only where they differ: records of runs
+# from before there was freezing have neither.
+NOT_FROZEN = {"freeze_layers": 0, "freeze_embeddings": False}
+
+
+def freeze(
+    backbone: keras.Model,
+    freeze_layers: int = 0,
+    freeze_embeddings: bool = False,
+) -> int:
+    """Freezes the embeddings of a BERT, or its lowest layers, or both.
+
+    What is frozen keeps its weights; its dropout still drops in training. The
+    rest becomes trainable, whatever was frozen before. A backward pass ends
+    at the lowest part that is trained.
+
+    Lowest layers frozen without the embeddings keep their weights and not
+    their outputs: the embeddings below them are trained, through them. The
+    backward pass then goes all the way, so a step is hardly faster.
+
+    Args:
+        backbone: keras_hub.models.BertBackbone. Frozen in place.
+        freeze_layers: int. How many transformer layers, from the embeddings
+            upwards. Defaults to `0`.
+        freeze_embeddings: bool. Whether the embeddings of tokens, positions
+            and segments are frozen, with their LayerNorm. Defaults to
+            `False`.
+
+    Returns:
+        int. Parameters that are frozen.
+
+    Raises:
+        ArgumentError: `freeze_layers` is below 0, or more layers than there
+            are.
+    """
+    check_freeze_layers(backbone, freeze_layers)
+    backbone.trainable = True
+    frozen = list(backbone.transformer_layers[: int(freeze_layers)])
+    if freeze_embeddings:
+        frozen += [
+            backbone.token_embedding,
+            backbone.position_embedding,
+            backbone.segment_embedding,
+            backbone.embeddings_layer_norm,
+        ]
+    for layer in frozen:
+        layer.trainable = False
+    return sum(layer.count_params() for layer in frozen)
+
+
+def check_freeze_layers(backbone: keras.Model, freeze_layers: int) -> None:
+    """Refuses a number of layers that the backbone does not have.
+
+    Raises:
+        ArgumentError: `freeze_layers` is below 0, or more layers than there
+            are.
+    """
+    if freeze_layers not in range(backbone.num_layers + 1):
+        raise ArgumentError(
+            f"freeze_layers: expected a whole number from 0 to "
+            f"{backbone.num_layers}, the encoder's layers; got {freeze_layers}"
+        )
+
+
+def freeze_settings(
+    freeze_layers: int, freeze_embeddings: bool
+) -> dict[str, Any]:
+    """The two settings as a run's record has them.
+
+    Returns:
+        dict of those that are not `NOT_FROZEN`'s.
+    """
+    settings = {
+        "freeze_layers": int(freeze_layers),
+        "freeze_embeddings": bool(freeze_embeddings),
+    }
+    return {
+        name: value
+        for name, value in settings.items()
+        if value != NOT_FROZEN[name]
+    }
+
+
+def frozen_part(freeze_layers: int, freeze_embeddings: bool) -> str:
+    """What is frozen, in words: `embeddings and 3 lowest layers`, or nothing.
+
+    Returns:
+        str. Empty if nothing is frozen.
+    """
+    parts = ["embeddings"] if freeze_embeddings else []
+    if freeze_layers:
+        noun = "layer" if freeze_layers == 1 else "layers"
+        parts.append(f"{freeze_layers} lowest {noun}")
+    return " and ".join(parts)
