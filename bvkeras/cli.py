@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from bvkeras import tasks
+from bvkeras import paper_runs, tasks
 from bvkeras.errors import ArgumentError, BvkerasError, CacheError
 from bvkeras.reports import command as reports
 from bvkeras.tuning import command
@@ -85,6 +85,20 @@ def recipe(task: str, arguments: Sequence[str] | None = None) -> int:
     _add_run_options(parser, task)
     parser.set_defaults(task=task)
     return script(parser, _run, arguments)
+
+
+def paper_tables(arguments: Sequence[str] | None = None) -> int:
+    """Runs `recipes/paper_tables.py` with the command line's options.
+
+    Args:
+        arguments: sequence of str. Defaults to the process's own.
+
+    Returns:
+        int. As `main`.
+    """
+    parser = argparse.ArgumentParser(description=paper_runs.SUMMARY)
+    paper_runs.add_arguments(parser)
+    return script(parser, paper_runs.make_paper_runs, arguments)
 
 
 def script(

@@ -36,7 +36,7 @@ _ORDER = (
         "bvkeras.serving",
     ),
     ("bvkeras.run_settings", "bvkeras.run_pairs"),
-    ("bvkeras.pipeline", "bvkeras.doctor"),
+    ("bvkeras.pipeline", "bvkeras.paper_runs", "bvkeras.doctor"),
     ("bvkeras.cli", "bvkeras.__main__", "recipes"),
 )
 _RANKS = {name: rank for rank, line in enumerate(_ORDER) for name in line}

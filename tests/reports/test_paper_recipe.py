@@ -14,7 +14,7 @@ _RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "paper_tables.py"
 
 @pytest.fixture
 def recipe():
-    return runpy.run_path(str(_RECIPE), run_name="recipe")["main"]
+    return runpy.run_path(str(_RECIPE), run_name="recipe")["paper_tables"]
 
 
 @pytest.fixture
