@@ -8,9 +8,10 @@ from typing import Any
 
 from bvkeras import fileio, tasks
 from bvkeras.errors import ArgumentError
+from bvkeras.tasks.glue import GLUE
+from bvkeras.tasks.spec import TaskSpec
 
 _TASKS = ("mnli", "qnli", "qqp", "rte", "sst2", "mrpc", "cola", "stsb")
-
 
 SUMMARY = "The paper's tables: every task and seed, then a report."
 
@@ -132,13 +133,22 @@ def _run(
         spec,
         options.backbone,
         directory,
-        data_dir=options.squad_dir if spec.is_span else options.data_dir,
+        data_dir=_data_dir(spec, options),
         frozen=options.frozen,
         control=options.control,
         **settings,
     )
     if not options.keep_caches:
         shutil.rmtree(directory / "cache")
+
+
+def _data_dir(
+    spec: TaskSpec, options: argparse.Namespace
+) -> pathlib.Path | None:
+    """Where a task's files are; None is the task's own source."""
+    if spec.is_span:
+        return options.squad_dir
+    return options.data_dir if spec in GLUE else None
 
 
 def _check_finished(

@@ -59,6 +59,17 @@ def test_every_task_and_seed_is_run(recipe, made, tmp_path, capsys):
     assert not list((tmp_path / "out").glob("*/cache"))
 
 
+def test_each_task_has_its_own_data(recipe, made, tmp_path):
+    tasks = ["--tasks", "reviews", "squad_v2", "rte", "--seeds", "0"]
+    assert recipe(arguments(tmp_path, *tasks)) == 0
+    directories = {name: options["data_dir"] for name, _, options in made}
+    assert directories == {
+        "reviews": None,
+        "squad_v2": pathlib.Path("SQUAD"),
+        "rte": pathlib.Path("GLUE"),
+    }
+
+
 def test_finished_runs_are_not_made_again(recipe, made, tmp_path):
     recipe(arguments(tmp_path, "--limit", "cola=500"))
     shutil.rmtree(tmp_path / "out" / "cola-1")
