@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -89,16 +90,17 @@ def measure_importance(
         weights = keras.ops.softmax(model.scalar_mix.layer_weights)
         return [float(weight) for weight in keras.ops.convert_to_numpy(weights)]
     per_token = model.sequence_length is None
-    contributions = tf.function(
-        model.layer_contributions, reduce_retracing=True
-    )
+    contributions = None
     parts, squares, tokens = [], 0.0, 0
     with naming_damage(cache):
         for batch in cache.batches(_BATCH_SIZE, dtype=cache.dtype):
             hidden_states = batch["hidden_states"]
             if "scales" in batch:
                 hidden_states = (hidden_states, batch["scales"])
-            found = contributions(hidden_states, batch["mask"]).numpy()
+            inputs = (hidden_states, batch["mask"])
+            if contributions is None:
+                contributions = _traced(model, inputs)
+            found = contributions(*inputs).numpy()
             found = found.astype(np.float64)
             if not per_token:
                 parts.append(found.sum(axis=1))
@@ -116,3 +118,17 @@ def measure_importance(
         values -= values.mean(axis=-1, keepdims=True)
     values -= values.mean(axis=0)
     return np.sqrt(np.square(values).sum(axis=-1).mean(axis=0)).tolist()
+
+
+def _traced(model: PoolingModel, inputs: tuple) -> Callable[..., tf.Tensor]:
+    """The contributions as a graph for batches of every size and length."""
+    signature = tf.nest.map_structure(
+        lambda tensor: tf.TensorSpec(
+            (None, None, *tensor.shape[2:]), tensor.dtype
+        ),
+        inputs,
+    )
+    return tf.function(
+        lambda *arguments: model.layer_contributions(*arguments),
+        input_signature=signature,
+    )

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -105,8 +104,8 @@ class Variant:
         differences: dict of task (and average) to Difference.
         compressions: dict of kind to dict of task to Compression.
         performance: dict of kind to float or None. Average score relative to
-            the fine-tuned encoder's over the tasks that have both, in
-            percent; None where that average is not above 0.
+            the fine-tuned encoder's over the tasks and seeds that have both,
+            in percent; None where that average is not above 0.
     """
 
     name: str
@@ -296,11 +295,14 @@ def _compression(group: RunGroup, kind: str) -> Compression:
 def _performance(
     scores: dict[str, Score], encoder: dict[str, Score]
 ) -> float | None:
-    tasks = [task for task in scores if task not in (GLUE_AVERAGE, AVERAGE)]
-    mean, base = (
-        np.mean([part[task].mean for task in tasks])
+    means = [
+        [np.mean([part[task].by_seed[seed] for seed in scores[task].by_seed])]
         for part in (scores, encoder)
-    )
+        for task in scores
+        if task not in (GLUE_AVERAGE, AVERAGE)
+    ]
+    # Both of the same tasks and seeds.
+    mean, base = np.reshape(means, (2, -1)).mean(axis=1)
     # Of a correlation around zero no share can be told.
     return float(100 * mean / base) if base > 0 else None
 
@@ -315,8 +317,7 @@ def _variant_dict(variant: Variant) -> dict[str, Any]:
         "encoder": variant.name,
         "runs": {
             task: {
-                str(seed): pathlib.Path(path).as_posix()
-                for seed, path in group.directories.items()
+                str(seed): path.name for seed, path in group.directories.items()
             }
             for task, group in variant.groups.items()
         },

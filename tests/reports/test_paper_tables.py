@@ -107,6 +107,18 @@ def test_averages(make_run):
     )
 
 
+def test_performance_is_over_the_same_seeds(make_run):
+    runs = [make_run(seed=seed) for seed in (0, 1)]
+    report = read_report(runs[1] / "report.json").to_dict()
+    report["systems"] = report["systems"][:3]
+    (runs[1] / "report.json").write_text(json.dumps(report))
+    (variant,) = make_paper_tables(runs).variants
+    assert list(variant.scores["control"]["cola"].by_seed) == [0]
+    assert variant.performance["control"] == pytest.approx(
+        100 * score(runs[0], "control", "2") / score(runs[0], "encoder")
+    )
+
+
 def test_one_task_has_no_average(make_run):
     tables = make_paper_tables([make_run()])
     assert tables.averages == []
