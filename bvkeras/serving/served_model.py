@@ -1,6 +1,6 @@
 """The computation of an export: text in, answer out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -10,9 +10,10 @@ from bvkeras.serving import packing, span_graph
 from bvkeras.serving.served_task import ServedTask
 from bvkeras.serving.text_graph import TextGraph
 
-_TOKEN_INPUTS = ("token_ids", "segment_ids", "padding_mask")
-
-Signature = Callable[..., dict[str, tf.Tensor]]
+_BATCH = {
+    name: tf.TensorSpec((None, None), tf.int32)
+    for name in ("token_ids", "segment_ids", "padding_mask")
+}
 
 
 class ServedModel:
@@ -30,10 +31,16 @@ class ServedModel:
         tokenizer: WordPiece,
         tasks: Sequence[ServedTask],
     ):
-        self._encoder = encoder
+        # Each is traced once, for all signatures.
+        self._encoder = tf.function(
+            encoder, input_signature=[_BATCH], autograph=False
+        )
+        self._text_graph = tf.function(TextGraph(tokenizer), autograph=False)
         self._tokenizer = tokenizer
-        self._text_graph = TextGraph(tokenizer)
         self._tasks = list(tasks)
+        self._heads = {
+            task.name: tf.function(task.head, autograph=False) for task in tasks
+        }
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """All signatures by name, traced.
@@ -55,7 +62,7 @@ class ServedModel:
             traced["all"] = self._traced(self._answers(self._tasks), names)
         traced["serving_default"] = traced[default]
         traced["tokens"] = self._traced(
-            self._from_tokens, _TOKEN_INPUTS, (None, None), tf.int32
+            self._from_tokens, _BATCH, (None, None), tf.int32
         )
         traced["hidden_states"] = self._traced(
             self._hidden_states, self._tasks[0].input_names
@@ -89,9 +96,7 @@ class ServedModel:
 
     def _group_answers(self, group, texts):
         batch, places = self._batch(group[0], texts)
-        states = self._encoder(batch)
-        for task in group:
-            logits = task.head([states[i] for i in task.layers], batch)
+        for task, logits in self._logits(group, batch):
             if not task.is_span:
                 yield task, _label_answer(task, logits)
                 continue
@@ -110,6 +115,16 @@ class ServedModel:
                 unit="UTF8_CHAR",
             )
             yield task, {"answer": text, **span}
+
+    def _logits(self, tasks, batch):
+        """Each task with its logits, of one pass through the encoder."""
+        states, stacked = self._encoder(batch), {}
+        for task in tasks:
+            # One copy for all heads, and in each a few large operations.
+            if task.layers not in stacked:
+                chosen = [states[i] for i in task.layers]
+                stacked[task.layers] = tf.stack(chosen, axis=2)
+            yield task, self._heads[task.name](stacked[task.layers], batch)
 
     def _batch(self, task, texts):
         """Token ids for the encoder, and of spans where they come from."""
@@ -143,10 +158,8 @@ class ServedModel:
         return packing.pack(pieces.ids, rows, self._tokenizer), None
 
     def _from_tokens(self, batch):
-        states = self._encoder(batch)
         outputs = {}
-        for task in self._tasks:
-            logits = task.head([states[i] for i in task.layers], batch)
+        for task, logits in self._logits(self._tasks, batch):
             if task.is_span:
                 answer = {
                     "start_logits": logits[:, :, 0],

@@ -2,9 +2,11 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from bvkeras.errors import ArgumentError, DataError
+from bvkeras.models.multi_task import MultiTaskModel
 from bvkeras.serving.served_head import ServedHead
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
@@ -161,3 +163,30 @@ class ServedTask:
             raise DataError(
                 f"{name}: its description cannot be read: {error}"
             ) from None
+
+
+def tasks_of_model(
+    model: MultiTaskModel, specs: Mapping[str, TaskSpec], max_tokens: int
+) -> list[ServedTask]:
+    """The heads of a model as tasks to export, named as in the model.
+
+    Args:
+        model: MultiTaskModel.
+        specs: dict of each head's name to its TaskSpec.
+        max_tokens: int. Longer texts are cut.
+
+    Raises:
+        ArgumentError: a head has no TaskSpec, or one of another kind.
+    """
+    missing = [name for name in model.heads if name not in specs]
+    if missing:
+        raise ArgumentError(f"specs: expected one for {', '.join(missing)}")
+    return [
+        ServedTask.of(
+            dataclasses.replace(specs[name], name=name),
+            ServedHead.of(head),
+            max_tokens=max_tokens,
+            layers=tuple(model.hidden_states.layer_indices),
+        )
+        for name, head in model.heads.items()
+    ]
