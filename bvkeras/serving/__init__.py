@@ -4,13 +4,13 @@ import importlib
 from typing import Any
 
 _LAZY = {
-    "Inspection": "bvkeras.serving.inspect",
+    "Inspection": "bvkeras.serving.inspection",
     "ServedHead": "bvkeras.serving.served_head",
     "ServedTask": "bvkeras.serving.served_task",
-    "add_tasks": "bvkeras.serving.export",
-    "export": "bvkeras.serving.export",
+    "add_tasks": "bvkeras.serving.saved_model",
+    "export": "bvkeras.serving.saved_model",
     "export_runs": "bvkeras.serving.runs",
-    "inspect": "bvkeras.serving.inspect",
+    "inspect": "bvkeras.serving.inspection",
     "tasks_of_model": "bvkeras.serving.served_task",
 }
 
@@ -31,10 +31,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(
             f"module 'bvkeras.serving' has no attribute {name!r}"
         )
-    value = getattr(importlib.import_module(_LAZY[name]), name)
-    # `export` and `inspect` are modules too; importing them put these here.
-    globals()[name] = value
-    return value
+    return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:

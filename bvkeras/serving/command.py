@@ -96,7 +96,7 @@ def run_inspect(options: argparse.Namespace) -> None:
     Raises:
         DataError: it cannot be read, or something in it is unusual.
     """
-    from bvkeras.serving.inspect import format_inspection, inspect
+    from bvkeras.serving.inspection import format_inspection, inspect
 
     inspection = inspect(options.directory)
     print(format_inspection(inspection), end="")

@@ -9,7 +9,7 @@ from bvkeras import fileio, tasks
 from bvkeras.backbones import load_backbone
 from bvkeras.encoder import Encoder
 from bvkeras.errors import ArgumentError, DataError
-from bvkeras.serving.export import add_tasks, export
+from bvkeras.serving.saved_model import add_tasks, export
 from bvkeras.serving.served_head import ServedHead
 from bvkeras.serving.served_task import ServedTask
 from bvkeras.tasks.window_plan import WindowPlan
@@ -52,7 +52,7 @@ def export_runs(
         encoder: str or path. What `load_backbone` opens, where the folder
             does not say it: for a frozen encoder and for what `bvkeras train`
             wrote. Defaults to the name in the run's report.
-        dtype: str. As `bvkeras.serving.export.export`.
+        dtype: str. As `bvkeras.serving.export`.
         add: bool. Whether the heads join those of the newest version in
             `directory`, on its encoder, in its type. Defaults to `False`.
 
