@@ -209,35 +209,38 @@ def _unusual_operations(meta_graph, functions, operations) -> list[str]:
     for name, signature in sorted(meta_graph.signature_def.items()):
         if name == _INIT_SIGNATURE:
             continue
-        reached = set(_reached(meta_graph.graph_def, functions, signature))
+        reached, missing = _reached(meta_graph.graph_def, functions, signature)
         unusual += [
-            f"signature {name} reaches {operation}, which reads or writes files"
-            for operation in sorted(reached & LOADING - {"DisableCopyOnRead"})
+            f"signature {name} reaches {operation}, which is for loading only"
+            for operation in sorted(reached & LOADING)
         ]
-        missing = sorted(reached & {_MISSING})
-        unusual += [f"signature {name} names a node {m}" for m in missing]
+        unusual += [
+            f"signature {name} needs the node {node}, which is not there"
+            for node in sorted(missing)
+        ]
     return unusual
 
 
-_MISSING = "that is not there"
+def _reached(graph, functions, signature) -> tuple[set[str], set[str]]:
+    """What a signature's outputs depend on.
 
-
-def _reached(graph, functions, signature) -> Iterator[str]:
-    """The operations that a signature's outputs depend on."""
+    Returns:
+        Operations, and names of nodes that are not there.
+    """
     nodes = {node.name: node for node in graph.node}
     waiting = [info.name for info in signature.outputs.values()]
-    seen, seen_functions = set(), set()
+    operations, missing, seen, seen_functions = set(), set(), set(), set()
     while waiting:
         name = waiting.pop().lstrip("^").partition(":")[0]
         if name in seen:
             continue
         seen.add(name)
         if name not in nodes:
-            yield _MISSING
+            missing.add(name)
             continue
-        node = nodes[name]
-        waiting += node.input
-        yield from _in_functions(node, functions, seen_functions)
+        waiting += nodes[name].input
+        operations.update(_in_functions(nodes[name], functions, seen_functions))
+    return operations, missing
 
 
 def _in_functions(node, functions, seen) -> Iterator[str]:
