@@ -13,6 +13,11 @@ VOCABULARY = f"{EXTRA}/vocabulary.json"
 VARIABLES = "variables/variables"
 GRAPH = "saved_model.pb"
 FORMAT = 1
+_PARTS = {
+    "encoder": {"name", "digest", "config", "dtype", "parameters"},
+    "tokenizer": {"digest", "settings"},
+    "tasks": set(),
+}
 
 
 def versions(directory: str | os.PathLike) -> list[int]:
@@ -52,10 +57,24 @@ def read_description(version: pathlib.Path) -> dict[str, Any]:
     try:
         description = fileio.read_json(path)
         found = description["format"]
+        for part, names in _PARTS.items():
+            if not names <= description[part].keys():
+                raise ValueError(f"{part} lacks one of {sorted(names)}")
     except FileNotFoundError:
         raise DataError(f"{path} is missing: not exported by bvkeras") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     if found != FORMAT:
         raise DataError(f"{path} has format {found!r}, expected {FORMAT}")
     return description
+
+
+def refuse_links(version: pathlib.Path) -> None:
+    """Refuses an export from which a link could lead elsewhere.
+
+    Raises:
+        DataError: there is a link in it.
+    """
+    for path in (version, *version.rglob("*")):
+        if path.is_symlink():
+            raise DataError(f"{path} is a link, expected a file or a folder")

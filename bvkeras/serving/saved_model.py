@@ -68,6 +68,7 @@ def export(
         raise ArgumentError(
             f"dtype: received {dtype!r}, expected one of {', '.join(DTYPES)}"
         )
+    _check_directory(directory)
     forward = FastEncoder(encoder.backbone, compute_dtype=dtype)
     return _write(
         forward,
@@ -107,13 +108,12 @@ def add_tasks(
 
     Raises:
         ArgumentError: the heads are of another encoder.
-        DataError: there is no export in `directory`, or it cannot be read.
+        DataError: there is no export in `directory`, it cannot be read, or
+            there is a link in it.
     """
+    _check_directory(directory)
     version = layout.version_directory(directory)
-    if version == pathlib.Path(directory):
-        raise ArgumentError(
-            f"directory: {directory} is one version, expected the folder above"
-        )
+    layout.refuse_links(version)
     description = layout.read_description(version)
     about = description["encoder"]
     if about["digest"] != encoder_digest:
@@ -187,6 +187,13 @@ def _write(
                 },
             )
     return path
+
+
+def _check_directory(directory):
+    if (pathlib.Path(directory) / layout.GRAPH).exists():
+        raise ArgumentError(
+            f"directory: {directory} is one version, expected the folder above"
+        )
 
 
 def _check_tasks(tasks, config):

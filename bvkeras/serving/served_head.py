@@ -112,6 +112,11 @@ class ServedHead:
         return cls({**config, "last_layer": num_layers}, weights)
 
     @property
+    def is_encoders_own(self) -> bool:
+        """Whether the encoder was trained with it."""
+        return self._model is None
+
+    @property
     def num_parameters(self) -> int:
         """How many numbers the head has."""
         return sum(int(np.prod(v.shape)) for v in self.variables)

@@ -126,6 +126,8 @@ class ServedTask:
         Args:
             encoder_parameters: int. Parameters of the encoder.
         """
+        total = encoder_parameters + self.head.num_parameters
+        own = self.head.is_encoders_own
         return {
             "kind": self.kind,
             "inputs": list(self.input_names),
@@ -134,8 +136,8 @@ class ServedTask:
             "layers": list(self.layers),
             "windows": self.windows and dataclasses.asdict(self.windows),
             "head": self.head.config,
-            "trained_parameters": self.head.num_parameters,
-            "total_parameters": encoder_parameters + self.head.num_parameters,
+            "trained_parameters": total if own else self.head.num_parameters,
+            "total_parameters": total,
         }
 
     @classmethod

@@ -233,6 +233,24 @@ def test_different_numbers_of_texts_are_refused(second):
         )
 
 
+def test_session_runs_it_as_a_server_does(exported, fresh):
+    tags = [tf.saved_model.SERVING]
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        meta_graph = tf.compat.v1.saved_model.load(
+            session, tags, str(exported.second)
+        )
+        signature = meta_graph.signature_def["squad_v2"]
+        outputs = session.run(
+            {key: info.name for key, info in signature.outputs.items()},
+            {
+                signature.inputs[key].name: _INPUTS[key]
+                for key in ("question", "context")
+            },
+        )
+    for key in ("answer", "start", "end"):
+        assert outputs[key].tolist() == fresh[f"squad_v2|{key}"].tolist()
+
+
 def test_description_is_plain_json(exported, encoder, heads):
     path = exported.second / "assets.extra" / "bvkeras.json"
     description = json.loads(path.read_text("utf-8"))
@@ -329,6 +347,25 @@ def test_wrong_arguments_are_named(encoder, heads, exported, tmp_path):
         add_tasks([task], exported.directory, encoder_digest="0" * 64)
     with pytest.raises(DataError, match="no export"):
         add_tasks([task], tmp_path, encoder_digest=encoder.digest())
+    with pytest.raises(ArgumentError, match="is one version"):
+        export(encoder, [task], exported.first)
+
+
+def test_tasks_are_not_added_to_what_leads_elsewhere(
+    exported, encoder, heads, tmp_path
+):
+    task = served("sst2", encoder, heads)
+    digest = encoder.digest()
+    copy = shutil.copytree(exported.first, tmp_path / "copy" / "1")
+    description = copy / "assets.extra" / "bvkeras.json"
+    for content in ("[]", '{"format": 1}', '{"format": 9}'):
+        description.write_text(content, encoding="utf-8")
+        with pytest.raises(DataError, match=r"bvkeras\.json"):
+            add_tasks([task], copy.parent, encoder_digest=digest)
+    description.unlink()
+    description.symlink_to(exported.first / "assets.extra" / "bvkeras.json")
+    with pytest.raises(DataError, match="is a link"):
+        add_tasks([task], copy.parent, encoder_digest=digest)
 
 
 def test_description_cannot_name_other_code(exported, tmp_path):
