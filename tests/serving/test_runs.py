@@ -5,13 +5,14 @@ import pytest
 import tensorflow as tf
 
 from bvkeras import cli, fileio, load_backbone, pipeline, tasks
+from bvkeras.cache.writer import write_cache
 from bvkeras.data.sources import load_examples
 from bvkeras.evaluation.evaluate import evaluate_snapshot
 from bvkeras.layers.hidden_states import HiddenStates
 from bvkeras.serving import export_runs, inspect
 from bvkeras.serving.layout import read_description
 from bvkeras.training.finetune import Snapshot, finetune
-from bvkeras.training.head import TrainedHead
+from bvkeras.training.head import TrainedHead, train_head
 from tests.data.squad_fixtures import write_squad
 from tests.fast_run import FAST
 
@@ -21,17 +22,25 @@ TEXTS = ["the cat sat", "a b c " * 20, ""]
 
 @pytest.fixture(scope="module")
 def runs(tiny_bert, glue_dir, tmp_path_factory):
-    """Runs of two tasks; of the first, fine-tuned to two stop points."""
+    """A run with two stop points, and another task's frozen head alone."""
     directory = tmp_path_factory.mktemp("runs")
-    for name, epochs in (("sst2", (0.5, 1.0)), ("stsb", (0.5,))):
-        pipeline.run(
-            name,
-            str(tiny_bert),
-            directory / name,
-            data_dir=glue_dir,
-            epochs=epochs,
-            **RUN,
-        )
+    pipeline.run(
+        "sst2",
+        str(tiny_bert),
+        directory / "sst2",
+        data_dir=glue_dir,
+        epochs=(0.5, 1.0),
+        **RUN,
+    )
+    task = tasks.get("stsb")
+    cache = write_cache(
+        load_backbone(tiny_bert, dropout=0.0),
+        task,
+        load_examples(task, "train", glue_dir).limit(8),
+        directory / "cache",
+        max_tokens=FAST["max_tokens"],
+    )
+    train_head(task, cache, directory / "stsb", units=3, epochs=1)
     return directory
 
 
