@@ -9,6 +9,7 @@ from bvkeras import fileio, tasks
 from bvkeras.backbones import load_backbone
 from bvkeras.encoder import Encoder
 from bvkeras.errors import ArgumentError, DataError
+from bvkeras.serving import layout
 from bvkeras.serving.saved_model import add_tasks, export
 from bvkeras.serving.served_head import ServedHead
 from bvkeras.serving.served_task import ServedTask
@@ -20,11 +21,12 @@ SYSTEMS = ("head", "frozen", "encoder")
 
 
 class _Source(NamedTuple):
-    """A head, the digest of its encoder, and where that can be opened."""
+    """A head, the digests it was trained with, and where its encoder is."""
 
     path: pathlib.Path
     task: ServedTask
     digest: str | None
+    tokenizer: str | None
     encoder: str | os.PathLike | None
 
 
@@ -88,13 +90,26 @@ def export_runs(
             )
     served = [source.task for source in sources]
     if add:
+        version = layout.version_directory(directory)
+        about = layout.read_description(version)["tokenizer"]
+        _check_tokenizer(sources, about["digest"])
         return add_tasks(served, directory, encoder_digest=digest)
     if opened.digest() != digest:
         raise ArgumentError(
             f"encoder: {opened.name} is not the one that the head in "
             f"{first.path} was trained on"
         )
+    _check_tokenizer(sources, opened.tokenizer.digest)
     return export(opened, served, directory, dtype=dtype)
+
+
+def _check_tokenizer(sources: Sequence[_Source], digest: str) -> None:
+    for source in sources:
+        if source.tokenizer not in (None, digest):
+            raise ArgumentError(
+                f"runs: the head in {source.path} was trained with the "
+                f"tokenizer {source.tokenizer[:12]}…, expected {digest[:12]}…"
+            )
 
 
 def _open(path, system, epochs, encoder) -> _Source:
@@ -131,7 +146,9 @@ def _head(path, encoder) -> _Source:
         tuple(identity["layers"]),
         identity["max_tokens"],
     )
-    return _Source(path, task, identity["encoder"], encoder)
+    return _Source(
+        path, task, identity["encoder"], identity["tokenizer"], encoder
+    )
 
 
 def _snapshot(path) -> _Source:
@@ -141,7 +158,7 @@ def _snapshot(path) -> _Source:
     head = ServedHead.of_snapshot(snapshot, task.num_labels, task.is_span)
     layers = (head.config["last_layer"],)
     served = _served(settings, head, layers, snapshot.max_tokens)
-    return _Source(path, served, None, snapshot.encoder_directory)
+    return _Source(path, served, None, None, snapshot.encoder_directory)
 
 
 def _served(settings: dict[str, Any], head, layers, max_tokens) -> ServedTask:

@@ -121,7 +121,7 @@ def add_tasks(
             f"tasks: their heads are of the encoder {encoder_digest[:12]}…, "
             f"{version} has {about['digest'][:12]}…"
         )
-    reader = tf.train.load_checkpoint(str(version / layout.VARIABLES))
+    reader = _reader(version)
     earlier = {
         name: ServedTask.from_description(
             name, task, _arrays(reader, f"heads/{name}")
@@ -230,6 +230,14 @@ def _check_tasks(tasks, config):
                 f"max_tokens: {task.name} has {task.max_tokens}, its head "
                 f"takes at most {length}"
             )
+
+
+def _reader(version: pathlib.Path):
+    path = version / layout.VARIABLES
+    try:
+        return tf.train.load_checkpoint(str(path))
+    except (tf.errors.OpError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
 
 
 def _arrays(reader, prefix: str) -> list[np.ndarray]:
