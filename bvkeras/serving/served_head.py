@@ -118,8 +118,11 @@ class ServedHead:
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers the head has."""
-        return sum(int(np.prod(v.shape)) for v in self.variables)
+        """How many numbers the head has; a pooler is the encoder's."""
+        variables = (
+            self.variables[-2:] if self._model is None else (self.variables)
+        )
+        return sum(int(np.prod(v.shape)) for v in variables)
 
     def __call__(
         self, hidden_states: tf.Tensor, inputs: dict[str, tf.Tensor]

@@ -90,6 +90,8 @@ def test_encoder_with_its_own_head(runs, bvkeras_export, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
     about = read_description(version)["tasks"]["sst2"]
     assert about["head"]["type"] == "EncoderHead"
+    total = encoder.backbone.count_params() + snapshot.parameters
+    assert about["trained_parameters"] == about["total_parameters"] == total
     # Alone, the snapshot gives the same.
     bvkeras_export(snapshot.directory, output="snapshot")
     again = probabilities(tmp_path / "snapshot" / "1")["probabilities"]
