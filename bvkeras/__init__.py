@@ -15,6 +15,7 @@ from bvkeras.training import optimizers as _  # noqa: F401, registers it
 _LAZY = {
     "Encoder": "bvkeras.encoder",
     "HiddenStateCache": "bvkeras.cache.reader",
+    "MultiTaskModel": "bvkeras.models.multi_task",
     "finetune": "bvkeras.training.finetune",
     "load_backbone": "bvkeras.backbones",
     "load_examples": "bvkeras.data.sources",
@@ -25,6 +26,7 @@ _LAZY = {
 __all__ = [
     "Encoder",
     "HiddenStateCache",
+    "MultiTaskModel",
     "__version__",
     "finetune",
     "layers",
@@ -32,6 +34,7 @@ __all__ = [
     "load_examples",
     "models",
     "pipeline",
+    "serving",
     "tasks",
     "train_head",
     "write_cache",
@@ -39,8 +42,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "pipeline":
-        return importlib.import_module("bvkeras.pipeline")
+    if name in ("pipeline", "serving"):
+        return importlib.import_module(f"bvkeras.{name}")
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'bvkeras' has no attribute {name!r}")

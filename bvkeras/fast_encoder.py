@@ -1,6 +1,6 @@
 """A BERT backbone's inference path: fused, in the type asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -94,10 +94,32 @@ class FastEncoder:
             states.append(self._transform(states[-1], mask, weights))
         return [states[index] for index in self.layer_indices]
 
+    def map_weights(self, function: Callable[[tf.Tensor], Any]) -> None:
+        """Puts `function(weight)` in the place of every weight.
+
+        A variable, say, which a SavedModel keeps beside its graph. Embeddings
+        are the only ones that may change their type, to a narrower one.
+
+        Args:
+            function: callable. Takes a float tensor and gives a tensor or a
+                variable of the same shape. Matrices are of rank 2; biases and
+                what belongs to LayerNorm are of rank 1.
+        """
+
+        def mapped(weight):
+            return weight if isinstance(weight, float) else function(weight)
+
+        self._embeddings, self._embeddings_norm, self._layers = (
+            tf.nest.map_structure(
+                mapped, [self._embeddings, self._embeddings_norm, self._layers]
+            )
+        )
+
     def _embed(self, token_ids, segment_ids):
         tokens, positions, segments = self._embeddings
-        state = tf.gather(tokens, token_ids) + tf.gather(segments, segment_ids)
-        state += positions[: tf.shape(token_ids)[1]]
+        state = tf.cast(tf.gather(tokens, token_ids), tf.float32)
+        state += tf.cast(tf.gather(segments, segment_ids), tf.float32)
+        state += tf.cast(positions[: tf.shape(token_ids)[1]], tf.float32)
         return _layer_norm(state, self._embeddings_norm)
 
     def _transform(self, state, mask, weights):

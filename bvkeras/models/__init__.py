@@ -1,11 +1,13 @@
 """Keras models: pooled heads on hidden states, and the loss of a span."""
 
+from bvkeras.models.multi_task import MultiTaskModel
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.models.span_cross_entropy import SpanCrossEntropy
 
 __all__ = [
+    "MultiTaskModel",
     "PoolingClassifier",
     "PoolingRegressor",
     "PoolingSpanModel",

@@ -150,6 +150,14 @@ class PoolingModel(keras.Model):
         )
         self.built = True
 
+    @property
+    def input_sizes(self) -> tuple[int, int]:
+        """Layers and features of the hidden states it was built for."""
+        hidden_dim = self.linear_pooling.kernel.shape[0]
+        if self.scalar_mix is not None:
+            return self.scalar_mix.layer_weights.shape[0], hidden_dim
+        return self._projection_shape[-3], hidden_dim
+
     def call(self, inputs, mask=None, training=False):
         hidden_states, mask = inputs, first_mask(mask)
         if _is_pair(inputs, _rank):

@@ -1,0 +1,38 @@
+"""Serving: one encoder and its heads as a SavedModel, and a look at one."""
+
+import importlib
+from typing import Any
+
+_LAZY = {
+    "Inspection": "bvkeras.serving.inspection",
+    "ServedHead": "bvkeras.serving.served_head",
+    "ServedTask": "bvkeras.serving.served_task",
+    "add_tasks": "bvkeras.serving.saved_model",
+    "export": "bvkeras.serving.saved_model",
+    "export_runs": "bvkeras.serving.runs",
+    "inspect": "bvkeras.serving.inspection",
+    "tasks_of_model": "bvkeras.serving.served_task",
+}
+
+__all__ = [
+    "Inspection",
+    "ServedHead",
+    "ServedTask",
+    "add_tasks",
+    "export",
+    "export_runs",
+    "inspect",
+    "tasks_of_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(
+            f"module 'bvkeras.serving' has no attribute {name!r}"
+        )
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

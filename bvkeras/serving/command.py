@@ -1,0 +1,107 @@
+"""`bvkeras export` and `bvkeras inspect`: options, and what is done."""
+
+import argparse
+import pathlib
+
+from bvkeras.errors import DataError
+
+EXPORT_SUMMARY = (
+    "write finished runs as one SavedModel for serving: text in, answer out"
+)
+INSPECT_SUMMARY = (
+    "list an export's signatures, operations and sizes, and what is unusual, "
+    "without loading it"
+)
+
+
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `bvkeras export`."""
+    parser.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        type=pathlib.Path,
+        help="what run wrote, or a snapshot of finetune, or what train wrote",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        type=pathlib.Path,
+        required=True,
+        help="gets a new numbered version, DIR/1 the first time",
+    )
+    parser.add_argument(
+        "--system",
+        choices=("head", "frozen", "encoder"),
+        default="head",
+        help="what of a run: the pooled head on the fine-tuned encoder, the "
+        "one on the frozen encoder, or the encoder's own head (head)",
+    )
+    parser.add_argument(
+        "--epochs", type=float, help="stop point of fine-tuning (the last)"
+    )
+    parser.add_argument(
+        "--encoder",
+        help="the encoder of frozen heads and of what train wrote (the name "
+        "in the run's report)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="type of the encoder's weights and products (float32)",
+    )
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="put the heads beside those of the newest version in DIR, in its "
+        "type; that version stays as it is",
+    )
+
+
+def add_inspect_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `bvkeras inspect`."""
+    parser.add_argument(
+        "directory",
+        metavar="DIR",
+        type=pathlib.Path,
+        help="what export wrote: all versions (the newest is taken) or one",
+    )
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """Exports, and prints where to.
+
+    Raises:
+        BvkerasError: an argument or a run cannot be used.
+    """
+    from bvkeras.serving.runs import export_runs
+
+    path = export_runs(
+        options.runs,
+        options.output,
+        system=options.system,
+        epochs=options.epochs,
+        encoder=options.encoder,
+        dtype=options.dtype,
+        add=options.add,
+    )
+    num_bytes = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    print(f"{path}: {num_bytes / 1e6:,.1f} MB")
+
+
+def run_inspect(options: argparse.Namespace) -> None:
+    """Prints what is in an export.
+
+    Raises:
+        DataError: it cannot be read, or something in it is unusual.
+    """
+    from bvkeras.serving.inspection import format_inspection, inspect
+
+    inspection = inspect(options.directory)
+    print(format_inspection(inspection), end="")
+    if inspection.unusual:
+        raise DataError(
+            f"{inspection.directory} has {len(inspection.unusual)} unusual "
+            "parts; do not load it unless you know why"
+        )

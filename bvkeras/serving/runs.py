@@ -1,0 +1,186 @@
+"""Exporting what `bvkeras run` and its steps have left on disk."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from bvkeras import fileio, tasks
+from bvkeras.backbones import load_backbone
+from bvkeras.encoder import Encoder
+from bvkeras.errors import ArgumentError, DataError
+from bvkeras.serving import layout
+from bvkeras.serving.saved_model import add_tasks, export
+from bvkeras.serving.served_head import ServedHead
+from bvkeras.serving.served_task import ServedTask
+from bvkeras.tasks.window_plan import WindowPlan
+from bvkeras.training.finetune import Snapshot, snapshot_directory
+from bvkeras.training.head import TrainedHead
+
+SYSTEMS = ("head", "frozen", "encoder")
+
+
+class _Source(NamedTuple):
+    """A head, the digests it was trained with, and where its encoder is."""
+
+    path: pathlib.Path
+    task: ServedTask
+    digest: str | None
+    tokenizer: str | None
+    encoder: str | os.PathLike | None
+
+
+def export_runs(
+    runs: Sequence[str | os.PathLike],
+    directory: str | os.PathLike,
+    *,
+    system: str = "head",
+    epochs: float | None = None,
+    encoder: str | os.PathLike | None = None,
+    dtype: str = "float32",
+    add: bool = False,
+) -> pathlib.Path:
+    """Exports the heads of finished runs, which share one encoder.
+
+    Args:
+        runs: sequence of str or path. Each what `bvkeras run`, `bvkeras
+            finetune` (an `epoch_…` folder of it) or `bvkeras train` wrote.
+        directory: str or path. Gets a new numbered version.
+        system: str. What to take of a run: `"head"`, the pooled head on the
+            fine-tuned encoder; `"frozen"`, the one on the encoder as it came;
+            `"encoder"`, the fine-tuned encoder with its own head. Defaults to
+            `"head"`.
+        epochs: float. The stop point of fine-tuning. Defaults to the last.
+        encoder: str or path. What `load_backbone` opens, where the folder
+            does not say it: for a frozen encoder and for what `bvkeras train`
+            wrote. Defaults to the name in the run's report.
+        dtype: str. As `bvkeras.serving.export`.
+        add: bool. Whether the heads join those of the newest version in
+            `directory`, on its encoder, in its type. Defaults to `False`.
+
+    Returns:
+        Path of the new version.
+
+    Raises:
+        ArgumentError: an argument has no possible value, or the heads are not
+            of one encoder.
+        BackboneError: the encoder cannot be opened.
+        DataError: a folder is not what it should be, or is not finished.
+        RunError: another process is writing to `directory`.
+    """
+    if system not in SYSTEMS:
+        raise ArgumentError(
+            f"system: received {system!r}, expected one of {', '.join(SYSTEMS)}"
+        )
+    if not runs:
+        raise ArgumentError("runs: received none, expected at least one")
+    sources = [
+        _open(pathlib.Path(path), system, epochs, encoder) for path in runs
+    ]
+    first = sources[0]
+    opened = None if add and first.digest else _open_encoder(first)
+    digest = first.digest or opened.digest()
+    for source in sources[1:]:
+        found = source.digest or _open_encoder(source).digest()
+        if found != digest:
+            raise ArgumentError(
+                f"runs: {source.path} is of the encoder {found[:12]}…, "
+                f"{first.path} of {digest[:12]}…; heads share an export if "
+                "they share an encoder, as those with --system frozen do"
+            )
+    served = [source.task for source in sources]
+    if add:
+        version = layout.version_directory(directory)
+        about = layout.read_description(version)["tokenizer"]
+        _check_tokenizer(sources, about["digest"])
+        return add_tasks(served, directory, encoder_digest=digest)
+    if opened.digest() != digest:
+        raise ArgumentError(
+            f"encoder: {opened.name} is not the one that the head in "
+            f"{first.path} was trained on"
+        )
+    _check_tokenizer(sources, opened.tokenizer.digest)
+    return export(opened, served, directory, dtype=dtype)
+
+
+def _check_tokenizer(sources: Sequence[_Source], digest: str) -> None:
+    for source in sources:
+        if source.tokenizer not in (None, digest):
+            raise ArgumentError(
+                f"runs: the head in {source.path} was trained with the "
+                f"tokenizer {source.tokenizer[:12]}…, expected {digest[:12]}…"
+            )
+
+
+def _open(path, system, epochs, encoder) -> _Source:
+    if (path / "snapshot.json").is_file():
+        return _snapshot(path)
+    if (path / "head.json").is_file():
+        return _head(path, encoder)
+    if not (path / "settings.json").is_file():
+        raise DataError(
+            f"{path} holds no finished run, snapshot or head: it has no "
+            "settings.json, snapshot.json or head.json"
+        )
+    stops = fileio.read_json(path / "settings.json")["epochs"]
+    stop = max(stops) if epochs is None else epochs
+    if stop not in stops:
+        raise ArgumentError(
+            f"epochs: received {stop:g}, {path} has "
+            f"{', '.join(f'{s:g}' for s in stops)}"
+        )
+    snapshot = snapshot_directory(path / "finetune", stop)
+    if system == "encoder":
+        return _snapshot(snapshot)
+    if system == "frozen":
+        return _head(path / "head" / "frozen", encoder or _backbone_name(path))
+    return _head(path / "head" / snapshot.name, snapshot / "encoder")
+
+
+def _head(path, encoder) -> _Source:
+    head = TrainedHead.open(path)
+    identity = head.cache_identity
+    task = _served(
+        identity,
+        ServedHead.of(head.load_model()),
+        tuple(identity["layers"]),
+        identity["max_tokens"],
+    )
+    return _Source(
+        path, task, identity["encoder"], identity["tokenizer"], encoder
+    )
+
+
+def _snapshot(path) -> _Source:
+    snapshot = Snapshot.open(path)
+    settings = fileio.read_json(path / "snapshot.json")["settings"]
+    task = tasks.get(settings["task"])
+    head = ServedHead.of_snapshot(snapshot, task.num_labels, task.is_span)
+    layers = (head.config["last_layer"],)
+    served = _served(settings, head, layers, snapshot.max_tokens)
+    return _Source(path, served, None, None, snapshot.encoder_directory)
+
+
+def _served(settings: dict[str, Any], head, layers, max_tokens) -> ServedTask:
+    windows = settings.get("windows")
+    return ServedTask.of(
+        tasks.get(settings["task"]),
+        head,
+        max_tokens=max_tokens,
+        layers=layers,
+        windows=windows and WindowPlan(**windows),
+    )
+
+
+def _open_encoder(source: _Source) -> Encoder:
+    if source.encoder is None:
+        raise ArgumentError(
+            f"encoder: expected the one that the head in {source.path} was "
+            "trained on, received none"
+        )
+    return load_backbone(source.encoder, dropout=0.0)
+
+
+def _backbone_name(path) -> str | None:
+    report = path / "report.json"
+    return fileio.read_json(report)["backbone"] if report.is_file() else None

@@ -1,0 +1,274 @@
+"""Writing an encoder and its heads as a SavedModel that stands alone."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+import keras_hub
+import numpy as np
+import tensorflow as tf
+
+from bvkeras import __version__, fileio
+from bvkeras.data.word_piece import WordPiece
+from bvkeras.encoder import Encoder
+from bvkeras.errors import ArgumentError, DataError
+from bvkeras.fast_encoder import FastEncoder
+from bvkeras.layers.gelu import set_hidden_act
+from bvkeras.serving import layout
+from bvkeras.serving.served_model import ServedModel
+from bvkeras.serving.served_task import ServedTask
+
+DTYPES = ("float32", "bfloat16")
+# The numbers a backbone is made of anew, when a task is added to an export.
+_SIZES = (
+    *("vocabulary_size", "num_layers", "num_heads", "hidden_dim"),
+    *("intermediate_dim", "max_sequence_length", "num_segments"),
+)
+
+
+def export(
+    encoder: Encoder,
+    tasks: Sequence[ServedTask],
+    directory: str | os.PathLike,
+    *,
+    dtype: str = "float32",
+) -> pathlib.Path:
+    """Writes a new version of an export, `DIRECTORY/<number>/`.
+
+    A SavedModel that takes texts and needs tensorflow and tensorflow-text to
+    load, and neither bvkeras nor Keras. docs/serving.md lists its signatures.
+    It appears whole or not at all, and versions before it stay as they are.
+
+    Args:
+        encoder: Encoder.
+        tasks: sequence of ServedTask. Heads on this encoder.
+        directory: str or path. Gets version 1, or one more than the highest.
+        dtype: str. `"float32"`, or `"bfloat16"`: matrices are stored and
+            multiplied in it, what else there is stays in float32. Defaults
+            to `"float32"`.
+
+    Returns:
+        Path of the new version.
+
+    Raises:
+        ArgumentError: there is no task, two have one name, `dtype` is neither
+            of the two, or a head does not fit the encoder.
+        RunError: another process is writing to `directory`.
+
+    Example:
+        head = bvkeras.serving.ServedHead.of(model)
+        task = bvkeras.serving.ServedTask.of(
+            bvkeras.tasks.get("sst2"), head, max_tokens=64, layers=range(7)
+        )
+        bvkeras.serving.export(encoder, [task], "exports/sst2")
+    """
+    if dtype not in DTYPES:
+        raise ArgumentError(
+            f"dtype: received {dtype!r}, expected one of {', '.join(DTYPES)}"
+        )
+    _check_directory(directory)
+    forward = FastEncoder(encoder.backbone, compute_dtype=dtype)
+    return _write(
+        forward,
+        encoder.tokenizer,
+        tasks,
+        directory,
+        {
+            "name": encoder.name,
+            "digest": encoder.digest(),
+            "config": encoder.config(),
+            "dtype": dtype,
+            "parameters": encoder.backbone.count_params(),
+        },
+    )
+
+
+def add_tasks(
+    tasks: Sequence[ServedTask],
+    directory: str | os.PathLike,
+    *,
+    encoder_digest: str,
+) -> pathlib.Path:
+    """Writes a new version with more tasks, beside the newest one.
+
+    Encoder and heads are those of the newest version, bit for bit. They are
+    read as arrays; nothing of the earlier graph is run.
+
+    Args:
+        tasks: sequence of ServedTask. A task of a name that is there already
+            takes its place.
+        directory: str or path. A folder of exports.
+        encoder_digest: str. `Encoder.digest()` of the encoder the heads were
+            trained on.
+
+    Returns:
+        Path of the new version.
+
+    Raises:
+        ArgumentError: the heads are of another encoder.
+        DataError: there is no export in `directory`, it cannot be read, or
+            there is a link in it.
+    """
+    _check_directory(directory)
+    version = layout.version_directory(directory)
+    layout.refuse_links(version)
+    description = layout.read_description(version)
+    about = description["encoder"]
+    if about["digest"] != encoder_digest:
+        raise ArgumentError(
+            f"tasks: their heads are of the encoder {encoder_digest[:12]}…, "
+            f"{version} has {about['digest'][:12]}…"
+        )
+    reader = _reader(version)
+    earlier = {
+        name: ServedTask.from_description(
+            name, task, _arrays(reader, f"heads/{name}")
+        )
+        for name, task in description["tasks"].items()
+    }
+    earlier |= {task.name: task for task in tasks}
+    backbone = _backbone(about["config"])
+    forward = FastEncoder(backbone, compute_dtype=about["dtype"])
+    arrays = iter(_arrays(reader, "encoder"))
+    forward.map_weights(lambda weight: tf.constant(next(arrays)))
+    vocabulary = fileio.read_json(version / layout.VOCABULARY)
+    tokenizer = WordPiece(vocabulary, **description["tokenizer"]["settings"])
+    return _write(forward, tokenizer, list(earlier.values()), directory, about)
+
+
+def _write(
+    forward: FastEncoder,
+    tokenizer: WordPiece,
+    tasks: Sequence[ServedTask],
+    directory: str | os.PathLike,
+    about: dict[str, Any],
+) -> pathlib.Path:
+    _check_tasks(tasks, about["config"])
+    variables = []
+
+    def stored(weight):
+        if len(weight.shape) > 1:
+            weight = tf.cast(weight, about["dtype"])
+        variables.append(tf.Variable(weight, trainable=False))
+        return variables[-1]
+
+    forward.map_weights(stored)
+    root = tf.Module()
+    root.encoder = variables
+    root.heads = {task.name: task.head.variables for task in tasks}
+    signatures = ServedModel(forward, tokenizer, tasks).signatures()
+    directory = pathlib.Path(directory)
+    with fileio.directory_lock(directory):
+        fileio.remove_leftovers(directory)
+        number = max(layout.versions(directory), default=0) + 1
+        path = directory / str(number)
+        with fileio.atomic_directory(path) as temporary:
+            tf.saved_model.save(root, str(temporary), signatures)
+            (temporary / layout.EXTRA).mkdir()
+            fileio.write_json(
+                temporary / layout.VOCABULARY, tokenizer.vocabulary
+            )
+            fileio.write_json(
+                temporary / layout.DESCRIPTION,
+                {
+                    "format": layout.FORMAT,
+                    "versions": _versions(),
+                    "encoder": about,
+                    "tokenizer": {
+                        "digest": tokenizer.digest,
+                        "settings": tokenizer.settings,
+                    },
+                    "tasks": {
+                        task.name: task.describe(about["parameters"])
+                        for task in tasks
+                    },
+                },
+            )
+    return path
+
+
+def _check_directory(directory):
+    if (pathlib.Path(directory) / layout.GRAPH).exists():
+        raise ArgumentError(
+            f"directory: {directory} is one version, expected the folder above"
+        )
+
+
+def _check_tasks(tasks, config):
+    names = [task.name for task in tasks]
+    if not names or len(set(names)) < len(names):
+        raise ArgumentError(
+            f"tasks: received {names}, expected at least one, and none twice"
+        )
+    num_states, limit = config["num_layers"] + 1, config["max_sequence_length"]
+    for task in tasks:
+        if not all(0 <= layer < num_states for layer in task.layers):
+            raise ArgumentError(
+                f"layers: {task.name} has {list(task.layers)}, expected "
+                f"hidden states from 0 to {num_states - 1}"
+            )
+        if task.max_tokens > limit:
+            raise ArgumentError(
+                f"max_tokens: {task.name} has {task.max_tokens}, the encoder "
+                f"takes at most {limit}"
+            )
+        head = task.head.config
+        for name, expected in (
+            ("num_layers", len(task.layers)),
+            ("hidden_dim", config["hidden_dim"]),
+        ):
+            if head.get(name, expected) != expected:
+                raise ArgumentError(
+                    f"{name}: the head of {task.name} is for {head[name]}, "
+                    f"there are {expected}"
+                )
+        length = head.get("sequence_length")
+        if length is not None and length < task.max_tokens:
+            raise ArgumentError(
+                f"max_tokens: {task.name} has {task.max_tokens}, its head "
+                f"takes at most {length}"
+            )
+
+
+def _reader(version: pathlib.Path):
+    path = version / layout.VARIABLES
+    try:
+        return tf.train.load_checkpoint(str(path))
+    except (tf.errors.OpError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+
+
+def _arrays(reader, prefix: str) -> list[np.ndarray]:
+    """The arrays of a list of variables, in its order."""
+    found = {}
+    shapes = reader.get_variable_to_shape_map()
+    for key in shapes:
+        if key.startswith(f"{prefix}/"):
+            number, _, rest = key.removeprefix(f"{prefix}/").partition("/")
+            if number.isdigit() and rest == ".ATTRIBUTES/VARIABLE_VALUE":
+                found[int(number)] = reader.get_tensor(key)
+    if not found or sorted(found) != list(range(len(found))):
+        raise DataError(f"the export's variables lack some of {prefix}")
+    return [found[number] for number in range(len(found))]
+
+
+def _backbone(config: dict[str, Any]):
+    """A backbone of the sizes of an exported one."""
+    try:
+        backbone = keras_hub.models.BertBackbone(
+            **{name: config[name] for name in _SIZES}, dropout=0.0
+        )
+        set_hidden_act(backbone, config["hidden_act"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{layout.DESCRIPTION}: encoder cannot be read: {error}"
+        ) from None
+    return backbone
+
+
+def _versions() -> dict[str, str]:
+    packages = ("keras", "keras-hub", "tensorflow", "tensorflow-text")
+    versions = {name: metadata.version(name) for name in packages}
+    return {"bvkeras": __version__, **versions}

@@ -1,0 +1,166 @@
+"""A task's head as an export has it: a few numbers, and weights."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bvkeras.errors import ArgumentError, DataError
+from bvkeras.models.pooling_classifier import PoolingClassifier
+from bvkeras.models.pooling_model import PoolingModel
+from bvkeras.models.pooling_regressor import PoolingRegressor
+from bvkeras.models.pooling_span_model import PoolingSpanModel
+from bvkeras.ops.implementation import reference_only
+from bvkeras.ops.span_logits import answer_positions, masked_logits
+from bvkeras.training.finetune import Snapshot
+
+# A description of an export names one of these, and nothing else is made of
+# it.
+_MODELS = {
+    model.__name__: model
+    for model in (PoolingClassifier, PoolingRegressor, PoolingSpanModel)
+}
+_SETTINGS = (
+    *("units", "sequence_length", "num_layers", "hidden_dim"),
+    *("approximate", "pooler", "num_classes", "num_outputs"),
+)
+_OWN_HEAD = "EncoderHead"
+
+
+class ServedHead:
+    """Computes a task's logits from the encoder's hidden states.
+
+    Args:
+        config: dict. The kind of head and its numbers, as `of` makes it.
+        weights: sequence of arrays. Defaults to none: zeros.
+
+    Attributes:
+        config: dict, plain JSON.
+        variables: list of tf.Variable.
+
+    Raises:
+        DataError: `config` describes no head.
+    """
+
+    def __init__(
+        self, config: dict[str, Any], weights: Sequence[np.ndarray] | None
+    ):
+        self.config = config
+        self.is_span = config.get("is_span", False)
+        self._model = None
+        if config.get("type") == _OWN_HEAD:
+            self.variables = [
+                tf.Variable(weight, trainable=False) for weight in weights
+            ]
+            return
+        self._model = _pooling_model(config)
+        if weights is not None:
+            self._model.set_weights(weights)
+        self.variables = [weight.value for weight in self._model.weights]
+
+    @classmethod
+    def of(cls, model: keras.Model) -> "ServedHead":
+        """The head of a pooled model, with its weights as they are now.
+
+        Args:
+            model: PoolingClassifier, PoolingRegressor or PoolingSpanModel,
+                built.
+
+        Raises:
+            ArgumentError: it is something else, or not built.
+        """
+        name = type(model).__name__
+        if not isinstance(model, PoolingModel) or name not in _MODELS:
+            raise ArgumentError(
+                f"head: received a {name}, expected one of {', '.join(_MODELS)}"
+            )
+        if not model.built:
+            raise ArgumentError(
+                "head: received one without weights, expected num_layers and "
+                "hidden_dim, or a call"
+            )
+        config = model.get_config()
+        config["num_layers"], config["hidden_dim"] = model.input_sizes
+        return cls(
+            {
+                "type": name,
+                "is_span": isinstance(model, PoolingSpanModel),
+                **{key: config[key] for key in _SETTINGS if key in config},
+            },
+            model.get_weights(),
+        )
+
+    @classmethod
+    def of_snapshot(
+        cls, snapshot: Snapshot, num_outputs: int, per_token: bool
+    ) -> "ServedHead":
+        """The head that an encoder was fine-tuned with.
+
+        Args:
+            snapshot: Snapshot.
+            num_outputs: int. Outputs of its task.
+            per_token: bool. Whether every token has them, as of spans.
+        """
+        encoder, model = snapshot.load_model(num_outputs, per_token)
+        num_layers = encoder.backbone.num_layers
+        weights = model.get_layer("logits").get_weights()
+        if not per_token:
+            weights = encoder.backbone.pooled_dense.get_weights() + weights
+        config = {"type": _OWN_HEAD, "is_span": per_token}
+        return cls({**config, "last_layer": num_layers}, weights)
+
+    @property
+    def is_encoders_own(self) -> bool:
+        """Whether the encoder was trained with it."""
+        return self._model is None
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers the head has; a pooler is the encoder's."""
+        variables = (
+            self.variables[-2:] if self._model is None else (self.variables)
+        )
+        return sum(int(np.prod(v.shape)) for v in variables)
+
+    def __call__(
+        self, hidden_states: tf.Tensor, inputs: dict[str, tf.Tensor]
+    ) -> tf.Tensor:
+        """Logits.
+
+        Args:
+            hidden_states: float32 tensor `(batch, tokens, layers, features)`,
+                of the layers the head is for.
+            inputs: dict. What the encoder was given.
+
+        Returns:
+            float32 tensor `(batch, outputs)`, of spans `(batch, tokens, 2)`
+            with `MASKED_LOGIT` where no answer can be.
+        """
+        if self._model is None:
+            return self._own_logits(hidden_states[:, :, -1], inputs)
+        mask = tf.cast(inputs["padding_mask"], tf.bool)
+        if self.is_span:
+            mask = answer_positions(inputs["segment_ids"])
+        with reference_only():
+            return self._model((hidden_states, mask), training=False)
+
+    def _own_logits(self, states, inputs):
+        *pooler, kernel, bias = self.variables
+        if self.is_span:
+            logits = tf.tensordot(states, kernel, axes=1) + bias
+            return masked_logits(
+                logits, answer_positions(inputs["segment_ids"])
+            )
+        pooled = tf.tanh(tf.matmul(states[:, 0], pooler[0]) + pooler[1])
+        return tf.matmul(pooled, kernel) + bias
+
+
+def _pooling_model(config):
+    model = _MODELS.get(config.get("type"))
+    settings = {key: config[key] for key in _SETTINGS if key in config}
+    try:
+        return model(**settings)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"head: {config} describes none: {error}") from None

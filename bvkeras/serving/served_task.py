@@ -1,0 +1,194 @@
+"""What a client of an export is told and gives, for one task."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bvkeras.errors import ArgumentError, DataError
+from bvkeras.models.multi_task import MultiTaskModel
+from bvkeras.serving.served_head import ServedHead
+from bvkeras.tasks.spec import TaskSpec
+from bvkeras.tasks.window_plan import WindowPlan
+
+RESERVED = ("serving_default", "tokens", "hidden_states", "all")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_TEXT_INPUTS = ("text", "text_b")
+_SPAN_INPUTS = ("question", "context")
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedTask:
+    """A head and what belongs to it besides the encoder.
+
+    Attributes:
+        name: str. Name of the task's signature.
+        head: ServedHead.
+        layers: tuple of int. Hidden states the head is for, from 0, the
+            embedding output.
+        max_tokens: int. Longer texts are cut; contexts are cut into windows.
+        num_texts: int. 1, or 2 for pairs; of spans 2.
+        label_names: tuple of str, or None. Names of the classes; None for
+            regression and spans.
+        windows: WindowPlan, or None. How contexts are cut; the task is to
+            find spans. Defaults to `None`.
+
+    Raises:
+        ArgumentError: a name cannot be one, or a number is out of range.
+    """
+
+    name: str
+    head: ServedHead
+    layers: tuple[int, ...]
+    max_tokens: int
+    num_texts: int
+    label_names: tuple[str, ...] | None = None
+    windows: WindowPlan | None = None
+
+    def __post_init__(self):
+        if not _NAME.fullmatch(self.name) or self.name in RESERVED:
+            raise ArgumentError(
+                f"name: received {self.name!r}, expected letters, digits and "
+                f"_, at most 64, and none of {', '.join(RESERVED)}"
+            )
+        if self.num_texts not in (1, 2):
+            raise ArgumentError(
+                f"num_texts: received {self.num_texts!r}, expected 1 or 2"
+            )
+        lowest = 6 if self.is_span else self.num_texts + 2
+        if self.max_tokens < lowest:
+            raise ArgumentError(
+                f"max_tokens: received {self.max_tokens}, expected at least "
+                f"{lowest}"
+            )
+        if self.is_span != self.head.is_span:
+            raise ArgumentError(
+                f"head: {self.name} needs one that finds spans, or has one "
+                "and finds none"
+            )
+
+    @classmethod
+    def of(
+        cls,
+        task: TaskSpec,
+        head: ServedHead,
+        *,
+        max_tokens: int,
+        layers: tuple[int, ...],
+        windows: WindowPlan | None = None,
+    ) -> "ServedTask":
+        """A task of `bvkeras.tasks`, or one described in the same way.
+
+        Args:
+            task: TaskSpec.
+            head: ServedHead.
+            max_tokens: int. What the head was trained with.
+            layers: tuple of int. Hidden states the head was trained on.
+            windows: WindowPlan. Of spans; defaults to the task's own.
+        """
+        return cls(
+            name=task.name,
+            head=head,
+            layers=tuple(layers),
+            max_tokens=max_tokens,
+            num_texts=len(task.text_columns),
+            label_names=task.label_names,
+            windows=(windows or task.windows) if task.is_span else None,
+        )
+
+    @property
+    def is_span(self) -> bool:
+        """Whether the task is to find an answer in a context."""
+        return self.windows is not None
+
+    @property
+    def kind(self) -> str:
+        """`"classification"`, `"regression"` or `"span"`."""
+        if self.is_span:
+            return "span"
+        return "regression" if self.label_names is None else "classification"
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the signature's inputs."""
+        if self.is_span:
+            return _SPAN_INPUTS
+        return _TEXT_INPUTS[: self.num_texts]
+
+    @property
+    def encoding(self) -> tuple:
+        """Equal for tasks that one pass through the encoder serves."""
+        return self.input_names, self.max_tokens, self.windows
+
+    def describe(self, encoder_parameters: int) -> dict[str, Any]:
+        """The task as plain JSON, as `from_description` takes it.
+
+        Args:
+            encoder_parameters: int. Parameters of the encoder.
+        """
+        total = encoder_parameters + self.head.num_parameters
+        own = self.head.is_encoders_own
+        return {
+            "kind": self.kind,
+            "inputs": list(self.input_names),
+            "label_names": self.label_names and list(self.label_names),
+            "max_tokens": self.max_tokens,
+            "layers": list(self.layers),
+            "windows": self.windows and dataclasses.asdict(self.windows),
+            "head": self.head.config,
+            "trained_parameters": total if own else self.head.num_parameters,
+            "total_parameters": total,
+        }
+
+    @classmethod
+    def from_description(
+        cls, name: str, description: dict[str, Any], weights: list
+    ) -> "ServedTask":
+        """The task that `describe` described.
+
+        Raises:
+            DataError: `description` is none.
+        """
+        try:
+            windows = description["windows"]
+            label_names = description["label_names"]
+            return cls(
+                name=name,
+                head=ServedHead(description["head"], weights),
+                layers=tuple(description["layers"]),
+                max_tokens=description["max_tokens"],
+                num_texts=len(description["inputs"]),
+                label_names=label_names and tuple(label_names),
+                windows=windows and WindowPlan(**windows),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"{name}: its description cannot be read: {error}"
+            ) from None
+
+
+def tasks_of_model(
+    model: MultiTaskModel, specs: Mapping[str, TaskSpec], max_tokens: int
+) -> list[ServedTask]:
+    """The heads of a model as tasks to export, named as in the model.
+
+    Args:
+        model: MultiTaskModel.
+        specs: dict of each head's name to its TaskSpec.
+        max_tokens: int. Longer texts are cut.
+
+    Raises:
+        ArgumentError: a head has no TaskSpec, or one of another kind.
+    """
+    missing = [name for name in model.heads if name not in specs]
+    if missing:
+        raise ArgumentError(f"specs: expected one for {', '.join(missing)}")
+    return [
+        ServedTask.of(
+            dataclasses.replace(specs[name], name=name),
+            ServedHead.of(head),
+            max_tokens=max_tokens,
+            layers=tuple(model.hidden_states.layer_indices),
+        )
+        for name, head in model.heads.items()
+    ]
