@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bvkeras.evaluation.comparison import Comparison
+from bvkeras.evaluation.comparison import Comparison, SystemResult
 from bvkeras.reports.document import Document, Section, Table
 
 
@@ -127,17 +127,24 @@ def _only_one(first: Comparison, second: Comparison) -> list[Section]:
         ("first", first, second),
         ("second", second, first),
     ):
-        others = {system.name for system in other.systems}
-        items = [s.name for s in one.systems if s.name not in others]
+        others = {_identity(system) for system in other.systems}
+        items = [s.name for s in one.systems if _identity(s) not in others]
         if items:
             sections.append(Section(f"Only in the {name}", items=items))
     return sections
 
 
-def _common(first: Comparison, second: Comparison):
-    others = {system.name: system for system in second.systems}
+def _common(
+    first: Comparison, second: Comparison
+) -> list[tuple[SystemResult, SystemResult]]:
+    others = {_identity(system): system for system in second.systems}
     return [
-        (system, others[system.name])
+        (system, others[_identity(system)])
         for system in first.systems
-        if system.name in others
+        if _identity(system) in others
     ]
+
+
+def _identity(system: SystemResult) -> tuple[str, float | None]:
+    """What a system is in both reports; names say settings, too."""
+    return (system.kind or system.name, system.epochs)
