@@ -99,7 +99,8 @@ def run(
         **overrides: settings that replace the task's own; see `RunSettings`.
 
     Returns:
-        Comparison; also in `report.json`, `report.md` and `plots/`.
+        Comparison; also in `report.json`, `report.md`, `report.html` and
+        `plots/`.
 
     Raises:
         BvkerasError: an argument, the data or the encoder cannot be used, or
