@@ -35,6 +35,7 @@ from bvkeras.evaluation.evaluate import (
 from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.evaluation.layer_importance import layer_importance
 from bvkeras.evaluation.span_baselines import always_empty
+from bvkeras.evaluation.span_ensemble import evaluate_span_ensemble
 from bvkeras.evaluation.span_evaluation import SpanEvaluation
 from bvkeras.evaluation.span_tables import (
     source_notes,
@@ -258,8 +259,6 @@ class _Run:
         self, encoder_row: SystemResult, head_row: SystemResult, suffix: str
     ) -> list[SystemResult]:
         """Encoder and head together, by each rule there is for the task."""
-        if self.task.is_span:
-            return []
         rules = RULES[:1] if self.task.is_regression else RULES
         return [
             self._ensemble_system(encoder_row, head_row, rule, suffix)
@@ -268,23 +267,31 @@ class _Run:
 
     def _ensemble_system(self, encoder_row, head_row, rule, suffix):
         name = f"{rule} of encoder and head{suffix}"
-        scores = {}
-        for split in self.task.evaluation_splits:
-            path = (
-                self.output_dir
-                / "ensemble"
-                / f"epoch_{encoder_row.epochs:g}"
-                / rule
-                / f"{split}.tsv"
-            )
-            scores[split] = evaluate_ensemble(
+        place = f"epoch_{encoder_row.epochs:g}"
+        folders = [
+            self.output_dir / part / place / "evaluation"
+            for part in ("finetune", "head")
+        ]
+
+        def evaluate(split, directory, *threshold):
+            if self.task.is_span:
+                return evaluate_span_ensemble(
+                    self.examples[split],
+                    *(folder / split for folder in folders),
+                    directory,
+                    rule,
+                    *threshold,
+                )
+            return evaluate_ensemble(
                 self.task,
-                self.output_dir / self.files[f"{encoder_row.name}, {split}"],
-                self.output_dir / self.files[f"{head_row.name}, {split}"],
-                path,
+                *(folder / f"{split}.tsv" for folder in folders),
+                directory / f"{split}.tsv",
                 rule,
             )
-            self._add_file(f"{name}, {split}", path)
+
+        scores, seconds = self._scores(
+            name, self.output_dir / "ensemble" / place / rule, evaluate
+        )
         trained = encoder_row.trained_parameters + head_row.trained_parameters
         encoder_parameters = self.encoder.backbone.count_params()
         return SystemResult(
@@ -298,7 +305,8 @@ class _Run:
             seconds={
                 **head_row.seconds,
                 "predict": encoder_row.seconds["predict"]
-                + head_row.seconds["predict"],
+                + head_row.seconds["predict"]
+                + seconds,
             },
             kind=f"ensemble_{rule}",
             epochs=encoder_row.epochs,

@@ -58,6 +58,8 @@ def finished(tiny_bert, squad_dir, tmp_path_factory):
 def load(directory, system, split="validation"):
     """The four files of a system's answers."""
     folder = directory / system / "evaluation" / split
+    if system.startswith("ensemble"):
+        folder = directory / system / split
     return {
         name: json.loads((folder / f"{name}.json").read_text("utf-8"))
         for name in ("predictions", "texts", "na_prob", "scores")
@@ -69,8 +71,12 @@ def test_every_system_is_scored(finished):
     assert [system.name for system in comparison.systems] == [
         "fine-tuned encoder, epoch 0.5",
         "pooled head on it, epoch 0.5",
+        "mean of encoder and head, epoch 0.5",
+        "maximum of encoder and head, epoch 0.5",
         "fine-tuned encoder, epoch 1",
         "pooled head on it, epoch 1",
+        "mean of encoder and head, epoch 1",
+        "maximum of encoder and head, epoch 1",
         "head on the frozen encoder",
         "encoder after one more epoch",
     ]
@@ -90,7 +96,10 @@ def test_every_system_is_scored(finished):
 def test_threshold_is_chosen_on_held_out_articles(finished, squad_dir):
     _, output_dir = finished
     examples = load_examples("squad_v2", "validation", squad_dir)
-    for system in ("finetune/epoch_1", "head/epoch_1", "head/frozen"):
+    for system in (
+        *("finetune/epoch_1", "head/epoch_1", "head/frozen"),
+        *("ensemble/epoch_1/mean", "ensemble/epoch_1/maximum"),
+    ):
         held_out = load(output_dir, system, "held_out")
         files = load(output_dir, system)
         assert held_out["scores"]["settings"]["threshold"] is None
@@ -143,7 +152,7 @@ def test_report_has_the_tables_and_says_what_was_done(finished):
 
 def test_errors_of_encoder_and_head_are_compared(finished):
     comparison, output_dir = finished
-    for encoder, head in (comparison.systems[:2], comparison.systems[2:4]):
+    for encoder, head in (comparison.systems[:2], comparison.systems[4:6]):
         name = f"{head.name}, errors on validation"
         path = output_dir / comparison.files[name]
         assert path.parent.name == "errors_validation"
@@ -182,7 +191,7 @@ def test_caches_hold_the_windows_and_their_plan(finished, squad_dir):
 
 
 def test_parameters_are_counted(finished):
-    _, head = finished[0].systems[2:4]
+    _, head = finished[0].systems[4:6]
     assert head.trained_parameters == 4 * 17 + 2 * (3 * 4 + 1)
 
 
@@ -318,7 +327,7 @@ def steps(tiny_bert, squad_dir, tmp_path_factory):
 def test_verbs_come_to_what_the_run_came_to(steps, finished):
     folder, printed = steps
     comparison, output_dir = finished
-    encoder, head = comparison.systems[2:4]
+    encoder, head = comparison.systems[4:6]
     for what, system in (("snapshot", encoder), ("head", head)):
         scores = system.scores["validation"]
         found = printed[f"{what} validation"]

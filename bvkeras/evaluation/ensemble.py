@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from bvkeras.errors import ArgumentError
+from bvkeras.evaluation.evaluation import Evaluation
 from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.evaluation.predictions import (
     Predictions,
@@ -75,7 +76,7 @@ def evaluate_ensemble(
     second: str | os.PathLike,
     path: str | os.PathLike,
     rule: str,
-) -> dict[str, float]:
+) -> Evaluation:
     """Scores two systems together, from their predictions files.
 
     Args:
@@ -86,7 +87,7 @@ def evaluate_ensemble(
         rule: str. As `combine_predictions`.
 
     Returns:
-        dict of metric to score.
+        Evaluation. It took no time of note: `seconds` is 0.
 
     Raises:
         ArgumentError: as `combine_predictions`.
@@ -96,12 +97,16 @@ def evaluate_ensemble(
     together = combine_predictions(
         read_predictions(first), read_predictions(second), rule
     )
+    path = pathlib.Path(path)
     write_predictions(
-        pathlib.Path(path),
+        path,
         together.ids,
         together.predictions,
         together.labels,
         together.scores,
         together.label_names,
     )
-    return compute_metrics(task.metrics, together.labels, together.predictions)
+    metrics = compute_metrics(
+        task.metrics, together.labels, together.predictions
+    )
+    return Evaluation(metrics, 0.0, path)

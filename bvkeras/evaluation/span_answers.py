@@ -25,7 +25,7 @@ from bvkeras.evaluation.squad_metrics import (
 # predictions.json holds the answers given, of no answer the empty text;
 # texts.json the best text of every question, whatever its na_prob.
 _FILES = ("predictions.json", "texts.json", "na_prob.json")
-_NBEST_FILE = "nbest.json"
+NBEST_FILE = "nbest.json"
 _RECORD_FILE = "scores.json"
 
 
@@ -44,6 +44,21 @@ class WindowLogits(NamedTuple):
     offsets: Sequence[np.ndarray]
 
 
+class Answers(NamedTuple):
+    """What a system answers to a split's questions, in its order.
+
+    Attributes:
+        texts: list of str. The best text of each, whatever its `na_prob`.
+        na_probs: float array `(questions,)`. How likely no answer is.
+        nbest: dict of question id to its candidates, the best first, as
+            nbest.json has them.
+    """
+
+    texts: list[str]
+    na_probs: np.ndarray
+    nbest: dict[str, list[dict[str, Any]]]
+
+
 def evaluate_spans(
     examples: SpanExamples,
     directory: str | os.PathLike,
@@ -51,7 +66,38 @@ def evaluate_spans(
     predict: Callable[[], WindowLogits],
     threshold: float | None,
 ) -> SpanEvaluation:
-    """Answers and scores the questions of a split.
+    """Answers and scores the questions of a split, from a model's logits.
+
+    Args:
+        examples: SpanExamples. The split.
+        directory: str or path. Where the files go.
+        settings: dict. What the answers were made with.
+        predict: callable. Gives the windows' logits.
+        threshold: float or None. As `evaluate_answers`.
+
+    Raises:
+        RunError: the files are there and were made with something else.
+    """
+
+    def answer() -> Answers:
+        candidates = find_candidates(examples, predict())
+        return Answers(
+            best_texts(examples, candidates),
+            candidates.na_probs,
+            _nbest(examples, candidates),
+        )
+
+    return evaluate_answers(examples, directory, settings, answer, threshold)
+
+
+def evaluate_answers(
+    examples: SpanExamples,
+    directory: str | os.PathLike,
+    settings: dict[str, Any],
+    answer: Callable[[], Answers],
+    threshold: float | None,
+) -> SpanEvaluation:
+    """Scores answers to the questions of a split.
 
     Writes into `<split>/` the files `predictions.json`, `na_prob.json` and
     `nbest.json` in the official layouts, `texts.json`, and `scores.json` with
@@ -61,7 +107,7 @@ def evaluate_spans(
         examples: SpanExamples. The split.
         directory: str or path. Where the files go.
         settings: dict. What the answers were made with.
-        predict: callable. Gives the windows' logits.
+        answer: callable. Gives the answers.
         threshold: float or None. `na_prob` above it is no answer; None takes
             the one with the best F1 on these questions.
 
@@ -71,7 +117,7 @@ def evaluate_spans(
     folder = pathlib.Path(directory) / examples.split
     record_path = folder / _RECORD_FILE
     settings = {**settings, "threshold": threshold}
-    files = (*_FILES, _NBEST_FILE, _RECORD_FILE)
+    files = (*_FILES, NBEST_FILE, _RECORD_FILE)
     if all((folder / name).exists() for name in files):
         record = fileio.read_json(record_path)
         fileio.require_same(record_path, record["settings"], settings)
@@ -90,16 +136,14 @@ def evaluate_spans(
             record["seconds"],
         )
     began = time.monotonic()
-    candidates = find_candidates(examples, predict())
+    texts, na_probs, nbest = answer()
     seconds = time.monotonic() - began
-    texts = best_texts(examples, candidates)
-    na_probs = candidates.na_probs
     result = _scored(examples, folder, texts, na_probs, threshold, seconds)
     given = [
         "" if na_prob > result.threshold else text
         for text, na_prob in zip(texts, na_probs, strict=True)
     ]
-    fileio.write_json(folder / _NBEST_FILE, _nbest(examples, candidates))
+    fileio.write_json(folder / NBEST_FILE, nbest)
     for name, values in zip(
         _FILES, (given, texts, na_probs.tolist()), strict=True
     ):

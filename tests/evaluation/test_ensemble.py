@@ -79,8 +79,9 @@ def test_files_are_scored_and_written(tmp_path):
             one.scores,
             spec.label_names,
         )
-    metrics = evaluate_ensemble(spec, *paths, tmp_path / "both.tsv", "mean")
-    assert metrics == {"accuracy": 0.75}
+    result = evaluate_ensemble(spec, *paths, tmp_path / "both.tsv", "mean")
+    assert result.metrics == {"accuracy": 0.75}
+    assert result.predictions_path == tmp_path / "both.tsv"
     written = read_predictions(tmp_path / "both.tsv")
     np.testing.assert_array_equal(written.predictions, [1, 1, 2, 1])
     assert list(written.ids) == list("wxyz")
