@@ -899,6 +899,7 @@ def _add_finetune_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--freeze-embeddings",
         action="store_true",
+        default=None,
         help="leave the embeddings as they came",
     )
 

@@ -206,6 +206,7 @@ def test_options_reach_the_pipeline(monkeypatch):
             *("--extraction-dtype", "bfloat16"),
             *("--limit", "8", "--no-frozen", "--control"),
             *("--skip-bad", "--dev-threshold"),
+            *("--freeze-layers", "2", "--freeze-embeddings"),
         ],
     )
     assert given == (
@@ -221,6 +222,8 @@ def test_options_reach_the_pipeline(monkeypatch):
             "batch_size": 4,
             "max_tokens": 9,
             "compute_dtype": "mixed_bfloat16",
+            "freeze_layers": 2,
+            "freeze_embeddings": True,
             "units": 5,
             "head_epochs": 6,
             "head_learning_rate": 0.01,

@@ -131,4 +131,5 @@ def _traced(model: PoolingModel, inputs: tuple) -> Callable[..., tf.Tensor]:
     return tf.function(
         lambda *arguments: model.layer_contributions(*arguments),
         input_signature=signature,
+        autograph=False,
     )
