@@ -16,6 +16,7 @@ from bvkeras.evaluation.comparison import (
     SystemResult,
 )
 from bvkeras.reports.report import read_report
+from bvkeras.training.freezing import NOT_FROZEN, frozen_part
 
 # Rows of tables, in this order, by their kind.
 KINDS = {
@@ -141,24 +142,20 @@ def _stop_point(file, run, epochs):
 
 
 def _variant(run: Comparison) -> str:
-    frozen = []
-    if run.settings.get("freeze_embeddings"):
-        frozen.append("embeddings")
-    if run.settings.get("freeze_layers"):
-        frozen.append(f"{run.settings['freeze_layers']} lowest layers")
-    ending = f", {' and '.join(frozen)} frozen" if frozen else ""
-    return run.backbone + ending
+    part = frozen_part(
+        **{
+            name: run.settings.get(name, default)
+            for name, default in NOT_FROZEN.items()
+        }
+    )
+    return run.backbone + (f", {part} frozen" if part else "")
 
 
 def _check_differ_by_seed(file, run, other_file, other):
     # Settings that a release has added are at their defaults before it.
     names = set(run.settings) & set(other.settings)
     differ = {
-        name
-        for name in names
-        if run.settings[name] != other.settings[name]
-        and list(_listed(run.settings[name]))
-        != list(_listed(other.settings[name]))
+        name for name in names if run.settings[name] != other.settings[name]
     }
     if "seed" not in differ:
         seed = run.settings.get("seed", 0)
@@ -179,7 +176,3 @@ def _check_differ_by_seed(file, run, other_file, other):
             f"{file}: was made with other rows than {other_file}: "
             f"{run.examples} and {other.examples}"
         )
-
-
-def _listed(value):
-    return value if isinstance(value, (list, tuple)) else (value,)
