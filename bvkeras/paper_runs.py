@@ -98,17 +98,17 @@ def make_paper_runs(options: argparse.Namespace) -> None:
         for task, _ in values:
             if task not in options.tasks:
                 raise ArgumentError(f"--{name}: {task} is not among --tasks")
+    output_dir = options.output_dir / "tables"
+    runs = [(task, seed) for seed in options.seeds for task in options.tasks]
     directories = []
-    for seed in options.seeds:
-        for task in options.tasks:
-            directory = options.output_dir / f"{task}-{seed}"
-            directories.append(directory)
-            _run(task, seed, directory, options)
-            # After each run: a table of what there is, in case it is the last.
-            write_paper_report(
-                make_paper_tables(directories), options.output_dir / "tables"
-            )
-    print((options.output_dir / "tables" / "tables.md").read_text("utf-8"))
+    for number, (task, seed) in enumerate(runs, start=1):
+        directory = options.output_dir / f"{task}-{seed}"
+        directories.append(directory)
+        made = _run(task, seed, directory, options)
+        # A table of what there is, in case this run is the last.
+        if made or number == len(runs):
+            write_paper_report(make_paper_tables(directories), output_dir)
+    print((output_dir / "tables.md").read_text("utf-8"))
 
 
 def _run(
@@ -116,7 +116,8 @@ def _run(
     seed: int,
     directory: pathlib.Path,
     options: argparse.Namespace,
-) -> None:
+) -> bool:
+    """Makes a run if it is not finished; gives whether it was made."""
     from bvkeras import pipeline
 
     settings = {
@@ -124,22 +125,25 @@ def _run(
         "limit": dict(options.limit).get(task),
         "epochs": dict(options.epochs).get(task),
     }
-    if (directory / "report.json").exists():
+    finished = (directory / "report.json").exists()
+    if finished:
         _check_finished(directory, options.backbone, settings)
-        return
-    print(f"{task}, seed {seed}:", file=sys.stderr)
-    spec = tasks.get(task)
-    pipeline.run(
-        spec,
-        options.backbone,
-        directory,
-        data_dir=_data_dir(spec, options),
-        frozen=options.frozen,
-        control=options.control,
-        **settings,
-    )
-    if not options.keep_caches:
+    else:
+        print(f"{task}, seed {seed}:", file=sys.stderr)
+        spec = tasks.get(task)
+        pipeline.run(
+            spec,
+            options.backbone,
+            directory,
+            data_dir=_data_dir(spec, options),
+            frozen=options.frozen,
+            control=options.control,
+            **settings,
+        )
+    # Of a finished run too: it may have been stopped before or in this.
+    if not options.keep_caches and (directory / "cache").exists():
         shutil.rmtree(directory / "cache")
+    return not finished
 
 
 def _data_dir(

@@ -79,6 +79,15 @@ def test_finished_runs_are_not_made_again(recipe, made, tmp_path):
     assert (tmp_path / "out" / "cola-1" / "cache").exists()
 
 
+def test_caches_that_a_stop_left_are_removed(recipe, made, tmp_path):
+    recipe(arguments(tmp_path, "--keep-caches"))
+    assert len(list((tmp_path / "out").glob("*/cache"))) == 4
+    made.clear()
+    recipe(arguments(tmp_path))
+    assert not list((tmp_path / "out").glob("*/cache"))
+    assert not made
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
