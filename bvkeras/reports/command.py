@@ -64,8 +64,5 @@ def compare(options: argparse.Namespace) -> None:
     from bvkeras.reports.markdown import to_markdown
     from bvkeras.reports.report import read_report
 
-    first, second = (
-        read_report(path / "report.json" if path.is_dir() else path)
-        for path in (options.first, options.second)
-    )
+    first, second = map(read_report, (options.first, options.second))
     print(to_markdown(compare_reports(first, second)), end="")

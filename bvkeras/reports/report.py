@@ -12,6 +12,7 @@ from bvkeras.reports.run_document import run_document
 from bvkeras.reports.run_pictures import run_pictures
 
 PLOTS = "plots"
+_REPORT_FILE = "report.json"
 
 
 def write_report(
@@ -44,15 +45,22 @@ def write_report(
     document = run_document(comparison, pictures)
     write_text(directory / "report.md", to_markdown(document, PLOTS))
     write_text(directory / "report.html", to_html(document))
-    write_json(directory / "report.json", comparison.to_dict())
-    return directory / "report.json"
+    path = directory / _REPORT_FILE
+    write_json(path, comparison.to_dict())
+    return path
+
+
+def report_path(path: str | os.PathLike) -> pathlib.Path:
+    """The `report.json` of a run's directory; of a file, the file itself."""
+    path = pathlib.Path(path)
+    return path / _REPORT_FILE if path.is_dir() else path
 
 
 def read_report(path: str | os.PathLike) -> Comparison:
     """Reads a `report.json`.
 
     Args:
-        path: str or path. The file.
+        path: str or path. The file, or the directory of a run.
 
     Returns:
         `Comparison`.
@@ -61,6 +69,7 @@ def read_report(path: str | os.PathLike) -> Comparison:
         DataError: the file is not a report of this format.
         OSError: the file cannot be read.
     """
+    path = report_path(path)
     try:
         return Comparison.from_dict(read_json(path))
     except DataError as error:

@@ -15,7 +15,7 @@ from bvkeras.evaluation.comparison import (
     Comparison,
     SystemResult,
 )
-from bvkeras.reports.report import read_report
+from bvkeras.reports.report import read_report, report_path
 from bvkeras.training.freezing import NOT_FROZEN, frozen_part
 
 # Rows of tables, in this order, by their kind.
@@ -27,7 +27,6 @@ KINDS = {
     CONTROL: "encoder after one more epoch",
     FROZEN_HEAD: "head on the frozen encoder",
 }
-_REPORT_FILE = "report.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,15 +107,15 @@ def read_run_groups(
         OSError: a file cannot be read.
     """
     groups: dict[tuple[str, str], RunGroup] = {}
-    for path in map(pathlib.Path, paths):
-        file = path / _REPORT_FILE if path.is_dir() else path
+    for path in paths:
+        file = report_path(path)
         run = read_report(file)
         stop = _stop_point(file, run, epochs)
         key = (_variant(run), run.task)
         seed = run.settings.get("seed", 0)
         group = groups.setdefault(key, RunGroup(key[0], {}, {}, stop))
         for other_seed, other in group.runs.items():
-            other_file = group.directories[other_seed] / _REPORT_FILE
+            other_file = report_path(group.directories[other_seed])
             _check_differ_by_seed(file, run, other_file, other)
         group.runs[seed] = run
         group.directories[seed] = file.parent
