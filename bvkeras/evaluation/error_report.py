@@ -5,7 +5,8 @@ import dataclasses
 import io
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bvkeras.evaluation.error_analysis import (
     ErrorAnalysis,
@@ -163,6 +164,33 @@ def error_note(analysis: ErrorAnalysis) -> str:
     )
 
 
+def together_table(
+    pair: Mapping[str, Any], unit: str, count: int, first: str, second: str
+) -> str:
+    """How often both systems are right, one alone, or neither, as Markdown.
+
+    Args:
+        pair: mapping. Has `both_right`, `only_first`, `only_second`,
+            `both_wrong`.
+        unit: str. What is counted, as `"rows"`.
+        count: int. How many there are.
+        first: str. Name of the first system.
+        second: str. Name of the second.
+    """
+    return markdown_table(
+        ["", unit, "share"],
+        [
+            [name, f"{pair[key]:,}", f"{pair[key] / count:.3f}"]
+            for name, key in (
+                ("both right", "both_right"),
+                (f"only {first} right", "only_first"),
+                (f"only {second} right", "only_second"),
+                ("both wrong", "both_wrong"),
+            )
+        ],
+    )
+
+
 def _class_parts(analysis, first, second):
     systems, pair = analysis.systems, analysis.pair
     lines = [["accuracy", *(f"{s.accuracy:.3f}" for s in systems)]]
@@ -191,18 +219,7 @@ def _class_parts(analysis, first, second):
     yield markdown_table(["", first, second], lines)
     yield "## Together"
     low, high = pair["interval"]
-    yield markdown_table(
-        ["", "rows", "share"],
-        [
-            [name, f"{pair[key]:,}", f"{pair[key] / analysis.rows:.3f}"]
-            for name, key in (
-                ("both right", "both_right"),
-                (f"only {first} right", "only_first"),
-                (f"only {second} right", "only_second"),
-                ("both wrong", "both_wrong"),
-            )
-        ],
-    )
+    yield together_table(pair, "rows", analysis.rows, first, second)
     yield (
         f"The same prediction on {pair['agreement']:.3f} of the rows. Accuracy "
         f"of {second} less that of {first}: {pair['difference']:+.4f} (95% "

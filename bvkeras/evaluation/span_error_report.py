@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from bvkeras.data.span_question import SpanQuestion
-from bvkeras.evaluation.error_report import write_examples
+from bvkeras.evaluation.error_report import together_table, write_examples
 from bvkeras.evaluation.span_errors import (
     SpanErrorAnalysis,
     analyze_span_errors,
@@ -155,18 +155,7 @@ def _system_rows(systems):
 
 def _together(analysis, first, second):
     pair = analysis.pair
-    yield markdown_table(
-        ["", "questions", "share"],
-        [
-            [name, f"{pair[key]:,}", f"{pair[key] / analysis.questions:.3f}"]
-            for name, key in (
-                ("both right", "both_right"),
-                (f"only {first} right", "only_first"),
-                (f"only {second} right", "only_second"),
-                ("both wrong", "both_wrong"),
-            )
-        ],
-    )
+    yield together_table(pair, "questions", analysis.questions, first, second)
     yield (
         f"The same answer, as scores compare texts, to "
         f"{pair['agreement']:.3f} of the questions. {second} less {first}, in "
