@@ -4,7 +4,8 @@ import numpy as np
 
 from bvkeras import tasks
 from bvkeras.evaluation.comparison import HEAD
-from bvkeras.reports.figures import COLOURS, line_style, new_figure
+from bvkeras.reports.figures import COLOURS, new_figure
+from bvkeras.reports.layers import layer_figure, shares_of
 from bvkeras.reports.paper_tables import PaperTables, Variant
 from bvkeras.reports.picture import Picture
 from bvkeras.reports.run_group import KINDS, RunGroup
@@ -87,28 +88,14 @@ def _layers(variant: Variant, ending: str) -> Picture | None:
     }
     if not shares:
         return None
-    figure = new_figure(8, 4)
-    axes = figure.subplots()
-    rows = []
-    for number, (name, by_seed) in enumerate(shares.items()):
-        mean = np.mean(list(by_seed.values()), axis=0)
-        axes.plot(
-            range(len(mean)),
-            mean,
-            label=tasks.get(name).title,
-            **line_style(number),
-        )
-        rows += [
-            [name, seed, layer, share]
-            for seed, values in by_seed.items()
-            for layer, share in enumerate(values)
-        ]
-    axes.set_xlabel("hidden state (0: output of the embeddings)")
-    axes.set_ylabel("share of the importance")
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    axes.set_title(f"Pooled heads on {variant.name}", fontsize="medium")
-    figure.legend(loc="outside upper center", ncols=5, frameon=False)
+    means = {
+        tasks.get(name).title: np.mean(list(by_seed.values()), axis=0)
+        for name, by_seed in shares.items()
+    }
+    figure = layer_figure(means, legend_columns=5)
+    figure.axes[0].set_title(
+        f"Pooled heads on {variant.name}", fontsize="medium"
+    )
     return Picture(
         name=f"layers{ending}",
         title=(
@@ -117,7 +104,12 @@ def _layers(variant: Variant, ending: str) -> Picture | None:
         ),
         figure=figure,
         columns=["task", "seed", "hidden state", "share"],
-        rows=rows,
+        rows=[
+            [name, seed, layer, share]
+            for name, by_seed in shares.items()
+            for seed, values in by_seed.items()
+            for layer, share in enumerate(values)
+        ],
     )
 
 
@@ -126,5 +118,5 @@ def _layer_shares(group: RunGroup) -> dict[int, list[float]]:
     for seed, system in group.systems(HEAD).items():
         values = group.runs[seed].layer_importance.get(system.name)
         if values and sum(values):
-            shares[seed] = [value / sum(values) for value in values]
+            shares[seed] = shares_of(values)
     return shares

@@ -1,7 +1,5 @@
 """The paper's tables on disk."""
 
-import csv
-import io
 import os
 import pathlib
 
@@ -12,6 +10,7 @@ from bvkeras.reports.markdown import to_markdown
 from bvkeras.reports.paper_document import paper_document
 from bvkeras.reports.paper_pictures import paper_pictures
 from bvkeras.reports.paper_tables import PaperTables
+from bvkeras.reports.picture import csv_text
 from bvkeras.reports.report import PLOTS
 
 # By the heading of a section, what its table's file is called.
@@ -48,10 +47,10 @@ def write_paper_report(
     document = paper_document(tables, pictures)
     for section in document.sections:
         if section.title in _CSV_FILES:
-            file = io.StringIO()
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerows([section.table.columns, *section.table.rows])
-            write_text(directory / _CSV_FILES[section.title], file.getvalue())
+            write_text(
+                directory / _CSV_FILES[section.title],
+                csv_text(section.table.columns, section.table.rows),
+            )
     write_text(directory / "tables.md", to_markdown(document, PLOTS))
     write_text(directory / "tables.html", to_html(document))
     write_json(directory / "tables.json", tables.to_dict())

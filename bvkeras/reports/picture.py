@@ -6,6 +6,7 @@ import io
 import os
 import pathlib
 import threading
+from collections.abc import Iterable, Sequence
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -65,8 +66,18 @@ class Picture:
 
     def csv(self) -> str:
         """The numbers, comma-separated, exact both ways."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(self.rows)
-        return file.getvalue()
+        return csv_text(self.columns, self.rows)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence]) -> str:
+    """A table as comma-separated text, numbers exact both ways.
+
+    Args:
+        columns: sequence of str.
+        rows: sequences of str and numbers, as many as columns.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return file.getvalue()
