@@ -145,6 +145,7 @@ def test_report_md_shows_every_row(finished):
 
 def test_every_named_file_is_there(finished):
     comparison, output_dir = finished
+    assert len(comparison.files) == 27
     for path in comparison.files.values():
         assert (output_dir / path).exists(), path
 

@@ -295,14 +295,17 @@ def _compression(group: RunGroup, kind: str) -> Compression:
 def _performance(
     scores: dict[str, Score], encoder: dict[str, Score]
 ) -> float | None:
-    means = [
-        [np.mean([part[task].by_seed[seed] for seed in scores[task].by_seed])]
-        for part in (scores, encoder)
-        for task in scores
-        if task not in (GLUE_AVERAGE, AVERAGE)
-    ]
+    tasks = [task for task in scores if task not in (GLUE_AVERAGE, AVERAGE)]
     # Both of the same tasks and seeds.
-    mean, base = np.reshape(means, (2, -1)).mean(axis=1)
+    mean, base = (
+        np.mean(
+            [
+                np.mean([part[task].by_seed[s] for s in scores[task].by_seed])
+                for task in tasks
+            ]
+        )
+        for part in (scores, encoder)
+    )
     # Of a correlation around zero no share can be told.
     return float(100 * mean / base) if base > 0 else None
 
