@@ -60,10 +60,10 @@ def measure_importance(
 ) -> list[float]:
     """The size of each layer's contribution to a head's outputs.
 
-    A head's outputs are a sum over layers. Of each layer's part that is left
-    out which changes nothing: what is the same for all classes, and what is
-    the same for all examples (a bias); of spans, what is the same for all
-    tokens of a window. The importance is the root mean square, over examples,
+    A head's outputs are a sum over layers. Of each layer's part is left out
+    what is the same for all classes, which changes no decision, and what is
+    the same for all examples, which is a bias; of spans, what is the same for
+    all tokens of a window. The importance is the root mean square, over examples,
     of the norm of the rest; of spans over tokens.
 
     With `pooler="scalar_mix"` layers are mixed before they are pooled; then
