@@ -63,8 +63,8 @@ def measure_importance(
     A head's outputs are a sum over layers. Of each layer's part is left out
     what is the same for all classes, which changes no decision, and what is
     the same for all examples, which is a bias; of spans, what is the same for
-    all tokens of a window. The importance is the root mean square, over examples,
-    of the norm of the rest; of spans over tokens.
+    all tokens of a window. The importance is the root mean square, over
+    examples, of the norm of the rest; of spans over tokens.
 
     With `pooler="scalar_mix"` layers are mixed before they are pooled; then
     the importance is the weight of each layer in the mix, and they add up
