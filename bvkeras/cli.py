@@ -72,6 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             serving.add_inspect_arguments,
             serving.INSPECT_SUMMARY,
         ),
+        (
+            "serve",
+            serving.run_serve,
+            serving.add_serve_arguments,
+            serving.SERVE_SUMMARY,
+        ),
         ("verify", _verify, _add_cache_argument, _VERIFY_SUMMARY),
         ("doctor", _doctor, _add_nothing, "what is installed and found"),
     ):
@@ -736,6 +742,12 @@ def _add_cache_verbs(verbs) -> None:
             _cache_info,
             _add_cache_argument,
             "what is in a cache, what it was made from, and its size",
+        ),
+        (
+            "serve",
+            serving.run_serve,
+            serving.add_serve_arguments,
+            serving.SERVE_SUMMARY,
         ),
         ("verify", _verify, _add_cache_argument, _VERIFY_SUMMARY),
         (

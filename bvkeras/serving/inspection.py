@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from bvkeras.errors import DataError
 from bvkeras.serving import layout
@@ -20,7 +20,7 @@ _SERVE_TAGS = ["serve"]
 _FILES = frozenset(
     {
         *(layout.GRAPH, layout.DESCRIPTION, layout.VOCABULARY),
-        *("fingerprint.pb", f"{layout.VARIABLES}.index"),
+        *(layout.WARM_UP, "fingerprint.pb", f"{layout.VARIABLES}.index"),
     }
 )
 _SHARDS = f"{layout.VARIABLES}.data-"
@@ -47,6 +47,8 @@ class Inspection:
         files: dict of path, relative to `directory`, to bytes.
         description: dict, or None. What the export says of itself: it is
             shown, and nothing is concluded from it.
+        signature_definitions: dict of name to the signature's `SignatureDef`,
+            as it lies in the graph.
         unusual: list of str. What an export of bvkeras does not have; empty
             if there is nothing.
     """
@@ -56,6 +58,7 @@ class Inspection:
     operations: dict[str, int]
     files: dict[str, int]
     description: dict[str, Any] | None
+    signature_definitions: dict[str, meta_graph_pb2.SignatureDef]
     unusual: list[str]
 
     @property
@@ -101,6 +104,11 @@ def inspect(directory: str | os.PathLike) -> Inspection:
         operations=dict(sorted(operations.items())),
         files=files,
         description=description,
+        signature_definitions={
+            name: meta_graph.signature_def[name]
+            for name in sorted(meta_graph.signature_def)
+            if name != _INIT_SIGNATURE
+        },
         unusual=unusual,
     )
 

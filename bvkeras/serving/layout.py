@@ -10,6 +10,8 @@ from bvkeras.errors import DataError
 EXTRA = "assets.extra"
 DESCRIPTION = f"{EXTRA}/bvkeras.json"
 VOCABULARY = f"{EXTRA}/vocabulary.json"
+# Where TensorFlow Serving looks for it.
+WARM_UP = f"{EXTRA}/tf_serving_warmup_requests"
 VARIABLES = "variables/variables"
 GRAPH = "saved_model.pb"
 FORMAT = 1

@@ -16,7 +16,7 @@ from bvkeras.encoder import Encoder
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.fast_encoder import FastEncoder
 from bvkeras.layers.gelu import set_hidden_act
-from bvkeras.serving import layout
+from bvkeras.serving import layout, warm_up
 from bvkeras.serving.served_model import ServedModel
 from bvkeras.serving.served_task import ServedTask
 
@@ -159,6 +159,9 @@ def _write(
     root.encoder = variables
     root.heads = {task.name: task.head.variables for task in tasks}
     signatures = ServedModel(forward, tokenizer, tasks).signatures()
+    described = {
+        task.name: task.describe(about["parameters"]) for task in tasks
+    }
     directory = pathlib.Path(directory)
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
@@ -180,12 +183,10 @@ def _write(
                         "digest": tokenizer.digest,
                         "settings": tokenizer.settings,
                     },
-                    "tasks": {
-                        task.name: task.describe(about["parameters"])
-                        for task in tasks
-                    },
+                    "tasks": described,
                 },
             )
+            warm_up.write(temporary / layout.WARM_UP, described)
     return path
 
 

@@ -1,0 +1,155 @@
+"""The versions of an export that a server answers for."""
+
+import logging
+import os
+import pathlib
+import time
+from typing import Any
+
+from bvkeras.errors import BvkerasError, DataError
+from bvkeras.serving import layout
+from bvkeras.serving.rest.loaded_version import LoadedVersion
+from bvkeras.serving.rest.request_error import RequestError
+
+_LOG = logging.getLogger(__name__)
+
+
+class ModelVersions:
+    """Keeps the newest version of a folder of exports loaded, or all.
+
+    Args:
+        directory: str or path. A folder of numbered versions, or one of them:
+            then that is served, whatever else comes.
+        keep_all: bool. Load every version. Defaults to `False`.
+        allow_unusual: bool. As of LoadedVersion. Defaults to `False`.
+
+    Raises:
+        DataError: there is no version, or the newest cannot be served.
+        MissingPackageError: tensorflow-text is not installed.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        *,
+        keep_all: bool = False,
+        allow_unusual: bool = False,
+    ):
+        self._keep_all, self._allow_unusual = keep_all, allow_unusual
+        newest = layout.version_directory(directory)
+        self._single = newest if newest == pathlib.Path(directory) else None
+        self._directory = pathlib.Path(directory)
+        self._loaded: dict[int, LoadedVersion] = {}
+        # Number to what its files were, and why they cannot be served.
+        self._failed: dict[int, tuple[tuple, str]] = {}
+        self.refresh()
+        newest_number = max(self._found())
+        if newest_number not in self._loaded:
+            raise DataError(self._failed[newest_number][1])
+
+    def get(self, number: int | None = None) -> LoadedVersion:
+        """A version to ask.
+
+        Args:
+            number: int. Defaults to the newest.
+
+        Raises:
+            RequestError: it is not loaded.
+        """
+        loaded = self._loaded
+        if number is None:
+            number = max(loaded)
+        if number not in loaded:
+            raise RequestError(
+                404, f"version {number} is not served: {sorted(loaded)} are"
+            )
+        return loaded[number]
+
+    def number_of(self, version: LoadedVersion) -> int:
+        """The number a version is served under."""
+        return next(n for n, v in self._loaded.items() if v is version)
+
+    def status(self, number: int | None = None) -> list[dict[str, Any]]:
+        """States as TensorFlow Serving shows them, the newest first.
+
+        Args:
+            number: int. Of one version alone. Defaults to all.
+
+        Raises:
+            RequestError: nothing is known of that version.
+        """
+        states = {
+            n: ("END", message) for n, (_, message) in self._failed.items()
+        }
+        states |= {n: ("AVAILABLE", "") for n in self._loaded}
+        if number is not None:
+            if number not in states:
+                raise RequestError(404, f"there is no version {number}")
+            states = {number: states[number]}
+        return [
+            {
+                "version": str(n),
+                "state": state,
+                "status": {
+                    "error_code": "UNKNOWN" if message else "OK",
+                    "error_message": message,
+                },
+            }
+            for n, (state, message) in sorted(states.items(), reverse=True)
+        ]
+
+    def refresh(self) -> None:
+        """Loads versions that are new, and lets go of those not kept.
+
+        A version that cannot be served is logged once, and tried again when
+        its files change; the ones before it stay. What is asked of a version
+        that is let go is still answered.
+        """
+        found = self._found()
+        wanted = found if self._keep_all else dict(sorted(found.items())[-1:])
+        loaded = {n: v for n, v in self._loaded.items() if n in found}
+        for number, path in wanted.items():
+            if number not in loaded:
+                version = self._load(number, path)
+                if version is not None:
+                    loaded[number] = version
+        served = {n: v for n, v in loaded.items() if n in wanted}
+        # A new version that fails takes nothing from the one before it; nor
+        # does a folder that is emptied.
+        self._loaded = served or loaded or self._loaded
+        self._failed = {n: f for n, f in self._failed.items() if n in found}
+
+    def _found(self) -> dict[int, pathlib.Path]:
+        if self._single is not None:
+            name = self._single.name
+            number = int(name) if name.isascii() and name.isdigit() else 1
+            return {number: self._single}
+        return {
+            number: self._directory / str(number)
+            for number in layout.versions(self._directory)
+        }
+
+    def _load(self, number: int, path: pathlib.Path) -> LoadedVersion | None:
+        try:
+            files = _fingerprint(path)
+            if self._failed.get(number, (None,))[0] == files:
+                return None
+            began = time.monotonic()
+            version = LoadedVersion(path, self._allow_unusual)
+            version.warm_up()
+        except (BvkerasError, OSError) as error:
+            self._failed[number] = (files, str(error))
+            _LOG.error("version %d is not served: %s", number, error)
+            return None
+        self._failed.pop(number, None)
+        seconds = time.monotonic() - began
+        _LOG.info("version %d is ready, after %.1f s", number, seconds)
+        return version
+
+
+def _fingerprint(path: pathlib.Path) -> tuple:
+    """Differs when a file of a version was written since."""
+    return tuple(
+        (str(file), file.lstat().st_size, file.lstat().st_mtime_ns)
+        for file in sorted(path.rglob("*"))
+    )

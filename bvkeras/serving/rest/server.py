@@ -1,0 +1,149 @@
+"""Runs the server until it is told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import pathlib
+import re
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from bvkeras.errors import ArgumentError
+from bvkeras.serving.rest.app import App
+from bvkeras.serving.rest.limits import Limits
+from bvkeras.serving.rest.model_versions import ModelVersions
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_MOST_CONNECTIONS = 1024
+_KEEP_ALIVE_SECONDS = 30
+_LOG = logging.getLogger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """Says that it stops before it does."""
+
+    def __init__(self, config: uvicorn.Config, app: App):
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, number, frame) -> None:
+        self._app.stop()
+        super().handle_exit(number, frame)
+
+
+def serve(
+    directory: str | os.PathLike,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    name: str | None = None,
+    limits: Limits | None = None,
+    keep_all: bool = False,
+    allow_unusual: bool = False,
+    poll: float = 2.0,
+    access_log: bool = False,
+) -> None:
+    """Serves an export over HTTP until SIGINT or SIGTERM.
+
+    Then no new connection is taken, what was asked is answered, and the
+    function returns. docs/serving.md describes the paths.
+
+    Args:
+        directory: str or path. A folder of versions, or one version.
+        host: str. Address to listen at. Defaults to this machine alone.
+        port: int. 0 takes a free one. Defaults to `8501`.
+        name: str. The model's name in paths. Defaults to the folder's name.
+        limits: Limits. Defaults to `Limits()`.
+        keep_all: bool. Serve all versions, not the newest alone. Defaults to
+            `False`.
+        allow_unusual: bool. Serve what `bvkeras.serving.inspect` warns of.
+            Defaults to `False`.
+        poll: float, seconds. How often to look for new versions; 0: never.
+            Defaults to `2.0`.
+        access_log: bool. Log a line for each request, without its text.
+            Defaults to `False`.
+
+    Raises:
+        ArgumentError: the name cannot be one, or the address is in use.
+        DataError: the export cannot be served.
+        MissingPackageError: tensorflow-text is not installed.
+    """
+    directory = pathlib.Path(directory)
+    name = directory.resolve().name if name is None else name
+    if not _NAME.fullmatch(name):
+        raise ArgumentError(
+            f"name: received {name!r}, expected letters, digits, _, . and -"
+        )
+    limits = limits or Limits()
+    # First: it is quick, and may be in use.
+    with _bound(host, port) as listener:
+        versions = ModelVersions(
+            directory, keep_all=keep_all, allow_unusual=allow_unusual
+        )
+        app = App(versions, name, limits, poll)
+        config = uvicorn.Config(
+            app.asgi,
+            # Bounds the size of headers, which httptools does not.
+            http="h11",
+            ws="none",
+            log_config=None,
+            access_log=access_log,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=int(limits.timeout) + 1,
+        )
+        # Not a line for each client that speaks no HTTP.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        # From here on connections wait, and are not refused.
+        listener.listen(_MOST_CONNECTIONS)
+        address = _address(listener)
+        print(f"serving {name} at {address} (Ctrl+C stops)", flush=True)
+        with _signals_are_taken():
+            asyncio.run(_Server(config, app).serve(sockets=[listener]))
+    _LOG.info("stopped")
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        # asyncio turns Nagle's algorithm off where the protocol is named.
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, OverflowError) as error:
+        raise ArgumentError(
+            f"host, port: cannot listen at {host}, port {port}: {error}"
+        ) from None
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return (
+        f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    )
+
+
+@contextlib.contextmanager
+def _signals_are_taken() -> Iterator[None]:
+    """Lets uvicorn's handlers be all that a signal reaches.
+
+    It raises a signal again once it has stopped, for handlers before it.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    earlier = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
