@@ -1,6 +1,8 @@
 """Fixtures every test may use: a tiny real BERT and small official files."""
 
+import os
 import pathlib
+import shutil
 
 import pytest
 
@@ -23,6 +25,24 @@ def tiny_bert() -> pathlib.Path:
 def glue_dir(tmp_path_factory) -> pathlib.Path:
     """All nine GLUE tasks as small official files: 24 train, 9 dev rows."""
     return write_glue(tmp_path_factory.mktemp("glue"))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window; driven by path, nothing is downloaded."""
+    path = os.environ.get("BVKERAS_BROWSER") or shutil.which("chromium")
+    if path is None:
+        if "browser" in os.environ.get("BVKERAS_REQUIRE", "").split(","):
+            pytest.fail("there is no chromium; BVKERAS_BROWSER can name one")
+        pytest.skip("there is no chromium; BVKERAS_BROWSER can name one")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(params=["native", "reference"])

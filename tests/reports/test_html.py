@@ -1,8 +1,6 @@
 """The report as a page, in a real browser and as text."""
 
 import html.parser
-import os
-import shutil
 
 import pytest
 
@@ -36,24 +34,6 @@ class _References(html.parser.HTMLParser):
             for name, value in attributes
             if name in ("src", "href", "action", "data", "poster")
         ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium without a window; driven by path, nothing is downloaded."""
-    path = os.environ.get("BVKERAS_BROWSER") or shutil.which("chromium")
-    if path is None:
-        if "browser" in os.environ.get("BVKERAS_REQUIRE", "").split(","):
-            pytest.fail("there is no chromium; BVKERAS_BROWSER can name one")
-        pytest.skip("there is no chromium; BVKERAS_BROWSER can name one")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--disable-background-networking"],
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import pathlib
 import re
@@ -68,7 +69,8 @@ def serve(
             Defaults to `False`.
 
     Raises:
-        ArgumentError: the name cannot be one, or the address is in use.
+        ArgumentError: the name, the port or `poll` cannot be one, or the
+            address is in use.
         DataError: the export cannot be served.
         MissingPackageError: tensorflow-text is not installed.
     """
@@ -78,6 +80,13 @@ def serve(
         raise ArgumentError(
             f"name: received {name!r}, expected letters, digits, _, . and -"
         )
+    if not 0 <= poll < math.inf:
+        raise ArgumentError(
+            f"poll: received {poll}, expected seconds, at least 0"
+        )
+    # getaddrinfo would take a larger one modulo 65,536.
+    if not 0 <= port <= 65_535:
+        raise ArgumentError(f"port: received {port}, expected 0 to 65535")
     limits = limits or Limits()
     # First: it is quick, and may be in use.
     with _bound(host, port) as listener:
@@ -110,6 +119,7 @@ def serve(
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -118,7 +128,9 @@ def _bound(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
+        if listener is not None:
+            listener.close()
         raise ArgumentError(
             f"host, port: cannot listen at {host}, port {port}: {error}"
         ) from None
