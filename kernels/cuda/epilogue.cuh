@@ -211,7 +211,7 @@ __device__ void LoadPooledGradient(
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kEpilogueThreads)
+__global__ void __launch_bounds__(kEpilogueThreads, 1)
     EpilogueGradientKernel(const __grid_constant__ EpilogueParameters p) {
   using Place = EpiloguePlace<T>;
   constexpr int kNumbers = Place::kNumbers;
