@@ -99,19 +99,28 @@ def kernel_gradient(
             # A NaN of a padded token times its gradient, zero, would be one.
             values = zero_padding(values, _mask(valid, values))
         values = tf.cast(values, gradient.dtype)
-        product = tf.matmul(_as_rows(values), _as_rows(gradient), True)
+        product = tf.matmul(
+            _as_rows(values), _as_rows(gradient), transpose_a=True
+        )
         parts.append(tf.cast(product, tf.float32))
     return tf.add_n(parts)
 
 
 def hidden_states_gradient(
-    kernel: tf.Tensor, product_gradients: list[tf.Tensor]
+    hidden_states: list[tf.Tensor],
+    kernel: tf.Tensor,
+    product_gradients: list[tf.Tensor],
 ) -> list[tf.Tensor]:
     """dH of every tensor; arguments as in the other functions."""
     kernel = tf.cast(kernel, product_gradients[0].dtype)
     return [
-        tf.tensordot(gradient, kernel, axes=[[-1], [1]])
-        for gradient in product_gradients
+        tf.reshape(
+            tf.matmul(_as_rows(gradient), kernel, transpose_b=True),
+            tf.shape(values),
+        )
+        for values, gradient in zip(
+            hidden_states, product_gradients, strict=True
+        )
     ]
 
 
@@ -177,7 +186,9 @@ def _gradients(op, output_gradient, operation):
     result = operation(**arguments, products=products)
     by_layers = [None] * num_layers
     if native.wants_hidden_states_gradient(op):
-        by_layers = hidden_states_gradient(kernel, result.product_gradients)
+        by_layers = hidden_states_gradient(
+            hidden_states, kernel, result.product_gradients
+        )
     by_weights = [
         kernel_gradient(hidden_states, valid, result.product_gradients),
         None if bias.shape == (0,) else result.bias_gradient,
