@@ -131,6 +131,10 @@ class Array {
     }
   }
 
+  void FillWithNaN() {
+    std::memset(data(), 0xff, size_ * SizeOf(dtype_));
+  }
+
   bool SameBits(const Array& other) const {
     return std::memcmp(data(), other.data(), size_ * SizeOf(dtype_)) == 0;
   }
@@ -289,6 +293,7 @@ class Trial {
       }
     }
     for (size_t i = 0; i < products.size(); ++i) {
+      gradients[i].FillWithNaN();
       product_pointers.push_back(products[i].data());
       gradient_pointers.push_back(gradients[i].data());
     }
@@ -296,11 +301,15 @@ class Trial {
     auto& arrays = results.arrays;
     arrays.emplace_back(c.outputs ? DType::kFloat32 : c.pooled_dtype,
                         OutputSize(), offset_);
+    // Nothing may be left as it was.
+    arrays[0].FillWithNaN();
     passes.forward(problem_, product_pointers.data(), arrays[0].data());
     arrays.emplace_back(DType::kFloat32, c.features * c.units, 0);
     arrays.emplace_back(DType::kFloat32, c.units, offset_);
     arrays.emplace_back(DType::kFloat32, c.outputs ? ProjectionSize() : 0,
                         offset_);
+    arrays[2].FillWithNaN();
+    arrays[3].FillWithNaN();
     passes.backward(problem_, product_pointers.data(), gradient_->data(),
                     gradient_pointers.data(), arrays[2].floats(),
                     c.outputs ? arrays[3].floats() : nullptr);

@@ -20,6 +20,7 @@ from tests.cuda.test_emulated_parity import (
     of_grid,
     of_shapes,
 )
+from tests.ops.test_native_of_products import ROUNDINGS
 from tests.ops.test_native_parity import (
     DTYPES,
     GRID,
@@ -147,7 +148,7 @@ def check(shape, dtype, operation, mask, approximate, form, seeds):
     first = None
     for seed in seeds:
         results = emulated(*arguments, seed)
-        check_results(results, *arguments)
+        check_results(results, *arguments, ROUNDINGS)
         bits = {
             name: np.asarray(array).tobytes() for name, array in results.items()
         }
