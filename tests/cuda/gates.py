@@ -198,9 +198,7 @@ def warps(architecture, registers, threads, shared):
     block_warps = threads // 32
     by_registers = _REGISTERS // warp_registers // block_warps
     block_shared = shared + (0 if architecture == 75 else 1024)
-    by_shared = (_SHARED[architecture] << 10) // (
-        -(-block_shared // 1024) * 1024
-    )
+    by_shared = _SHARED[architecture] // max(1, -(-block_shared // 1024))
     by_threads = _THREADS[architecture] // threads
     blocks = min(by_registers, by_shared, by_threads, _BLOCKS[architecture])
     return blocks * block_warps
