@@ -35,9 +35,25 @@ from tests.ops.test_native_parity import (
 WIDE = [(2, 5, 3, 33, 256, 2), (3, 4, 2, 16, 384, 7), (2, 70, 13, 8, 200, 1)]
 # As kernels/linear_pooling.h numbers them.
 _NUMBERS = {"float32": 0, "bfloat16": 1, "float16": 2, "int8": 3}
-_SIZES = "batch tokens layers features units outputs positions".split()
-_CHOICES = "dtype pooled_dtype stacked approximate".split()
-_ARRAYS = "products scales mask lengths bias projection output_gradient".split()
+_SIZES = [
+    "batch",
+    "tokens",
+    "layers",
+    "features",
+    "units",
+    "outputs",
+    "positions",
+]
+_CHOICES = ["dtype", "pooled_dtype", "stacked", "approximate"]
+_ARRAYS = [
+    "products",
+    "scales",
+    "mask",
+    "lengths",
+    "bias",
+    "projection",
+    "output_gradient",
+]
 
 
 class Call(ctypes.Structure):
