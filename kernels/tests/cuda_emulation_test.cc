@@ -5,10 +5,11 @@
 //
 // runs COUNT cases, number FIRST and every STEP-th after it, under each seed
 // of host_emulation/emulation.h: with products of the kernels' own, and with
-// products from elsewhere (cuda/epilogue.cuh). Where STEP has no factor in common with 48,
-// the cases go through all types, forms and operations. tests/cuda/ builds
-// and calls it, also under sanitizers. ThreadSanitizer tells no more than
-// 7,000 threads of a launch apart: what has more is left out there.
+// products from elsewhere (cuda/epilogue.cuh). Where STEP has no factor in
+// common with 48, the cases go through all types, forms and operations.
+// tests/cuda/ builds and calls it, also under sanitizers. ThreadSanitizer
+// tells no more than 7,000 threads of a launch apart: what has more is left
+// out there.
 
 #include <cstdio>
 #include <cstdlib>
