@@ -19,7 +19,9 @@ def check(name, first, count, seeds, step=STEP):
     build(f"cuda_emulation_{name}")
     done = run_cases(name, first, step, count, seeds)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.endswith(f"{count} cases tested, 0 failures\n")
+    assert done.stdout.endswith(
+        f"{count} cases tested, {count} of products, 0 failures\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["plain", "sm75"])
