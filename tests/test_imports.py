@@ -26,6 +26,7 @@ _ORDER = (
     ("bvkeras.tasks",),
     # The public names; only what lies above is imported at once.
     ("bvkeras",),
+    ("bvkeras.commands.options",),
     ("bvkeras.data",),
     ("bvkeras.cache",),
     ("bvkeras.training",),
@@ -37,6 +38,7 @@ _ORDER = (
     ),
     ("bvkeras.run_settings", "bvkeras.run_pairs"),
     ("bvkeras.pipeline", "bvkeras.paper_runs", "bvkeras.doctor"),
+    ("bvkeras.commands",),
     ("bvkeras.cli", "bvkeras.__main__", "recipes"),
 )
 _RANKS = {name: rank for rank, line in enumerate(_ORDER) for name in line}
