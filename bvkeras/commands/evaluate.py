@@ -43,6 +43,7 @@ def run(options: argparse.Namespace) -> None:
             snapshot cannot be used.
     """
     task = tasks.get(options.task)
+    _check_threshold(options, task)
     result = (_evaluate_snapshot if options.head is None else _evaluate_head)(
         task, options
     )
@@ -93,6 +94,24 @@ def _load(task, split, options):
     return load_examples(
         task, split, options.data_dir, skip_bad=options.skip_bad
     )
+
+
+def _check_threshold(options: argparse.Namespace, task: TaskSpec) -> None:
+    """Refuses options of the threshold that would mean nothing."""
+    given = [
+        name
+        for name, value in (
+            ("--threshold", options.threshold),
+            ("--dev-threshold", options.dev_threshold or None),
+        )
+        if value is not None
+    ]
+    if given and not task.is_span:
+        raise ArgumentError(
+            f"{given[0]}: expected a task of questions, got {task.name}"
+        )
+    if len(given) == 2:
+        raise ArgumentError("--threshold, --dev-threshold: expected one")
 
 
 def _threshold(

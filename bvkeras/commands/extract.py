@@ -3,7 +3,6 @@
 import argparse
 import pathlib
 
-from bvkeras import tasks
 from bvkeras.commands import options as shared
 from bvkeras.errors import ArgumentError
 
@@ -36,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="hidden states to keep, as 0,3,6; 0 is the embedding output (all)",
     )
     parser.add_argument("--max-tokens", type=int, help="longer texts are cut")
+    shared.add_windows(parser)
     shared.add_cache_dtype(parser)
     parser.add_argument(
         "--extras",
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
     from bvkeras.cache.writer import plan_cache, write_cache
     from bvkeras.data.sources import load_examples
 
-    task = tasks.get(options.task)
+    task = shared.task_of(options)
     if not options.plan and options.output_dir is None:
         raise ArgumentError("--output-dir: expected it, or --plan; got none")
     encoder = load_backbone(options.encoder, dropout=0.0)

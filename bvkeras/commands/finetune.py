@@ -2,7 +2,6 @@
 
 import argparse
 
-from bvkeras import tasks
 from bvkeras.commands import options as shared
 
 SUMMARY = "fine-tune an encoder"
@@ -15,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_data(parser)
     shared.add_output(parser)
     shared.add_finetune_settings(parser)
+    shared.add_windows(parser)
     shared.add_seed(parser)
     shared.add_limit(parser)
 
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     from bvkeras.run_settings import RunSettings
     from bvkeras.training.finetune import finetune
 
-    task = tasks.get(options.task)
+    task = shared.task_of(options)
     encoder = load_backbone(
         options.backbone or shared.default_backbone(options.task),
         dtype=options.compute_dtype,

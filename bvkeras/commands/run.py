@@ -29,6 +29,7 @@ def add_recipe_arguments(
     shared.add_output(parser, f"runs/{task or 'TASK'}")
     shared.add_finetune_settings(parser)
     shared.add_head_settings(parser)
+    shared.add_windows(parser)
     shared.add_cache_dtype(parser)
     parser.add_argument(
         "--extraction-dtype",
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace) -> None:
         tuning.require_searchable(options.task)
     output_dir = options.output_dir or pathlib.Path("runs") / options.task
     comparison = pipeline.run(
-        options.task,
+        shared.task_of(options),
         options.backbone or shared.default_backbone(options.task),
         output_dir,
         data_dir=options.data_dir,
