@@ -1,6 +1,7 @@
 """Imports point one way, and `import bvkeras` brings what it needs alone."""
 
 import ast
+import functools
 import graphlib
 import pathlib
 import subprocess
@@ -168,6 +169,7 @@ print(*sorted(name for name in sys.modules if name.startswith("bvkeras.")))
     }
 
 
+@functools.cache
 def _modules() -> dict[str, pathlib.Path]:
     """Paths of the package's modules and the recipes by their names."""
     modules = {}
@@ -179,6 +181,7 @@ def _modules() -> dict[str, pathlib.Path]:
     return modules
 
 
+@functools.cache
 def _imports(path: pathlib.Path) -> set[str]:
     """What a file imports anywhere in it; `from a import b` gives `a.b`."""
     names = set()
@@ -191,6 +194,7 @@ def _imports(path: pathlib.Path) -> set[str]:
     return names
 
 
+@functools.cache
 def _own_imports(path: pathlib.Path) -> set[str]:
     """The modules of ours that a file imports."""
     modules = _modules()
