@@ -2,17 +2,15 @@
 
 Importing it registers its layers, models, optimizer and learning-rate schedule
 with Keras, so that `keras.models.load_model` opens what was saved with them.
-The installed command `bvkeras` does so when a verb begins.
 """
 
 import importlib
-import pathlib
-import sys
 from typing import Any
 
 __version__ = "0.1.0"
 
-from bvkeras import tasks
+from bvkeras import layers, models, tasks
+from bvkeras.training import optimizers as _  # noqa: F401, registers it
 
 _LAZY = {
     "Encoder": "bvkeras.encoder",
@@ -44,7 +42,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("layers", "models", "pipeline", "serving"):
+    if name in ("pipeline", "serving"):
         return importlib.import_module(f"bvkeras.{name}")
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
@@ -53,10 +51,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-# Keras takes seconds: the command answers `--help`, and what it cannot parse,
-# without it (bvkeras/cli.py). No other script has that name: it would be
-# imported in place of this package.
-if pathlib.PurePath((sys.argv or [""])[0]).stem != "bvkeras":
-    importlib.import_module("bvkeras.registration")

@@ -1,7 +1,6 @@
 """The `bvkeras` command, and what every recipe script calls."""
 
 import argparse
-import importlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -187,7 +186,6 @@ def _guarded(
     """Runs a verb; failures become one line and an exit status."""
     earlier = signal.signal(signal.SIGTERM, _terminate)
     try:
-        importlib.import_module("bvkeras.registration")
         function(options)
     except (KeyboardInterrupt, _Terminated) as stop:
         print("stopped; the same command goes on from here", file=sys.stderr)

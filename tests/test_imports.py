@@ -26,7 +26,6 @@ _ORDER = (
         "bvkeras.backbones",
     ),
     ("bvkeras.tasks",),
-    ("bvkeras.registration",),
     # The public names; only what lies above is imported at once.
     ("bvkeras",),
     ("bvkeras.commands.options",),
@@ -65,7 +64,7 @@ _LEAF_USERS = {
         "bvkeras.huggingface",
         "bvkeras.backbones",
     ),
-    "bvkeras.training.optimizers": ("bvkeras.registration",),
+    "bvkeras.training.optimizers": ("bvkeras",),
 }
 
 _KERAS_HUB_USERS = (
@@ -183,24 +182,6 @@ print(*sorted(name for name in sys.modules if name.startswith("bvkeras.")))
         "bvkeras.training.rated_adamw",
         "bvkeras.training.schedules",
     }
-
-
-def test_command_needs_keras_only_when_a_verb_begins(tmp_path):
-    script = tmp_path / "bvkeras"
-    script.write_text("""
-import sys
-from bvkeras import cli
-try:
-    cli.main(["--help"])
-except SystemExit as stop:
-    assert stop.code == 0
-assert not {"keras", "tensorflow"} & sys.modules.keys()
-assert cli.main(["verify", "nowhere"]) == 1
-import keras
-for name in ("LinearPooling", "PoolingClassifier", "RatedAdamW"):
-    assert keras.saving.get_registered_object(f"bvkeras>{name}"), name
-""")
-    subprocess.run([sys.executable, str(script)], check=True)
 
 
 @functools.cache
