@@ -59,16 +59,15 @@ ParallelFor OnThreadsOf(OpKernelContext* context) {
       work();
       return;
     }
-    // This thread waits, as it does for TensorFlow's own products: it is
-    // not one of the workers, and one more than there are processors would
-    // have to share one.
-    absl::BlockingCounter running(threads);
-    for (int64_t i = 0; i < threads; ++i) {
+    // This thread works too: one thread less has to be woken.
+    absl::BlockingCounter running(threads - 1);
+    for (int64_t i = 1; i < threads; ++i) {
       workers.workers->Schedule([&] {
         work();
         running.DecrementCount();
       });
     }
+    work();
     running.Wait();
   };
 }
