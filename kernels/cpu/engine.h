@@ -45,6 +45,7 @@ class Engine {
 
   static void Forward(const Pass& pass, const Chunk& chunk) {
     if constexpr (S::kHasBFloat16Dot) {
+      if (Widens(pass)) return Forward<Int8Core>(pass, chunk);
       if (UsesBFloat16(pass)) return Forward<BFloat16Core<S>>(pass, chunk);
     }
     Forward<FloatCore<S>>(pass, chunk);
@@ -52,6 +53,7 @@ class Engine {
 
   static void Backward(const Pass& pass, const Chunk& chunk) {
     if constexpr (S::kHasBFloat16Dot) {
+      if (Widens(pass)) return Backward<Int8Core>(pass, chunk);
       if (UsesBFloat16(pass)) return Backward<BFloat16Core<S>>(pass, chunk);
     }
     Backward<FloatCore<S>>(pass, chunk);
@@ -84,11 +86,16 @@ class Engine {
   static bool ReadsInPlace(const Pass& pass) {
     const Problem& problem = *pass.problem;
     if (UsesBFloat16(pass)) {
-      return problem.dtype == DType::kBFloat16 &&
-             problem.features % BFloat16Core<S>::kFeatureStep == 0;
+      return problem.features % BFloat16Core<S>::kFeatureStep == 0;
     }
     return problem.dtype == DType::kFloat32 &&
            problem.features % FloatCore<S>::kFeatureStep == 0;
+  }
+
+  using Int8Core = BFloat16Core<S, int8_t>;
+
+  static bool Widens(const Pass& pass) {
+    return pass.problem->dtype == DType::kInt8 && ReadsInPlace(pass);
   }
 
   // Where everything lies in a chunk's scratch memory.
@@ -98,6 +105,7 @@ class Engine {
     float* bias_sum;         // [padded_units], of a tile
     void* zero_row;          // [padded_features]
     void* copied_rows;       // [tile_rows, padded_features]
+    void* block;             // columns of H that are being multiplied
     float* z;                // [tile_rows, padded_units]; then dZ
     void* prepared;          // dZ as the sums read it
     float* hidden;           // [tile_rows, padded_features] of dH
@@ -123,10 +131,12 @@ class Engine {
       row_scales = static_cast<float*>(take(pass.tile_rows * 4));
       bias_sum = static_cast<float*>(take(pass.padded_units * 4));
       zero_row = take(pass.padded_features * number);
-      copied_rows = take(ReadsInPlace(pass) ? 0
-                                            : pass.tile_rows *
-                                                  pass.padded_features *
-                                                  number);
+      copied_rows = take(ReadsInPlace(pass) && !Widens(pass)
+                             ? 0
+                             : pass.tile_rows * pass.padded_features * number);
+      block = take(UsesBFloat16(pass)
+                       ? BFloat16Core<S>::BlockBytes(pass.tile_rows)
+                       : FloatCore<S>::BlockBytes(pass.tile_rows));
       z = static_cast<float*>(take(pass.tile_rows * pass.padded_units * 4));
       prepared = take(UsesBFloat16(pass)
                           ? BFloat16Core<S>::GradientBytes(pass.tile_rows,
@@ -179,7 +189,8 @@ class Engine {
   }
 
   static int64_t RowPointers(const Pass& pass) {
-    return 2 * pass.tile_rows + S::kForwardRows;
+    return 2 * pass.tile_rows + S::kForwardRows +
+           (Widens(pass) ? pass.tile_rows : 0);
   }
 
   // Finds a tile's rows, and copies them if they cannot be read in place.
@@ -237,14 +248,46 @@ class Engine {
     }
   }
 
+  // Rows are widened a block at a time, to be multiplied while they are in
+  // the first-level cache; all at once where W is read a panel at a time.
+  template <class Core>
+  static void MultiplyWidened(const Pass& pass, int64_t row_count,
+                              const Scratch& scratch) {
+    const int64_t features = Features(pass);
+    const int64_t block =
+        Product<S, Core>::KernelIsSmall(features, pass.padded_units / kLanes)
+            ? S::kForwardRows
+            : row_count;
+    for (int64_t first = 0; first < row_count; first += block) {
+      const int64_t left = row_count - first;
+      const int64_t count = left < block ? left : block;
+      auto* out = static_cast<typename Core::Row*>(scratch.copied_rows);
+      const void** widened = scratch.rows + 2 * pass.tile_rows;
+      for (int64_t r = 0; r < count; ++r, out += features) {
+        Core::WidenRow(scratch.rows[first + r],
+                       scratch.rows[first + r + S::kForwardRows], features,
+                       out);
+        widened[S::kForwardRows + r] = out;
+      }
+      Product<S, Core>::Multiply(
+          widened + S::kForwardRows, false, count, features,
+          pass.packed_kernel, pass.padded_units / kLanes,
+          scratch.z + first * pass.padded_units, pass.padded_units);
+    }
+  }
+
   // Z of a tile, from its rows.
   template <class Core>
   static void ComputeZ(const Pass& pass, int64_t row_count,
                        const Scratch& scratch) {
-    Product<S, Core>::Multiply(
-        scratch.rows, ReadsInPlace(pass), row_count, Features(pass),
-        pass.packed_kernel, pass.padded_units / kLanes, scratch.z,
-        pass.padded_units);
+    if constexpr (Core::kWidens) {
+      MultiplyWidened<Core>(pass, row_count, scratch);
+    } else {
+      Product<S, Core>::Multiply(
+          scratch.rows, ReadsInPlace(pass), row_count, Features(pass),
+          pass.packed_kernel, pass.padded_units / kLanes, scratch.z,
+          pass.padded_units);
+    }
     const bool scaled = pass.problem->dtype == DType::kInt8;
     for (int64_t r = 0; r < row_count; ++r) {
       float* z = scratch.z + r * pass.padded_units;
@@ -570,8 +613,8 @@ class Engine {
       const bool ahead = ReadsInPlace(pass) &&
                          TileEnd(pass, chunk, end) - end == end - i;
       OuterProduct<S, Core>::Add(
-          scratch.rows, ahead ? scratch.rows + row_count : nullptr, row_count,
-          Features(pass), gradient, problem.units, pass.padded_units,
+          scratch.rows, ahead ? scratch.rows + row_count : nullptr,
+          scratch.block, row_count, Features(pass), gradient, problem.units, pass.padded_units,
           chunk.kernel_sum, pass.padded_features);
     }
     positions.Flush();

@@ -3,6 +3,7 @@ template <class S>
 struct FloatCore {
   using Row = float;
   using Panel = float;
+  static constexpr bool kWidens = false;
   static constexpr int64_t kFeatureStep = S::kLanes;
   static constexpr int64_t kFeaturesATerm = 1;
 
@@ -73,10 +74,12 @@ struct FloatCore {
     return gradient;
   }
 
-  // Adds the rows' part to dW^T[0..U, feature .. feature + V * kLanes].
-  template <int U, int V>
+  // Adds the rows' part to dW^T[0..U, feature .. feature + V * kLanes]. What
+  // it reads of the rows is kept in `block`, [rows, V * kLanes], where there
+  // is one, or was kept there.
+  template <int U, int V, Source kSource>
   static void AddOuter(const void* const* rows, const void* const* next,
-                       int64_t row_count, int64_t feature,
+                       void* block, int64_t row_count, int64_t feature,
                        const void* gradient, int64_t padded_units,
                        float* kernel_sum, int64_t sum_stride) {
     typename S::Vec sum[U][V];
@@ -87,15 +90,23 @@ struct FloatCore {
     }
     const float* dz = static_cast<const float*>(gradient);
     for (int64_t r = 0; r < row_count; ++r, dz += padded_units) {
-      const float* row = static_cast<const float*>(rows[r]) + feature;
-      if (next != nullptr) {
+      float* kept = static_cast<float*>(block) + r * V * S::kLanes;
+      const float* row = kSource == Source::kBlock
+                             ? kept
+                             : static_cast<const float*>(rows[r]) + feature;
+      if (kSource != Source::kBlock && next != nullptr) {
         const float* later = static_cast<const float*>(next[r]) + feature;
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) S::Prefetch(later + v * S::kLanes);
       }
       typename S::Vec h[V];
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) h[v] = S::Load(row + v * S::kLanes);
+      for (int v = 0; v < V; ++v) {
+        h[v] = S::Load(row + v * S::kLanes);
+        if (kSource == Source::kRowsToBlock) {
+          S::Store(kept + v * S::kLanes, h[v]);
+        }
+      }
 #pragma GCC unroll 16
       for (int u = 0; u < U; ++u) {
         const auto g = S::Set1(dz[u]);
@@ -113,6 +124,12 @@ struct FloatCore {
     }
   }
 
+  static int64_t BlockBytes(int64_t rows) {
+    return rows * kOuterVectors * S::kLanes * sizeof(float);
+  }
+
+  // So many blocks of units that a copy of columns pays: it never does.
+  static constexpr int64_t kLeastBlocksToKeep = int64_t{1} << 62;
   static constexpr int kOuterUnits = S::kOuterUnits;
   static constexpr int kOuterVectors = S::kOuterVectors;
   static constexpr int kOuterVectorStep = 1;
@@ -139,12 +156,18 @@ struct FloatCore {
                                                          : problem.dtype;
     float* out = static_cast<float*>(target);
     for (int64_t e = 0; e < features; ++e) {
-      for (int64_t i = 0; i < unit_count; ++i) {
+      for (int64_t i = 0; i < unit_count; i += S::kLanes, out += S::kLanes) {
         const int64_t unit = first_unit + i;
-        const bool inside = e < problem.features && unit < problem.units;
-        *out++ = inside ? Round(problem.kernel[e * problem.units + unit],
-                                rounding)
-                        : 0.0f;
+        const int64_t left = problem.units - unit;
+        S::Store(out, e < problem.features && left > 0
+                          ? LoadAs<S>(problem.kernel, DType::kFloat32,
+                                      e * problem.units + unit,
+                                      left < S::kLanes ? left : S::kLanes)
+                          : S::Set1(0.0f));
+        if (rounding == DType::kFloat32) continue;
+        for (int64_t k = 0; k < S::kLanes; ++k) {
+          out[k] = Round(out[k], rounding);
+        }
       }
     }
   }

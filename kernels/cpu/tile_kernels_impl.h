@@ -16,6 +16,10 @@
 // length fills whole vectors. Otherwise a tile's rows are copied first,
 // converted, and padded with zeros.
 
+// Where the backward product reads columns of H: from the rows, from the rows
+// with a copy kept, or from that copy.
+enum class Source { kRows, kRowsToBlock, kBlock };
+
 #include "gelu.h"
 #include "typed_vectors.h"
 #include "float_core.h"
