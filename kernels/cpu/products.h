@@ -3,8 +3,7 @@
 // Vectors of units are multiplied up to S::kForwardVectors at a time: the
 // first vector of panel p of `panels` that share `vectors` evenly.
 inline int64_t PanelStart(int64_t p, int64_t panels, int64_t vectors) {
-  return p * (vectors / panels) +
-         (p < vectors % panels ? p : vectors % panels);
+  return p * (vectors / panels) + (p < vectors % panels ? p : vectors % panels);
 }
 
 template <class S, class Core>
@@ -97,10 +96,10 @@ struct OuterProduct {
   // kernel_sum[a, e] += sum_r dZ[r, a] H[r, e]. Columns of H, which lie far
   // apart and may have to be converted, are kept in `block` while they are
   // multiplied: Core::BlockBytes.
-  static void Add(const void* const* rows, const void* const* next,
-                  void* block, int64_t row_count, int64_t features,
-                  const void* gradient, int64_t units, int64_t padded_units,
-                  float* kernel_sum, int64_t sum_stride) {
+  static void Add(const void* const* rows, const void* const* next, void* block,
+                  int64_t row_count, int64_t features, const void* gradient,
+                  int64_t units, int64_t padded_units, float* kernel_sum,
+                  int64_t sum_stride) {
     constexpr int64_t kWidth = Core::kOuterVectors * S::kLanes;
     const int64_t blocks = (units + Core::kOuterUnits - 1) / Core::kOuterUnits;
     const bool keep = blocks >= Core::kLeastBlocksToKeep;

@@ -25,4 +25,8 @@ enum class Source { kRows, kRowsToBlock, kBlock };
 #include "float_core.h"
 #include "bfloat16_core.h"
 #include "products.h"
+#include "tile_layout.h"
+#include "packing.h"
+#include "tile_rows.h"
+#include "tile_outputs.h"
 #include "engine.h"
