@@ -263,14 +263,16 @@ class Plan {
     const int64_t rows = tokens() * problem_.layers;
     int64_t chunks = std::min(kMaxChunks, rows / kMinChunkRows);
     if (direction == Direction::kBackward) {
-      // The chunks' own sums take at most a 32nd of H, or four times W.
+      // The chunks' own sums take at most a 16th of H, or four times W.
       const int64_t sum_bytes =
           pass_.padded_units * pass_.padded_features * sizeof(float);
       const int64_t hidden_bytes =
           rows * problem_.features * SizeOf(problem_.dtype);
       chunks = std::min(chunks, std::max<int64_t>(
-                                    4, hidden_bytes / 32 / sum_bytes));
+                                    4, hidden_bytes / 16 / sum_bytes));
     }
+    // Threads that share a power of two evenly are the most common.
+    while (chunks & (chunks - 1)) chunks &= chunks - 1;
     const int64_t tiles = DivideUp(tokens(), pass_.tile_tokens);
     return std::max<int64_t>(std::min(chunks, tiles), tiles > 0 ? 1 : 0);
   }
