@@ -75,7 +75,8 @@ struct BFloat16Core {
   }
 
   // As FloatCore's. A vector holds two rows of 16 features, in the order that
-  // unpacking gives: UnshuffleSum puts the sums in order in the end.
+  // unpacking gives: UnshuffleSum puts the sums in order in the end. `block`,
+  // [rows / 2, V], is where such vectors are kept, or were.
   template <int U, int V, Source kSource>
   static void AddOuter(const void* const* rows, const void* const* next,
                        void* block, int64_t row_count, int64_t feature,
@@ -130,8 +131,8 @@ struct BFloat16Core {
     }
   }
 
-  // The copy of columns pays where there is something to convert, or where
-  // they are read often.
+  // So many blocks of units that a copy of columns pays: where they would be
+  // converted again, or are read often.
   static constexpr int64_t kLeastBlocksToKeep = kWidens ? 2 : 4;
   static constexpr int kOuterUnits = S::kOuterPairUnits;
   static constexpr int kOuterVectors = 2;

@@ -74,14 +74,14 @@ struct FloatCore {
     return gradient;
   }
 
-  // Adds the rows' part to dW^T[0..U, feature .. feature + V * kLanes]. What
-  // it reads of the rows is kept in `block`, [rows, V * kLanes], where there
-  // is one, or was kept there.
+  // Adds the rows' part to dW^T[0..U, feature .. feature + V * kLanes], and
+  // fetches those columns of `next` meanwhile: the next tile's rows, or null.
   template <int U, int V, Source kSource>
   static void AddOuter(const void* const* rows, const void* const* next,
-                       void* block, int64_t row_count, int64_t feature,
+                       void* /*block*/, int64_t row_count, int64_t feature,
                        const void* gradient, int64_t padded_units,
                        float* kernel_sum, int64_t sum_stride) {
+    static_assert(kSource == Source::kRows, "no copy is kept");
     typename S::Vec sum[U][V];
 #pragma GCC unroll 16
     for (int u = 0; u < U; ++u) {
@@ -90,23 +90,15 @@ struct FloatCore {
     }
     const float* dz = static_cast<const float*>(gradient);
     for (int64_t r = 0; r < row_count; ++r, dz += padded_units) {
-      float* kept = static_cast<float*>(block) + r * V * S::kLanes;
-      const float* row = kSource == Source::kBlock
-                             ? kept
-                             : static_cast<const float*>(rows[r]) + feature;
-      if (kSource != Source::kBlock && next != nullptr) {
+      const float* row = static_cast<const float*>(rows[r]) + feature;
+      if (next != nullptr) {
         const float* later = static_cast<const float*>(next[r]) + feature;
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) S::Prefetch(later + v * S::kLanes);
       }
       typename S::Vec h[V];
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) {
-        h[v] = S::Load(row + v * S::kLanes);
-        if (kSource == Source::kRowsToBlock) {
-          S::Store(kept + v * S::kLanes, h[v]);
-        }
-      }
+      for (int v = 0; v < V; ++v) h[v] = S::Load(row + v * S::kLanes);
 #pragma GCC unroll 16
       for (int u = 0; u < U; ++u) {
         const auto g = S::Set1(dz[u]);
@@ -124,12 +116,10 @@ struct FloatCore {
     }
   }
 
-  static int64_t BlockBytes(int64_t rows) {
-    return rows * kOuterVectors * S::kLanes * sizeof(float);
-  }
+  // There is nothing to convert: a copy of columns would not pay.
+  static constexpr int64_t kLeastBlocksToKeep = 0;
+  static int64_t BlockBytes(int64_t) { return 0; }
 
-  // So many blocks of units that a copy of columns pays: it never does.
-  static constexpr int64_t kLeastBlocksToKeep = int64_t{1} << 62;
   static constexpr int kOuterUnits = S::kOuterUnits;
   static constexpr int kOuterVectors = S::kOuterVectors;
   static constexpr int kOuterVectorStep = 1;

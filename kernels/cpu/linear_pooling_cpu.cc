@@ -239,16 +239,13 @@ class Plan {
 
  private:
   int64_t TileTokens(Direction direction) const {
-    const bool backward = direction == Direction::kBackward;
-    // Backward, int8 rows are not copied.
-    const int64_t number = std::max<int64_t>(SizeOf(problem_.dtype),
-                                             backward ? 1 : 2);
-    const int64_t token_bytes = problem_.layers * problem_.features * number;
+    const int64_t token_bytes = problem_.layers * problem_.features *
+                                std::max<int64_t>(SizeOf(problem_.dtype), 2);
     int64_t bytes = kTileBytes;
     int64_t rows = kTileRows;
     const int64_t sum_bytes =
         pass_.padded_units * pass_.padded_features * sizeof(float);
-    if (backward && sum_bytes > kTileBytes / 2) {
+    if (direction == Direction::kBackward && sum_bytes > kTileBytes / 2) {
       // The chunk's sums do not stay in the cache with two tiles: they should
       // be read and written less often.
       bytes *= 2;

@@ -101,15 +101,18 @@ struct OuterProduct {
                   int64_t units, int64_t padded_units, float* kernel_sum,
                   int64_t sum_stride) {
     constexpr int64_t kWidth = Core::kOuterVectors * S::kLanes;
-    const int64_t blocks = (units + Core::kOuterUnits - 1) / Core::kOuterUnits;
-    const bool keep = blocks >= Core::kLeastBlocksToKeep;
     for (int64_t e = 0; e < features; e += kWidth) {
       const int64_t left = (features - e) / S::kLanes;
       const int64_t vectors =
           left < Core::kOuterVectors ? left : Core::kOuterVectors;
-      const Function first = keep ? Choose<Source::kRowsToBlock>(vectors)
-                                  : Choose<Source::kRows>(vectors);
-      const Function others = keep ? Choose<Source::kBlock>(vectors) : first;
+      Function first = Choose<Source::kRows>(vectors);
+      Function others = first;
+      if constexpr (Core::kLeastBlocksToKeep > 0) {
+        if (units > (Core::kLeastBlocksToKeep - 1) * Core::kOuterUnits) {
+          first = Choose<Source::kRowsToBlock>(vectors);
+          others = Choose<Source::kBlock>(vectors);
+        }
+      }
       for (int64_t a = 0; a < units; a += Core::kOuterUnits) {
         (a == 0 ? first : others)(
             rows, a == 0 ? next : nullptr, block, row_count, e,

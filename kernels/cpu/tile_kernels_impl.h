@@ -12,9 +12,9 @@
 // backward one adds up dW^T: a number of dZ is broadcast, the features are
 // the lanes, the sums stay in registers over all rows of the tile.
 //
-// Rows are read where they lie if their type is that of the product and their
-// length fills whole vectors. Otherwise a tile's rows are copied first,
-// converted, and padded with zeros.
+// Rows are read where they lie if their type is that of the product, or int8
+// for bfloat16's, and their length fills whole vectors. Otherwise a tile's rows
+// are copied first, converted, and padded with zeros.
 
 // Where the backward product reads columns of H: from the rows, from the rows
 // with a copy kept, or from that copy.
