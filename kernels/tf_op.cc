@@ -59,15 +59,19 @@ ParallelFor OnThreadsOf(OpKernelContext* context) {
       work();
       return;
     }
-    // This thread works too: one thread less has to be woken.
-    absl::BlockingCounter running(threads - 1);
-    for (int64_t i = 1; i < threads; ++i) {
+    // In a short pass this thread works too: one less has to be woken. In a
+    // long one it waits, as it does for TensorFlow's own products: then every
+    // worker finds a processor, on a machine with other work too.
+    constexpr int64_t kLongCost = 60000000;
+    const int64_t others = cost * tasks < kLongCost ? threads - 1 : threads;
+    absl::BlockingCounter running(others);
+    for (int64_t i = 0; i < others; ++i) {
       workers.workers->Schedule([&] {
         work();
         running.DecrementCount();
       });
     }
-    work();
+    if (others < threads) work();
     running.Wait();
   };
 }

@@ -67,9 +67,9 @@ def _lines(rows):
                 line(question, str(shape), candidate, show),
             )
 
-    yield from both("speed", "native {}, stash", "**logits**", _ratio)
+    yield from both("speed", "native {}, stash", "logits", _ratio)
     yield from both(
-        "speed", "native {}, stash", "same stored type", _same_ratio
+        "speed", "native {}, stash", "graphs of that type", _same_ratio
     )
     yield from both("speed", "native {}, recompute", "recompute", _ratio)
     for shape in SHAPES:
