@@ -48,7 +48,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("questions", nargs="*", metavar="QUESTION")
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--results", type=pathlib.Path, default=_RESULTS)
     parser.add_argument(
         "--summary-only",

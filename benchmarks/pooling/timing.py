@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
-# Threads that a candidate leaves spinning are asleep after this.
+# Threads that a candidate leaves spinning are asleep after this, and after a
+# call of the next that is not timed.
 _PAUSE = 0.002
 
 
@@ -38,14 +39,15 @@ def take_turns(
 
     Args:
         candidates: dict. Functions of nothing, by name.
-        rounds: int. Two more come first: to compile and to warm up.
+        rounds: int. One more comes first, to compile.
         calls: int. Calls that are timed as one; a GPU, which works while the
             next is launched, wants more than one.
     """
     seconds = {name: [] for name in candidates}
-    for number in range(-2, rounds):
+    for number in range(-1, rounds):
         for name, candidate in candidates.items():
             time.sleep(_PAUSE)
+            _wait_for(candidate())
             began = time.perf_counter()
             for _ in range(calls):
                 results = candidate()
