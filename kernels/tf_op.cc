@@ -68,16 +68,19 @@ ParallelFor OnThreadsOf(OpKernelContext* context) {
       work();
       return;
     }
-    // This thread waits, as it does for TensorFlow's own products: it is
-    // not one of the workers, and one more than there are processors would
-    // have to share one.
-    absl::BlockingCounter running(threads);
-    for (int64_t i = 0; i < threads; ++i) {
+    // In a short pass this thread works too: one less has to be woken. In a
+    // long one it waits, as it does for TensorFlow's own products: then every
+    // worker finds a processor, on a machine with other work too.
+    constexpr int64_t kLongCost = 60000000;
+    const int64_t others = cost * tasks < kLongCost ? threads - 1 : threads;
+    absl::BlockingCounter running(others);
+    for (int64_t i = 0; i < others; ++i) {
       workers.workers->Schedule([&] {
         work();
         running.DecrementCount();
       });
     }
+    if (others < threads) work();
     running.Wait();
   };
 }

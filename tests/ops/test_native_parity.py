@@ -25,8 +25,8 @@ from tests.native import VARIANTS, force_variant, require_native
 from tests.ops import float64_reference
 
 # batch, tokens, layers, features, units, outputs: primes, one above and one
-# below powers of two, the widths of known encoders, and more rows than one
-# piece of work takes.
+# below powers of two, the widths of known encoders, more rows than one piece
+# of work takes, and sums that are too large for the cache.
 SHAPES = [
     (1, 1, 1, 1, 1, 1),
     (2, 3, 1, 5, 1, 2),
@@ -42,6 +42,7 @@ SHAPES = [
     (1, 11, 2, 384, 16, 3),
     (1, 5, 2, 1024, 19, 2),
     (11, 67, 3, 13, 5, 2),
+    (5, 43, 7, 96, 386, 2),
 ]
 DTYPES = ("float32", "bfloat16", "float16", "int8")
 FORMS = ("stacked", "list")
