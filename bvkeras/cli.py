@@ -171,8 +171,13 @@ def _run(options: argparse.Namespace) -> None:
     from bvkeras import pipeline
     from bvkeras.reports.terminal import print_table
 
+    final = command.finalist_settings(options)
     if options.tune is not None:
         command.require_searchable(options.task)
+    elif final:
+        raise ArgumentError(
+            f"--{next(iter(final)).replace('_', '-')}: expected with --tune"
+        )
     output_dir = options.output_dir or pathlib.Path("runs") / options.task
     comparison = pipeline.run(
         options.task,
@@ -195,7 +200,7 @@ def _run(options: argparse.Namespace) -> None:
     for name, path in written.items():
         print(f"  {name}: {output_dir / path}")
     if options.tune is not None:
-        command.tune_run(options.task, output_dir, options.tune)
+        command.tune_run(options.task, output_dir, options.tune, **final)
 
 
 def _finetune(options: argparse.Namespace) -> None:
@@ -569,6 +574,7 @@ def _add_run_options(
         metavar="TRIALS",
         help="then search for a better head on the last fine-tuned encoder",
     )
+    command.add_finalist_arguments(parser)
     _add_seed_and_limit(parser)
 
 
