@@ -7,7 +7,7 @@ on other training rows, beside the settings one would have without a search.
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bvkeras import fileio
 from bvkeras.progress import Bar, progress_bar
@@ -108,11 +108,20 @@ def run_final_round(
     with progress_bar("final round", total, "heads", done=done) as bar:
         for part, settings in enumerate(missing):
             for places in split_in_waves(settings):
-                wave = [settings[place] for place in places]
-                found = _run_wave(hypermodel, part, wave, directory, bar)
-                scores |= _by_key(found)
+                own = [settings[place] for place in places]
+                wave = _wave(hypermodel, part, own, directory, bar)
+                results = zip(own, wave.run(), strict=True)
+                scores |= _by_key(
+                    {
+                        "part": part,
+                        "score": result[hypermodel.objective.name],
+                        "settings": one.as_json(),
+                    }
+                    for one, result in results
+                )
                 fileio.write_json(path, list(scores.values()))
-                bar.advance(len(wave))
+                wave.forget()
+                bar.advance(len(places))
     for left in directory.glob("wave-*"):
         left.unlink()
     scored = [
@@ -128,30 +137,25 @@ def run_final_round(
     return sorted(scored, key=lambda one: -one.mean)
 
 
-def _run_wave(
+def _wave(
     hypermodel: HeadHyperModel,
     part: int,
     settings: list[HeadSettings],
     directory: pathlib.Path,
     bar: Bar,
-) -> list[dict]:
-    """A record for each head."""
+) -> Wave:
+    """A wave whose state is found again by what it trains."""
     identity = [part, *(own.as_json() for own in settings)]
     digest = fileio.value_digest(identity)
-    wave = Wave(
+    return Wave(
         hypermodel.on_part(part),
         settings,
         directory / f"wave-{digest[:16]}.safetensors",
         lambda note: bar.advance(0, note),
     )
-    name = hypermodel.objective.name
-    return [
-        {"part": part, "score": result[name], "settings": own.as_json()}
-        for own, result in zip(settings, wave.run(), strict=True)
-    ]
 
 
-def _by_key(entries: list[dict]) -> dict[str, dict]:
+def _by_key(entries: Iterable[dict]) -> dict[str, dict]:
     return {_key(one["part"], one["settings"]): one for one in entries}
 
 
