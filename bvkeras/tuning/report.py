@@ -161,7 +161,7 @@ def _how_final(finalists):
     return (
         f" So the best {count} trials and the settings one has without a "
         f"search went into a final round: each was trained {times} times, "
-        "with seeds no trial had and, each time, without another part of the "
+        "with other seeds and, each time, without another part of the "
         "training rows, by which it was scored: while there are enough, rows "
         "that chose no trial. Seeds and rows are the same for all. The "
         "highest mean won."

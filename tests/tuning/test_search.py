@@ -233,14 +233,34 @@ def test_settings_that_cannot_be_read(caches, tmp_path, capsys, given, message):
     assert line.startswith(f"error: {message}")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "tune stsb --encoder here --output-dir out --finalists 2",
+            "--finalists: expected with --cache only",
+        ),
+        (
+            "run stsb --finalist-seeds 2",
+            "--finalist-seeds: expected with --tune",
+        ),
+    ],
+)
+def test_final_round_of_nothing(capsys, arguments, message):
+    assert cli.main(arguments.split()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {message}")
+
+
 def test_recipe_tunes_on_its_last_encoder(tmp_path, monkeypatch):
     (tmp_path / "settings.json").write_text('{"epochs": [0.5, 2.0]}')
     given = []
     monkeypatch.setattr(command, "run", given.append)
-    command.tune_run("mnli", tmp_path, 7)
+    command.tune_run("mnli", tmp_path, 7, finalists=2)
     (options,) = given
     caches = tmp_path / "cache" / "epoch_2"
     assert (options.task, options.trials) == ("mnli", 7)
+    assert command.finalist_settings(options) == {"finalists": 2}
     assert options.cache == caches / "train"
     assert options.evaluation_cache == [
         caches / "validation_matched",
