@@ -1,12 +1,15 @@
 # make demo: the paper's idea on real text, from nothing, in minutes.
 # make test: the whole test suite.
-# Both set up all they need in .venv from the package registry.
+# make bench: the pooling operation against TensorFlow and, where installed,
+#   PyTorch; under ten minutes. QUESTIONS="speed fit" asks only those.
+# All set up all they need in .venv from the package registry.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_DIR ?= runs/reviews
 DEMO_FLAGS ?=
+QUESTIONS ?=
 # Tests run in so many processes, with one thread each.
 JOBS ?= logical
 
@@ -20,7 +23,7 @@ CUDA_WHEELS := nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt \
   nvidia-cuda-runtime nvidia-cuda-cccl nvidia-cuda-cuobjdump \
   nvidia-cuda-nvdisasm
 
-.PHONY: demo test test-full lint clean
+.PHONY: demo test test-full bench lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/python recipes/reviews.py --output-dir $(RUN_DIR) $(DEMO_FLAGS)
@@ -34,6 +37,9 @@ test: $(VENV)/installed
 test-full: test
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) \
 	  --dist loadfile -m full
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.pooling $(QUESTIONS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format .

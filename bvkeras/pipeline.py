@@ -17,6 +17,7 @@ from bvkeras.cache.writer import write_cache
 from bvkeras.data.examples import Examples
 from bvkeras.data.sources import load_examples
 from bvkeras.encoder import Encoder
+from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.comparison import (
     CONTROL,
     ENCODER,
@@ -41,6 +42,7 @@ from bvkeras.evaluation.span_tables import (
     source_notes,
     span_tables,
     threshold_note,
+    window_note,
 )
 from bvkeras.reports.report import write_report
 from bvkeras.run_pairs import PairReports
@@ -83,7 +85,8 @@ def run(
     training file, and the threshold of no answer is chosen on those.
 
     Args:
-        task: str or TaskSpec.
+        task: str or TaskSpec. The contexts of a span task are cut by the
+            spec's plan of windows.
         backbone: str. What `load_backbone` opens.
         output_dir: str or path. Everything is written below it.
         data_dir: str or path. Official files or a prepared TFDS directory.
@@ -96,7 +99,7 @@ def run(
             out and counted. Defaults to `False`: they are errors.
         dev_threshold: bool. Whether a span task's threshold is chosen on the
             split that is scored, as the official script's best scores are.
-            Defaults to `False`.
+            Defaults to `False`. Of a span task alone, as is `skip_bad`.
         **overrides: settings that replace the task's own; see `RunSettings`.
 
     Returns:
@@ -108,6 +111,10 @@ def run(
             `output_dir` holds a run with other settings.
     """
     task = task if isinstance(task, TaskSpec) else tasks.get(task)
+    if dev_threshold and not task.is_span:
+        raise ArgumentError(
+            f"dev_threshold: expected a task of questions, got {task.name}"
+        )
     output_dir = pathlib.Path(output_dir)
     with fileio.directory_lock(output_dir):
         return _Run(
@@ -508,7 +515,11 @@ class _Run:
                 "notes": pairs.error_notes(self.compared),
                 "differences": pairs.differences(self.compared),
             }
-        parts, tables, notes = self.examples, [], source_notes(self.examples)
+        parts, tables = self.examples, []
+        notes = [
+            *source_notes(parts),
+            window_note(self.task.windows, self.settings.max_tokens),
+        ]
         for split in self.task.evaluation_splits:
             held_out = parts[self.task.threshold_split]
             notes.append(

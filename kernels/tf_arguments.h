@@ -86,7 +86,14 @@ struct Arguments {
   }
 };
 
-// What the three passes share: attributes, the checks of arguments, and the
+// Of one product H W.
+inline TensorShape ProductShape(const Problem& problem) {
+  TensorShape shape({problem.batch, problem.tokens, problem.units});
+  if (problem.stacked) shape.InsertDim(2, problem.layers);
+  return shape;
+}
+
+// What all passes share: attributes, the checks of arguments, and the
 // results' places.
 template <bool kProjection>
 class PoolingOp : public OpKernel {
@@ -122,21 +129,48 @@ class PoolingOp : public OpKernel {
     return absl::OkStatus();
   }
 
+  static absl::Status ReadOutputGradient(OpKernelContext* context,
+                                         const Arguments& arguments,
+                                         const void** gradient) {
+    const Tensor* tensor;
+    TF_RETURN_IF_ERROR(context->input("output_gradient", &tensor));
+    *gradient = Data(*tensor);
+    return RequireShape("output_gradient", *tensor, arguments.OutputShape());
+  }
+
   // The gradient of the forward pass's output, and its stash.
   absl::Status ReadForwardPass(OpKernelContext* context,
                                const Arguments& arguments,
                                size_t stash_bytes, const void** gradient,
                                const void** stash) const {
+    TF_RETURN_IF_ERROR(ReadOutputGradient(context, arguments, gradient));
     const Tensor* tensor;
-    TF_RETURN_IF_ERROR(context->input("output_gradient", &tensor));
-    TF_RETURN_IF_ERROR(
-        RequireShape("output_gradient", *tensor, arguments.OutputShape()));
-    *gradient = Data(*tensor);
     TF_RETURN_IF_ERROR(context->input("stash", &tensor));
     TF_RETURN_IF_ERROR(
         RequireShape("stash", *tensor,
                      TensorShape({static_cast<int64_t>(stash_bytes)})));
     *stash = stash_ == Stash::kNone ? nullptr : Data(*tensor);
+    return absl::OkStatus();
+  }
+
+  // The products H W, of the type that H is multiplied in.
+  static absl::Status ReadProducts(OpKernelContext* context,
+                                   const Problem& problem,
+                                   std::vector<const void*>* products) {
+    OpInputList tensors;
+    TF_RETURN_IF_ERROR(context->input_list("products", &tensors));
+    const DType expected = problem.dtype == DType::kInt8 ? DType::kBFloat16
+                                                         : problem.dtype;
+    for (const Tensor& tensor : tensors) {
+      if (FromTensorFlow(tensor.dtype()) != expected) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "products: received ", tensorflow::DataTypeString(tensor.dtype()),
+            ", expected the type that hidden_states are multiplied in"));
+      }
+      TF_RETURN_IF_ERROR(
+          RequireShape("products", tensor, ProductShape(problem)));
+      products->push_back(Data(tensor));
+    }
     return absl::OkStatus();
   }
 
@@ -283,6 +317,12 @@ struct WeightsGradients {
   float* projection = nullptr;
 };
 
+struct ProductsGradients {
+  std::vector<void*> products;  // one, or one for each layer
+  float* bias;
+  float* projection = nullptr;
+};
+
 inline absl::Status AllocateOutputs(OpKernelContext* context,
                                     const Arguments& arguments,
                                     size_t stash_bytes, void** output,
@@ -297,6 +337,23 @@ inline absl::Status AllocateOutputs(OpKernelContext* context,
   return absl::OkStatus();
 }
 
+// db at an index of the outputs, and dV behind it where there is a V.
+inline absl::Status AllocateBiasAndProjection(OpKernelContext* context,
+                                              const Problem& problem,
+                                              int index, float** bias,
+                                              float** projection) {
+  Tensor* tensor;
+  TF_RETURN_IF_ERROR(context->allocate_output(
+      index, TensorShape({problem.units}), &tensor));
+  *bias = Floats(tensor);
+  if (problem.outputs == 0) return absl::OkStatus();
+  TensorShape shape({problem.layers, problem.units, problem.outputs});
+  if (problem.positions > 0) shape.InsertDim(0, problem.positions);
+  TF_RETURN_IF_ERROR(context->allocate_output(index + 1, shape, &tensor));
+  *projection = Floats(tensor);
+  return absl::OkStatus();
+}
+
 inline absl::Status AllocateGradients(OpKernelContext* context,
                                       const Problem& problem,
                                       WeightsGradients* gradients) {
@@ -304,15 +361,22 @@ inline absl::Status AllocateGradients(OpKernelContext* context,
   TF_RETURN_IF_ERROR(context->allocate_output(
       0, TensorShape({problem.features, problem.units}), &tensor));
   gradients->kernel = Floats(tensor);
-  TF_RETURN_IF_ERROR(
-      context->allocate_output(1, TensorShape({problem.units}), &tensor));
-  gradients->bias = Floats(tensor);
-  if (problem.outputs == 0) return absl::OkStatus();
-  TensorShape shape({problem.layers, problem.units, problem.outputs});
-  if (problem.positions > 0) shape.InsertDim(0, problem.positions);
-  TF_RETURN_IF_ERROR(context->allocate_output(2, shape, &tensor));
-  gradients->projection = Floats(tensor);
-  return absl::OkStatus();
+  return AllocateBiasAndProjection(context, problem, 1, &gradients->bias,
+                                   &gradients->projection);
+}
+
+inline absl::Status AllocateProductsGradients(OpKernelContext* context,
+                                              const Problem& problem,
+                                              ProductsGradients* gradients) {
+  OpOutputList tensors;
+  TF_RETURN_IF_ERROR(context->output_list("product_gradients", &tensors));
+  for (int i = 0; i < tensors.size(); ++i) {
+    Tensor* tensor;
+    TF_RETURN_IF_ERROR(tensors.allocate(i, ProductShape(problem), &tensor));
+    gradients->products.push_back(tensor->data());
+  }
+  return AllocateBiasAndProjection(context, problem, tensors.size(),
+                                   &gradients->bias, &gradients->projection);
 }
 
 // One pointer, or one for each layer.

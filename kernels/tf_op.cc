@@ -6,6 +6,13 @@
 //     BvkerasLinearPooling[Projection]Grad              -> dW, db (, dV)
 //     BvkerasLinearPooling[Projection]HiddenStatesGrad  -> dH
 //
+//     BvkerasLinearPooling[Projection]OfProducts        -> Y or P
+//     BvkerasLinearPooling[Projection]OfProductsGrad
+//         -> gradient of the products, db (, dV)
+//
+// The last two are for GPUs and many units: they do what follows the products
+// H W, which TensorFlow's matmul makes, and read neither H nor W.
+//
 // Every pass takes the same arguments first:
 //
 //     hidden_states  stacked: one [batch, tokens, layers, features];
@@ -16,6 +23,8 @@
 //                    bool []: every token is real
 //     kernel, bias   [features, units], [units] or [0] for none
 //     projection     [layers, units, outputs], or [positions, ...] of those
+//     products       H W in the form of H, of the type H is multiplied in
+//     kept           what is kept of them for Python's gradient; not read
 //
 // Gradients are registered in bvkeras/ops/native.py. Work is shared out over
 // TensorFlow's intra-op threads; tf_op_cuda.cc has the same on a GPU.
@@ -59,16 +68,19 @@ ParallelFor OnThreadsOf(OpKernelContext* context) {
       work();
       return;
     }
-    // This thread waits, as it does for TensorFlow's own products: it is
-    // not one of the workers, and one more than there are processors would
-    // have to share one.
-    absl::BlockingCounter running(threads);
-    for (int64_t i = 0; i < threads; ++i) {
+    // In a short pass this thread works too: one less has to be woken. In a
+    // long one it waits, as it does for TensorFlow's own products: then every
+    // worker finds a processor, on a machine with other work too.
+    constexpr int64_t kLongCost = 60000000;
+    const int64_t others = cost * tasks < kLongCost ? threads - 1 : threads;
+    absl::BlockingCounter running(others);
+    for (int64_t i = 0; i < others; ++i) {
       workers.workers->Schedule([&] {
         work();
         running.DecrementCount();
       });
     }
+    if (others < threads) work();
     running.Wait();
   };
 }
@@ -194,7 +206,7 @@ absl::Status InferSizes(InferenceContext* context, bool projection,
 }
 
 template <bool kProjection>
-absl::Status InferForward(InferenceContext* context) {
+absl::Status InferOutput(InferenceContext* context) {
   Sizes sizes;
   TF_RETURN_IF_ERROR(InferSizes(context, kProjection, &sizes));
   context->set_output(
@@ -202,6 +214,12 @@ absl::Status InferForward(InferenceContext* context) {
              ? context->MakeShape({sizes.batch, sizes.tokens, sizes.outputs})
              : context->MakeShape(
                    {sizes.batch, sizes.tokens, sizes.layers, sizes.units}));
+  return absl::OkStatus();
+}
+
+template <bool kProjection>
+absl::Status InferForward(InferenceContext* context) {
+  TF_RETURN_IF_ERROR(InferOutput<kProjection>(context));
   context->set_output(1, context->Vector(context->UnknownDim()));
   return absl::OkStatus();
 }
@@ -222,6 +240,19 @@ absl::Status InferHiddenStatesGradient(InferenceContext* context) {
   return context->set_output("hidden_states_gradient", shapes);
 }
 
+template <bool kProjection>
+absl::Status InferProductsGradient(InferenceContext* context) {
+  Sizes sizes;
+  TF_RETURN_IF_ERROR(InferSizes(context, kProjection, &sizes));
+  std::vector<ShapeHandle> shapes;
+  TF_RETURN_IF_ERROR(context->input("products", &shapes));
+  TF_RETURN_IF_ERROR(context->set_output("product_gradients", shapes));
+  TF_RETURN_IF_ERROR(context->set_output(
+      "bias_gradient", {context->MakeShape({sizes.units})}));
+  if (!kProjection) return absl::OkStatus();
+  return context->set_output("projection_gradient", {sizes.projection});
+}
+
 #define BVKERAS_ARGUMENTS(types)                              \
   Attr("N: int >= 1")                                         \
       .Attr("M: int >= 0")                                    \
@@ -240,6 +271,13 @@ absl::Status InferHiddenStatesGradient(InferenceContext* context) {
 #define BVKERAS_ALL_TYPES "{float, bfloat16, half, int8}"
 #define BVKERAS_DIFFERENTIABLE_TYPES "{float, bfloat16, half}"
 #define BVKERAS_POOLED_TYPE "pooled_type: {float, bfloat16, half}"
+#define BVKERAS_PRODUCTS                    \
+  Attr("Tproduct: {float, bfloat16, half}") \
+      .Input("products: N * Tproduct")
+#define BVKERAS_KEPT                                   \
+  Attr("K: int >= 0")                                  \
+      .Attr("Tkept: {float, bfloat16, half} = DT_FLOAT") \
+      .Input("kept: K * Tkept")
 
 REGISTER_OP("BvkerasLinearPooling")
     .BVKERAS_ARGUMENTS(BVKERAS_ALL_TYPES)
@@ -289,6 +327,41 @@ REGISTER_OP("BvkerasLinearPoolingProjectionHiddenStatesGrad")
     .Input("stash: uint8")
     .Output("hidden_states_gradient: N * T")
     .SetShapeFn(InferHiddenStatesGradient);
+
+REGISTER_OP("BvkerasLinearPoolingOfProducts")
+    .BVKERAS_ARGUMENTS(BVKERAS_ALL_TYPES)
+    .Attr(BVKERAS_POOLED_TYPE)
+    .BVKERAS_PRODUCTS
+    .BVKERAS_KEPT
+    .Output("pooled: pooled_type")
+    .SetShapeFn(InferOutput<false>);
+
+REGISTER_OP("BvkerasLinearPoolingOfProductsGrad")
+    .BVKERAS_ARGUMENTS(BVKERAS_ALL_TYPES)
+    .Attr(BVKERAS_POOLED_TYPE)
+    .BVKERAS_PRODUCTS
+    .Input("output_gradient: pooled_type")
+    .Output("product_gradients: N * Tproduct")
+    .Output("bias_gradient: float")
+    .SetShapeFn(InferProductsGradient<false>);
+
+REGISTER_OP("BvkerasLinearPoolingProjectionOfProducts")
+    .BVKERAS_ARGUMENTS(BVKERAS_ALL_TYPES)
+    .Input("projection: float")
+    .BVKERAS_PRODUCTS
+    .BVKERAS_KEPT
+    .Output("projected: float")
+    .SetShapeFn(InferOutput<true>);
+
+REGISTER_OP("BvkerasLinearPoolingProjectionOfProductsGrad")
+    .BVKERAS_ARGUMENTS(BVKERAS_ALL_TYPES)
+    .Input("projection: float")
+    .BVKERAS_PRODUCTS
+    .Input("output_gradient: float")
+    .Output("product_gradients: N * Tproduct")
+    .Output("bias_gradient: float")
+    .Output("projection_gradient: float")
+    .SetShapeFn(InferProductsGradient<true>);
 
 REGISTER_KERNEL_BUILDER(
     Name("BvkerasLinearPooling").Device(tensorflow::DEVICE_CPU),

@@ -156,6 +156,59 @@ class CudaHiddenStatesGradientOp : public CudaOp<kProjection> {
   }
 };
 
+template <bool kProjection>
+class CudaForwardOfProductsOp : public CudaOp<kProjection> {
+ public:
+  using CudaOp<kProjection>::CudaOp;
+
+  void Compute(OpKernelContext* context) override {
+    Arguments arguments;
+    OP_REQUIRES_OK(context, this->ReadOnDevice(context, &arguments));
+    const Problem& problem = arguments.problem;
+    std::vector<const void*> products;
+    OP_REQUIRES_OK(context, this->ReadProducts(context, problem, &products));
+    Tensor* output;
+    OP_REQUIRES_OK(context, context->allocate_output(
+                                0, arguments.OutputShape(), &output));
+    Tensor workspace;
+    OP_REQUIRES_OK(context, this->AllocateWorkspace(
+                                context, problem,
+                                cuda::Pass::kForwardOfProducts, &workspace));
+    OP_REQUIRES_OK(context, StatusOf(cuda::ForwardOfProducts(
+                                problem, products.data(), output->data(),
+                                workspace.data(), this->StreamOf(context))));
+  }
+};
+
+template <bool kProjection>
+class CudaBackwardOfProductsOp : public CudaOp<kProjection> {
+ public:
+  using CudaOp<kProjection>::CudaOp;
+
+  void Compute(OpKernelContext* context) override {
+    Arguments arguments;
+    OP_REQUIRES_OK(context, this->ReadOnDevice(context, &arguments));
+    const Problem& problem = arguments.problem;
+    std::vector<const void*> products;
+    OP_REQUIRES_OK(context, this->ReadProducts(context, problem, &products));
+    const void* output_gradient;
+    OP_REQUIRES_OK(context, this->ReadOutputGradient(context, arguments,
+                                                     &output_gradient));
+    ProductsGradients gradients;
+    OP_REQUIRES_OK(context,
+                   AllocateProductsGradients(context, problem, &gradients));
+    Tensor workspace;
+    OP_REQUIRES_OK(context, this->AllocateWorkspace(
+                                context, problem,
+                                cuda::Pass::kBackwardOfProducts, &workspace));
+    OP_REQUIRES_OK(context, StatusOf(cuda::BackwardOfProducts(
+                                problem, products.data(), output_gradient,
+                                gradients.products.data(), gradients.bias,
+                                gradients.projection, workspace.data(),
+                                this->StreamOf(context))));
+  }
+};
+
 REGISTER_KERNEL_BUILDER(
     Name("BvkerasLinearPooling").Device(tensorflow::DEVICE_GPU),
     CudaForwardOp<false>);
@@ -177,6 +230,20 @@ REGISTER_KERNEL_BUILDER(
     Name("BvkerasLinearPoolingProjectionHiddenStatesGrad")
         .Device(tensorflow::DEVICE_GPU),
     CudaHiddenStatesGradientOp<true>);
+REGISTER_KERNEL_BUILDER(
+    Name("BvkerasLinearPoolingOfProducts").Device(tensorflow::DEVICE_GPU),
+    CudaForwardOfProductsOp<false>);
+REGISTER_KERNEL_BUILDER(
+    Name("BvkerasLinearPoolingOfProductsGrad").Device(tensorflow::DEVICE_GPU),
+    CudaBackwardOfProductsOp<false>);
+REGISTER_KERNEL_BUILDER(
+    Name("BvkerasLinearPoolingProjectionOfProducts")
+        .Device(tensorflow::DEVICE_GPU),
+    CudaForwardOfProductsOp<true>);
+REGISTER_KERNEL_BUILDER(
+    Name("BvkerasLinearPoolingProjectionOfProductsGrad")
+        .Device(tensorflow::DEVICE_GPU),
+    CudaBackwardOfProductsOp<true>);
 
 }  // namespace
 }  // namespace bvkeras

@@ -1,6 +1,7 @@
 """The command line: every verb in order, and how it fails."""
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import io
 import json
@@ -14,7 +15,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from bvkeras import cli, pipeline
+from bvkeras import cli, pipeline, tasks
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.data.sources import load_examples
 from bvkeras.errors import BackboneError
@@ -210,7 +211,7 @@ def test_options_reach_the_pipeline(monkeypatch):
         ],
     )
     assert given == (
-        ("mnli", "b", pathlib.Path("o")),
+        (tasks.get("mnli"), "b", pathlib.Path("o")),
         {
             "data_dir": pathlib.Path("d"),
             "frozen": False,
@@ -239,6 +240,16 @@ def test_options_reach_the_pipeline(monkeypatch):
     )
 
 
+def test_plan_of_windows_reaches_the_pipeline(monkeypatch):
+    arguments = ["run", "squad_v2", "--stride", "9", "--question-tokens", "7"]
+    (task, *_), _ = _pipeline_arguments(monkeypatch, arguments)
+    assert task == dataclasses.replace(
+        tasks.get("squad_v2"), windows=tasks.WindowPlan(9, 7)
+    )
+    (task, *_), _ = _pipeline_arguments(monkeypatch, arguments[:4])
+    assert task.windows == tasks.WindowPlan(9, 64)
+
+
 @pytest.mark.parametrize(
     ("task", "backbone"),
     [
@@ -250,7 +261,11 @@ def test_options_left_out_leave_the_choice_to_the_task(
     task, backbone, monkeypatch
 ):
     positional, options = _pipeline_arguments(monkeypatch, ["run", task])
-    assert positional == (task, backbone, pathlib.Path("runs") / task)
+    assert positional == (
+        tasks.get(task),
+        backbone,
+        pathlib.Path("runs") / task,
+    )
     assert options.pop("frozen") is True
     for name in ("control", "skip_bad", "dev_threshold"):
         assert options.pop(name) is False
@@ -286,6 +301,17 @@ def test_options_left_out_leave_the_choice_to_the_task(
         ("evaluate rte --snapshot .", ". is not a fine-tuning snapshot"),
         ("run rte --output-dir file", "File exists: 'file'"),
         ("run rte --head-epochs 0", "head_epochs: expected at least 1"),
+        ("run rte --dev-threshold", "dev_threshold: expected a task of quest"),
+        ("run rte --stride 9", "--stride: expected a task of questions, got r"),
+        ("run squad_v2 --stride 0", "--stride: expected at least 1, got 0"),
+        ("finetune rte --question-tokens 9", "--question-tokens: expected a t"),
+        ("extract rte --stride 9", "--stride: expected a task of questions"),
+        ("evaluate rte --snapshot . --threshold 0", "--threshold: expected a "),
+        ("evaluate rte --head . --dev-threshold", "--dev-threshold: expected"),
+        (
+            "evaluate squad_v2 --head . --threshold .5 --dev-threshold",
+            "--threshold, --dev-threshold: expected one",
+        ),
     ],
 )
 def test_failure_is_one_line(arguments, message, broken_folder, capsys):
@@ -419,7 +445,7 @@ def test_signal_ends_with_a_line_and_its_status(
     # Ignored where a shell started the tests in the background.
     interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(
-        cli, "_doctor", lambda options: os.kill(os.getpid(), number)
+        "bvkeras.doctor.diagnose", lambda: os.kill(os.getpid(), number)
     )
     try:
         assert cli.main(["doctor"]) == status

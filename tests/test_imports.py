@@ -1,10 +1,12 @@
 """Imports point one way, and `import bvkeras` brings what it needs alone."""
 
 import ast
+import functools
 import graphlib
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterable
 
 import pytest
 
@@ -26,6 +28,7 @@ _ORDER = (
     ("bvkeras.tasks",),
     # The public names; only what lies above is imported at once.
     ("bvkeras",),
+    ("bvkeras.commands.options",),
     ("bvkeras.data",),
     ("bvkeras.cache",),
     ("bvkeras.training",),
@@ -37,6 +40,7 @@ _ORDER = (
     ),
     ("bvkeras.run_settings", "bvkeras.run_pairs"),
     ("bvkeras.pipeline", "bvkeras.paper_runs", "bvkeras.doctor"),
+    ("bvkeras.commands",),
     ("bvkeras.cli", "bvkeras.__main__", "recipes"),
 )
 _RANKS = {name: rank for rank, line in enumerate(_ORDER) for name in line}
@@ -108,6 +112,20 @@ def test_recipes_import_the_command_line_only():
         assert _own_imports(_modules()[recipe]) == {"bvkeras.cli"}
 
 
+def test_command_line_is_parsed_without_what_is_slow():
+    """Verbs import what they work with when they run."""
+    seen, others, waiting = set(), set(), ["bvkeras.cli"]
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        tree = ast.parse(_modules()[module].read_text(encoding="utf-8"))
+        names = _names_imported(tree.body)
+        waiting += _own(names) - seen
+        others |= {name.split(".")[0] for name in names}
+    assert "bvkeras.tuning.command" in seen
+    assert others - sys.stdlib_module_names == {"bvkeras", "filelock"}
+
+
 def test_cache_reader_needs_neither_model_nor_data():
     seen, waiting = set(), ["bvkeras.cache.reader"]
     while waiting:
@@ -166,6 +184,7 @@ print(*sorted(name for name in sys.modules if name.startswith("bvkeras.")))
     }
 
 
+@functools.cache
 def _modules() -> dict[str, pathlib.Path]:
     """Paths of the package's modules and the recipes by their names."""
     modules = {}
@@ -177,23 +196,34 @@ def _modules() -> dict[str, pathlib.Path]:
     return modules
 
 
+@functools.cache
 def _imports(path: pathlib.Path) -> set[str]:
     """What a file imports anywhere in it; `from a import b` gives `a.b`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return _names_imported(ast.walk(tree))
+
+
+def _names_imported(nodes: Iterable[ast.AST]) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
+            assert node.level == 0, "relative import"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
+@functools.cache
 def _own_imports(path: pathlib.Path) -> set[str]:
     """The modules of ours that a file imports."""
+    return _own(_imports(path))
+
+
+def _own(names: set[str]) -> set[str]:
     modules = _modules()
     own = set()
-    for name in _imports(path):
+    for name in names:
         if name.split(".")[0] in ("bvkeras", "recipes"):
             own.add(name if name in modules else name.rpartition(".")[0])
     return own

@@ -14,7 +14,7 @@ from bvkeras.data.sources import load_examples
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.reports.report import read_report
 from bvkeras.tasks.glue import GLUE
-from tests.fast_run import FAST
+from tests.fast_run import FAST, without_pictures
 
 _ENCODER_ROW = "fine-tuned encoder"
 _HEAD_ROW = "pooled head on it"
@@ -52,17 +52,18 @@ def finished(tiny_bert, glue_dir, tmp_path_factory):
 def glue_run(request, tiny_bert, glue_dir, tmp_path_factory):
     """A short run of each GLUE task: the task, the result, the directory."""
     output_dir = tmp_path_factory.mktemp(request.param)
-    comparison = pipeline.run(
-        request.param,
-        str(tiny_bert),
-        output_dir,
-        data_dir=glue_dir,
-        frozen=False,
-        # Of 24, which have as many of each class.
-        limit=19,
-        epochs=(1.0,),
-        **FAST,
-    )
+    with without_pictures():
+        comparison = pipeline.run(
+            request.param,
+            str(tiny_bert),
+            output_dir,
+            data_dir=glue_dir,
+            frozen=False,
+            # Of 24, which have as many of each class.
+            limit=19,
+            epochs=(1.0,),
+            **FAST,
+        )
     return tasks.get(request.param), comparison, output_dir
 
 

@@ -1,6 +1,7 @@
 """The recipes: one for each task, all with the same options."""
 
 import pathlib
+import re
 import runpy
 import subprocess
 import sys
@@ -30,6 +31,8 @@ _OPTIONS = (
     "--limit",
     "--skip-bad",
     "--dev-threshold",
+    "--stride",
+    "--question-tokens",
 )
 
 
@@ -98,3 +101,6 @@ def test_recipe_runs_as_a_script(tiny_bert, glue_dir, tmp_path):
         assert str(output_dir / path) in done.stdout
         assert (output_dir / path).exists()
     assert "Warning" not in done.stderr
+    for step in ("fine-tune:", "predict:", "extract train:", "train head:"):
+        (line, *_) = [x for x in done.stderr.splitlines() if x.startswith(step)]
+        assert re.search(r"[\d,]+/[\d,]+ \w+ · [\d.,]+/s · .* left", line)

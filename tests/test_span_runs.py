@@ -1,6 +1,7 @@
 """SQuAD's four steps on a tiny BERT: by the pipeline, and verb by verb."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import logging
@@ -17,8 +18,11 @@ from bvkeras.evaluation.squad_metrics import answer_scores
 from bvkeras.reports.report import read_report
 from bvkeras.training.head import TrainedHead
 from tests.data.squad_fixtures import write_squad
-from tests.fast_run import FAST
+from tests.fast_run import FAST, without_pictures
 
+_PLAN = tasks.WindowPlan(stride=10, question_tokens=2)
+TASK = dataclasses.replace(tasks.get("squad_v2"), windows=_PLAN)
+_PLAN_OPTIONS = ("--stride", "10", "--question-tokens", "2")
 SETTINGS = {**FAST, "epochs": (0.5, 1.0), "learning_rate": 1e-3}
 OPTIONS = (
     *("--max-tokens", "32", "--batch-size", "8", "--learning-rate", "1e-3"),
@@ -44,14 +48,15 @@ def squad_dir(tmp_path_factory):
 def finished(tiny_bert, squad_dir, tmp_path_factory):
     """A run with every row, and its directory."""
     output_dir = tmp_path_factory.mktemp("run")
-    comparison = pipeline.run(
-        "squad_v2",
-        str(tiny_bert),
-        output_dir,
-        data_dir=squad_dir,
-        control=True,
-        **SETTINGS,
-    )
+    with without_pictures():
+        comparison = pipeline.run(
+            TASK,
+            str(tiny_bert),
+            output_dir,
+            data_dir=squad_dir,
+            control=True,
+            **SETTINGS,
+        )
     return comparison, output_dir
 
 
@@ -145,6 +150,7 @@ def test_report_has_the_tables_and_says_what_was_done(finished):
         "| pooled head on it, epoch 1 − fine-tuned encoder, epoch 1 |" in text
     )
     assert "these are no SQuAD 2.0 dev scores" in text
+    assert "Windows of at most 32 tokens; 10 tokens, or half" in text
     assert "whole articles of the training file" in text
     assert "| nothing | 0.500 | 0.500 |" in text
     assert "BERT-base | 0.694" in text
@@ -187,7 +193,7 @@ def test_caches_hold_the_windows_and_their_plan(finished, squad_dir):
         assert len(cache) > questions
         identity = cache.manifest.identity
         assert identity["max_tokens"] == 32
-        assert identity["windows"] == {"stride": 128, "question_tokens": 64}
+        assert identity["windows"] == {"stride": 10, "question_tokens": 2}
 
 
 def test_parameters_are_counted(finished):
@@ -204,29 +210,37 @@ def test_finished_run_is_read_and_not_done_again(
     for name in _WORK:
         monkeypatch.setattr(name, fail)
     comparison, output_dir = finished
-    again = pipeline.run(
-        "squad_v2",
-        str(tiny_bert),
-        output_dir,
-        data_dir=squad_dir,
-        control=True,
-        **SETTINGS,
-    )
+    with without_pictures():
+        again = pipeline.run(
+            TASK,
+            str(tiny_bert),
+            output_dir,
+            data_dir=squad_dir,
+            control=True,
+            **SETTINGS,
+        )
     first, second = comparison.to_dict(), again.to_dict()
     assert second.pop("created") >= first.pop("created")
     assert second == first
 
 
-def test_threshold_of_a_finished_run_is_not_changed(
-    finished, tiny_bert, squad_dir
+@pytest.mark.parametrize(
+    ("task", "changed", "name"),
+    [
+        (TASK, {"dev_threshold": True}, "threshold"),
+        (tasks.get("squad_v2"), {}, "windows.stride"),
+    ],
+)
+def test_threshold_and_plan_of_a_finished_run_are_not_changed(
+    finished, tiny_bert, squad_dir, task, changed, name
 ):
-    with pytest.raises(RunError, match="was made with threshold = "):
+    with pytest.raises(RunError, match=f"was made with {name} = "):
         pipeline.run(
-            "squad_v2",
+            task,
             str(tiny_bert),
             finished[1],
             data_dir=squad_dir,
-            dev_threshold=True,
+            **changed,
             **SETTINGS,
         )
 
@@ -244,7 +258,7 @@ def test_threshold_can_be_swept_on_the_scored_split(
     (bad_dir / path.name).write_text(json.dumps(data), "utf-8")
     name = "dev-v2.0.json"
     (bad_dir / name).write_bytes((path.parent / name).read_bytes())
-    with caplog.at_level(logging.WARNING, logger="bvkeras"):
+    with caplog.at_level(logging.WARNING, "bvkeras"), without_pictures():
         comparison = pipeline.run(
             "squad_v2",
             str(tiny_bert),
@@ -290,12 +304,13 @@ def steps(tiny_bert, squad_dir, tmp_path_factory):
         "finetune",
         *("finetune", "squad_v2", "--backbone", str(tiny_bert), *data),
         *("--output-dir", str(folder / "finetune"), *OPTIONS),
+        *_PLAN_OPTIONS,
     )
     for split in ("train", "held_out", "validation"):
         call(
             f"extract {split}",
             *("extract", "squad_v2", "--encoder", str(encoder), *data),
-            *("--split", split, "--max-tokens", "32"),
+            *("--split", split, "--max-tokens", "32", *_PLAN_OPTIONS),
             *("--output-dir", str(folder / "cache" / split)),
         )
     call(
@@ -337,6 +352,38 @@ def test_verbs_come_to_what_the_run_came_to(steps, finished):
     other = TrainedHead.open(output_dir / "head" / "epoch_1").load_model()
     for first, second in zip(one.weights, other.weights, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("verb", ["finetune", "extract"])
+def test_what_was_made_with_another_plan_is_refused(
+    steps, verb, tiny_bert, squad_dir, capsys
+):
+    folder, _ = steps
+    encoder = folder / "finetune" / "epoch_1" / "encoder"
+    options = {
+        "finetune": (
+            *("--backbone", str(tiny_bert), *OPTIONS),
+            *("--output-dir", str(folder / "finetune")),
+        ),
+        "extract": (
+            *("--encoder", str(encoder), "--max-tokens", "32"),
+            *("--output-dir", str(folder / "cache" / "train")),
+        ),
+    }
+    data = ("--data-dir", str(squad_dir), "--stride", "11")
+    assert cli.main([verb, "squad_v2", *options[verb], *data]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "was made with windows.stride = 10, not 11" in line
+
+
+def test_head_and_cache_have_one_plan(steps, squad_dir):
+    folder, _ = steps
+    head = TrainedHead.open(folder / "head")
+    identity = {**head.cache_identity, "windows": {"stride": 11}}
+    other = dataclasses.replace(head, cache_identity=identity)
+    cache = HiddenStateCache(folder / "cache" / "validation")
+    with pytest.raises(ArgumentError, match=r"has windows \{'stride': 10"):
+        evaluate_head(TASK, other, cache, folder / "x", None, 0.5)
 
 
 def test_scoring_needs_a_threshold(steps, squad_dir, capsys):

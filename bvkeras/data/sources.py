@@ -39,7 +39,8 @@ def load_examples(
     from `squad/v2.0/<version>/` of `tensorflow_datasets`.
 
     Args:
-        task: str or `TaskSpec`. The task.
+        task: str or `TaskSpec`. The task; questions of SQuAD are cut by the
+            spec's plan of windows.
         split: str. `"train"` or `"validation"`; MNLI has
             `"validation_matched"` and `"validation_mismatched"`; SQuAD has
             `"held_out"`, articles of the training file that are not in
@@ -64,6 +65,8 @@ def load_examples(
     2490
     """
     spec = tasks.get(task.name if isinstance(task, tasks.TaskSpec) else task)
+    if isinstance(task, tasks.TaskSpec):
+        spec = task
     if split not in spec.splits:
         raise ArgumentError(
             f"split: {spec.name} has no split {split!r}, expected one of "

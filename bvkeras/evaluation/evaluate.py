@@ -1,5 +1,6 @@
 """Scoring a system on a split, once: predictions file and metrics."""
 
+import dataclasses
 import os
 import pathlib
 import time
@@ -57,11 +58,13 @@ def evaluate_head(
             answer; None takes the best on this split.
 
     Raises:
-        ArgumentError: the cache is another task's, or of another encoder
-            than the head was trained on, or not of `examples`.
+        ArgumentError: the cache is another task's, or of another encoder or
+            plan of windows than the head was trained on, or not of
+            `examples`; there is a threshold, and the task has no spans.
         CacheError: a shard of the cache is damaged.
         RunError: the files are there and were made with something else.
     """
+    _check_threshold(task, threshold)
     _check_belongs(task, head, cache)
     settings = {
         "head": fileio.file_digest(head.model_path),
@@ -98,7 +101,8 @@ def evaluate_snapshot(
 ) -> Evaluation:
     """Scores a fine-tuned encoder with its own head on a split.
 
-    Writes and reads the same files as `evaluate_head`.
+    Writes and reads the same files as `evaluate_head`. Contexts are cut as
+    they were in training, whatever plan of windows the examples have.
 
     Args:
         task: TaskSpec. Gives metrics and label names.
@@ -108,13 +112,18 @@ def evaluate_snapshot(
         threshold: float, or None. As `evaluate_head`.
 
     Raises:
+        ArgumentError: there is a threshold, and the task has no spans.
         RunError: the files are there and were made with something else.
     """
+    _check_threshold(task, threshold)
     settings = {"snapshot": snapshot.digest(), "data": examples.digest}
 
     def outputs():
         encoder, model = snapshot.load_model(task.num_labels, task.is_span)
-        tokens = tokenize_examples(examples, encoder, snapshot.max_tokens)
+        cut = examples
+        if task.is_span:
+            cut = dataclasses.replace(examples, windows=snapshot.windows)
+        tokens = tokenize_examples(cut, encoder, snapshot.max_tokens)
         return tokens, predict_scores(model, tokens)
 
     def predict_windows() -> WindowLogits:
@@ -227,9 +236,17 @@ def _check_belongs(
             f"cache: {cache.directory} is of task {identity['task']}, expected "
             f"{task.name}"
         )
-    for name in ("task", "encoder", "tokenizer", "layers", "max_tokens"):
+    names = ("task", "encoder", "tokenizer", "layers", "max_tokens")
+    for name in (*names, *(("windows",) if task.is_span else ())):
         if head.cache_identity[name] != identity[name]:
             raise ArgumentError(
                 f"cache: {cache.directory} has {name} {identity[name]}, the "
                 f"head was trained with {head.cache_identity[name]}"
             )
+
+
+def _check_threshold(task: TaskSpec, threshold: float | None) -> None:
+    if threshold is not None and not task.is_span:
+        raise ArgumentError(
+            f"threshold: expected a task of questions, got {task.name}"
+        )

@@ -106,7 +106,8 @@ def _check_classes(
 
 def _accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
     _check_classes("accuracy", labels, predictions, binary=False)
-    return sklearn.metrics.accuracy_score(labels, predictions)
+    # A bootstrap counts a thousand times; scikit-learn checks longer than that.
+    return float(np.mean(labels == predictions))
 
 
 def _f1(labels: np.ndarray, predictions: np.ndarray) -> float:

@@ -16,6 +16,7 @@ from bvkeras.evaluation.span_lengths import (
     answer_length_parts,
     context_length_parts,
 )
+from bvkeras.tasks.window_plan import WindowPlan
 
 # Questions in the official files.
 _OFFICIAL = {
@@ -73,6 +74,20 @@ def source_notes(examples: Mapping[str, SpanExamples]) -> list[str]:
                 )
         notes.append(note)
     return notes
+
+
+def window_note(plan: WindowPlan, max_tokens: int) -> str:
+    """How contexts were cut.
+
+    Args:
+        plan: WindowPlan.
+        max_tokens: int. Most tokens of a window.
+    """
+    return (
+        f"Windows of at most {max_tokens:,} tokens; {plan.stride:,} tokens, or "
+        "half of the room if that is less, from one to the next; questions "
+        f"cut to {plan.question_tokens:,} tokens."
+    )
 
 
 def threshold_note(held_out: SpanExamples | None, split: str) -> str:

@@ -15,6 +15,9 @@ from bvkeras.ops import library
 IMPLEMENTATIONS = ("auto", "native", "reference")
 ENVIRONMENT_VARIABLE = "BVKERAS_IMPLEMENTATION"
 
+# A block of the CUDA kernels has room for so many.
+MOST_KERNEL_UNITS = 128
+
 # Modules under which functions are traced for a SavedModel, to be loaded
 # where bvkeras may not be. Neither Keras nor TensorFlow says so otherwise:
 # Keras traces before TensorFlow's own context of saving begins.
@@ -94,6 +97,22 @@ def takes_native(implementation: str, dtype: tf.DType) -> bool:
     # The CUDA kernels have not been run on a GPU yet: there nobody gets them
     # who does not ask.
     return not in_xla and not _has_gpu() and library.is_available()
+
+
+def takes_matmul(units: int | None) -> bool:
+    """Whether a native call leaves the product to TensorFlow's matmul.
+
+    On a GPU with CUDA kernels, and with so many units that products are what
+    takes the time: the kernels then do what follows.
+
+    Args:
+        units: int, or `None` where that is not known yet.
+    """
+    return (
+        (units or 0) > MOST_KERNEL_UNITS
+        and _has_gpu()
+        and library.gpu_problem() is None
+    )
 
 
 def _has_gpu() -> bool:

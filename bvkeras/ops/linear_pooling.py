@@ -31,9 +31,9 @@ from typing import Any
 import tensorflow as tf
 
 from bvkeras.errors import ArgumentError
-from bvkeras.ops import native, reference
+from bvkeras.ops import native, native_of_products, reference
 from bvkeras.ops.hidden_states import shape_of, split_scales
-from bvkeras.ops.implementation import takes_native
+from bvkeras.ops.implementation import takes_matmul, takes_native
 
 KEEP = ("stash", "bfloat16", "recompute")
 
@@ -107,7 +107,7 @@ def linear_pooling(
         hidden_states, kernel, bias, mask, lengths, compute_dtype, keep
     )
     if takes_native(implementation, call.dtype):
-        return native.linear_pooling(
+        return call.native_operations().linear_pooling(
             call.hidden_states,
             call.kernel,
             call.bias,
@@ -202,7 +202,7 @@ def linear_pooling_projection(
     checks = _length_checks(call.first, call.projection)
     with tf.control_dependencies(checks):
         if takes_native(implementation, call.dtype):
-            return native.linear_pooling_projection(
+            return call.native_operations().linear_pooling_projection(
                 call.hidden_states,
                 call.kernel,
                 call.bias,
@@ -282,6 +282,12 @@ class _Call:
         if isinstance(self.hidden_states, list):
             return self.hidden_states[0]
         return self.hidden_states
+
+    def native_operations(self):
+        """The module of the native functions that this call takes."""
+        if takes_matmul(self.kernel.shape[1]):
+            return native_of_products
+        return native
 
     def widened_hidden_states(self):
         """For the reference, which has one type for all operands."""

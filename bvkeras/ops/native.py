@@ -43,7 +43,7 @@ def linear_pooling(
             `"none"`.
     """
     pooled, _ = library.load().bvkeras_linear_pooling(
-        **_arguments(hidden_states, kernel, bias, scales, valid),
+        **operation_arguments(hidden_states, kernel, bias, scales, valid),
         approximate=approximate,
         pooled_type=dtype,
         stash_type=stash_type,
@@ -64,7 +64,7 @@ def linear_pooling_projection(
 ) -> tf.Tensor:
     """P; arguments as in `linear_pooling`, and the projection."""
     projected, _ = library.load().bvkeras_linear_pooling_projection(
-        **_arguments(hidden_states, kernel, bias, scales, valid),
+        **operation_arguments(hidden_states, kernel, bias, scales, valid),
         projection=tf.cast(projection, tf.float32),
         approximate=approximate,
         stash_type=stash_type,
@@ -72,7 +72,14 @@ def linear_pooling_projection(
     return projected
 
 
-def _arguments(hidden_states, kernel, bias, scales, valid) -> dict[str, Any]:
+def operation_arguments(
+    hidden_states: tf.Tensor | list[tf.Tensor],
+    kernel: tf.Tensor,
+    bias: tf.Tensor | None,
+    scales: tf.Tensor | list[tf.Tensor] | None,
+    valid: tf.Tensor | None,
+) -> dict[str, Any]:
+    """What every operation takes, as it takes it."""
     if valid is None:
         valid = tf.constant(True)
     elif valid.dtype != tf.bool:
@@ -137,16 +144,31 @@ def _gradients(op, output_gradient, weights_gradient, hidden_states_gradient):
     if bias.shape == (0,):
         by_weights[1] = None
     by_layers = [None] * num_layers
-    # Where the tape knows whose gradients it is asked for, it says so; a
-    # graph drops the operation itself.
-    skipped = getattr(op, "skip_input_indices", None) or ()
-    wanted = not set(range(num_layers)) <= set(skipped)
-    if wanted and hidden_states[0].dtype != tf.int8:
+    if wants_hidden_states_gradient(op):
         by_layers = hidden_states_gradient(**arguments)
     return [*by_layers, *[None] * num_scales, None, *by_weights]
 
 
-def _refuse_second_derivative(op, *output_gradients):
+def wants_hidden_states_gradient(op: Any) -> bool:
+    """Whether somebody asks for a gradient of an operation's hidden states.
+
+    Where the tape knows whose gradients it is asked for, it says so; a graph
+    drops what it does not need itself.
+
+    Args:
+        op: what TensorFlow hands to a registered gradient.
+    """
+    skipped = getattr(op, "skip_input_indices", None) or ()
+    wanted = not set(range(op.get_attr("N"))) <= set(skipped)
+    return wanted and op.inputs[0].dtype != tf.int8
+
+
+def refuse_second_derivative(op: Any, *output_gradients: Any) -> None:
+    """The gradient of a gradient.
+
+    Raises:
+        ArgumentError: Always; it names what to do.
+    """
     raise ArgumentError(_SECOND_DERIVATIVE)
 
 
@@ -156,4 +178,4 @@ for _name in (
     "BvkerasLinearPoolingProjectionGrad",
     "BvkerasLinearPoolingProjectionHiddenStatesGrad",
 ):
-    tf.RegisterGradient(_name)(_refuse_second_derivative)
+    tf.RegisterGradient(_name)(refuse_second_derivative)

@@ -10,7 +10,7 @@ REPORT_SUMMARY = (
 COMPARE_SUMMARY = "what has changed between two report.json files"
 
 
-def add_report(parser: argparse.ArgumentParser) -> None:
+def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `bvkeras report`."""
     parser.add_argument(
         "runs",
@@ -34,7 +34,7 @@ def add_report(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def report(options: argparse.Namespace) -> None:
+def run_report(options: argparse.Namespace) -> None:
     """Writes the tables of runs and prints their Markdown."""
     from bvkeras.reports.markdown import to_markdown
     from bvkeras.reports.paper_report import write_paper_report
@@ -47,7 +47,7 @@ def report(options: argparse.Namespace) -> None:
     print(f"\nWritten: {options.output_dir / 'tables.html'}")
 
 
-def add_compare(parser: argparse.ArgumentParser) -> None:
+def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `bvkeras compare`."""
     for name in ("first", "second"):
         parser.add_argument(
@@ -58,7 +58,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def compare(options: argparse.Namespace) -> None:
+def run_compare(options: argparse.Namespace) -> None:
     """Prints what differs between two reports, as Markdown."""
     from bvkeras.reports.compare import compare_reports
     from bvkeras.reports.markdown import to_markdown

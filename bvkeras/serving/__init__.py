@@ -1,27 +1,31 @@
-"""Serving: one encoder and its heads as a SavedModel, and a look at one."""
+"""Serving: one encoder and its heads as a SavedModel; a look, a server."""
 
 import importlib
 from typing import Any
 
 _LAZY = {
     "Inspection": "bvkeras.serving.inspection",
+    "Limits": "bvkeras.serving.rest.limits",
     "ServedHead": "bvkeras.serving.served_head",
     "ServedTask": "bvkeras.serving.served_task",
     "add_tasks": "bvkeras.serving.saved_model",
     "export": "bvkeras.serving.saved_model",
     "export_runs": "bvkeras.serving.runs",
     "inspect": "bvkeras.serving.inspection",
+    "serve": "bvkeras.serving.rest.server",
     "tasks_of_model": "bvkeras.serving.served_task",
 }
 
 __all__ = [
     "Inspection",
+    "Limits",
     "ServedHead",
     "ServedTask",
     "add_tasks",
     "export",
     "export_runs",
     "inspect",
+    "serve",
     "tasks_of_model",
 ]
 

@@ -209,10 +209,11 @@ def run_serve(options: argparse.Namespace) -> None:
     try:
         from bvkeras.serving.rest.server import serve
     except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
+        package = (error.name or "").partition(".")[0]
+        if package not in ("starlette", "uvicorn"):
             raise
         raise MissingPackageError(
-            f"serve needs {error.name}: pip install 'bvkeras[serve]'"
+            f"serve needs {package}: pip install 'bvkeras[serve]'"
         ) from None
     import tensorflow as tf
 

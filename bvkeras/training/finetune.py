@@ -29,6 +29,7 @@ from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.spec import TaskSpec
+from bvkeras.tasks.window_plan import WindowPlan
 from bvkeras.training.freezing import (
     NOT_FROZEN,
     check_freeze_layers,
@@ -63,6 +64,7 @@ class Snapshot:
         directory: path. `encoder/` in it opens with `load_backbone`.
         epochs: float. Epochs trained when it was taken.
         max_tokens: int. Longer examples were cut.
+        windows: WindowPlan, or None. How contexts were cut; of a span task.
         seconds: float. Training time up to there.
         parameters: int. Parameters of the task's head.
         history: list of `{"step", "loss"}`, one for every few steps.
@@ -73,6 +75,7 @@ class Snapshot:
     directory: pathlib.Path
     epochs: float
     max_tokens: int
+    windows: WindowPlan | None
     seconds: float
     parameters: int
     history: list[dict[str, float]]
@@ -103,10 +106,12 @@ class Snapshot:
                 f"{_SNAPSHOT_FILE}"
             )
         record = fileio.read_json(path)
+        windows = record["settings"].get("windows")
         return cls(
             directory,
             record["epochs"],
             record["settings"]["max_tokens"],
+            windows and WindowPlan(**windows),
             record["seconds"],
             record["parameters"],
             record["history"],

@@ -353,17 +353,19 @@ def _train(
 class _Recorder(keras.callbacks.Callback):
     """Moves the progress bar and keeps the loss of every few steps.
 
-    Keras reports the mean since the epoch began; what is kept is the mean
-    since the last record.
+    Of an epoch with fewer steps than that it keeps the loss at its end. Keras
+    reports the mean since the epoch began; what is kept is the mean since the
+    last record.
     """
 
     def __init__(self, bar: Bar, history: list, first_step: int):
         super().__init__()
         self._bar, self._history, self._first = bar, history, first_step
-        self._recorded_steps, self._recorded_sum = 0, 0.0
+        self._steps, self._recorded_steps, self._recorded_sum = 0, 0, 0.0
 
     def on_train_batch_end(self, batch, logs=None):
         steps, mean = batch + 1, logs["loss"]
+        self._steps = steps
         self._bar.advance(note=f"loss {mean:.3f}")
         if steps % _STEPS_A_RECORD == 0:
             since = mean * steps - self._recorded_sum
@@ -374,3 +376,6 @@ class _Recorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not math.isfinite(logs["loss"]):
             raise DataError(f"the head's loss is {logs['loss']}")
+        if not self._recorded_steps:
+            step = self._first + self._steps
+            self._history.append({"step": step, "loss": logs["loss"]})

@@ -5,7 +5,13 @@ import pathlib
 from typing import Any
 
 from bvkeras import tasks
+from bvkeras.commands import options as shared
 from bvkeras.errors import ArgumentError
+
+SUMMARY = (
+    "search for the settings of a head, or of fine-tuning an encoder; stopped, "
+    "the same command goes on"
+)
 
 _ORACLES = ("random", "bayesian", "hyperband", "grid")
 _SET_HELP = (
@@ -15,7 +21,8 @@ _SET_HELP = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `bvkeras tune`, but for the task's name."""
+    """Adds the options of `bvkeras tune`."""
+    shared.add_task(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--cache",
@@ -27,12 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BACKBONE",
         help="search for the settings of fine-tuning this encoder",
     )
-    parser.add_argument(
-        "--output-dir",
-        type=pathlib.Path,
-        required=True,
-        help="where everything is written",
-    )
+    shared.add_output(parser)
     parser.add_argument(
         "--trials", type=int, default=100, help="how many to try (100)"
     )
@@ -94,9 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     encoders.add_argument(
         "--data-dir", type=pathlib.Path, help="as of `bvkeras finetune`"
     )
-    encoders.add_argument(
-        "--limit", type=int, help="use at most so many training rows"
-    )
+    shared.add_limit(encoders)
     encoders.add_argument(
         "--rows-share",
         type=float,
@@ -194,12 +194,12 @@ def tune_run(
     add_arguments(parser)
     options = parser.parse_args(
         [
+            spec.name,
             *("--cache", str(caches / "train")),
             *("--output-dir", str(output_dir / "tuning")),
             *("--trials", str(trials)),
         ]
     )
-    options.task = task
     vars(options).update(final)
     options.evaluation_cache = [
         caches / split for split in spec.evaluation_splits

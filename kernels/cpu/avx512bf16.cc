@@ -48,6 +48,27 @@ struct Avx512Bf16Vector : Avx512Vector {
     *high = _mm512_unpackhi_epi16(a, b);
   }
 
+  // int8 numbers in their order instead: low has the first 16 of each row.
+  static void LoadInt8RowPairs(const void* even, const void* odd, Pairs* low,
+                               Pairs* high) {
+    *low = Int8RowPair(even, odd);
+    *high = Int8RowPair(static_cast<const char*>(even) + kLanes,
+                        static_cast<const char*>(odd) + kLanes);
+  }
+
+  // 32 int8 numbers as bfloat16, which is exact: the upper halves of floats.
+  static void WidenInt8(const void* source, void* target) {
+    const __m512i low = (__m512i)LoadInt8(source);
+    const __m512i high =
+        (__m512i)LoadInt8(static_cast<const char*>(source) + kLanes);
+    alignas(64) static constexpr int16_t kUpper[] = {
+        1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
+        33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
+    _mm512_storeu_si512(target,
+                        _mm512_permutex2var_epi16(
+                            low, _mm512_load_si512(kUpper), high));
+  }
+
   // Puts 32 sums in the order of the features again.
   static void Unshuffle(float* sums) {
     const __m512 low = Load(sums);
@@ -58,6 +79,13 @@ struct Avx512Bf16Vector : Avx512Vector {
                                              13, 14, 15, 28, 29, 30, 31);
     Store(sums, _mm512_permutex2var_ps(low, first, high));
     Store(sums + 16, _mm512_permutex2var_ps(low, second, high));
+  }
+
+ private:
+  static Pairs Int8RowPair(const void* even, const void* odd) {
+    return _mm512_mask_blend_epi16(
+        0xaaaaaaaa, _mm512_srli_epi32((__m512i)LoadInt8(even), 16),
+        (__m512i)LoadInt8(odd));
   }
 };
 

@@ -1,7 +1,10 @@
-// The bfloat16 product: two features a term, summed in float32.
-template <class S>
+// The bfloat16 product: two features a term, summed in float32. Stored: the
+// type of the rows that are multiplied where they lie, bfloat16 or int8.
+template <class S, class Stored = uint16_t>
 struct BFloat16Core {
   using Row = uint16_t;
+  // Such rows have to be widened for the forward product.
+  static constexpr bool kWidens = sizeof(Stored) == 1;
   using Panel = uint32_t;
   static constexpr int64_t kFeatureStep = 32;
   static constexpr int64_t kFeaturesATerm = 2;
@@ -72,10 +75,11 @@ struct BFloat16Core {
   }
 
   // As FloatCore's. A vector holds two rows of 16 features, in the order that
-  // unpacking gives: UnshuffleSum puts the sums in order in the end.
-  template <int U, int V>
+  // unpacking gives: UnshuffleSum puts the sums in order in the end. `block`,
+  // [rows / 2, V], is where such vectors are kept, or were.
+  template <int U, int V, Source kSource>
   static void AddOuter(const void* const* rows, const void* const* next,
-                       int64_t row_count, int64_t feature,
+                       void* block, int64_t row_count, int64_t feature,
                        const void* gradient, int64_t padded_units,
                        float* kernel_sum, int64_t sum_stride) {
     static_assert(V % 2 == 0, "a row's 32 numbers give two vectors");
@@ -87,22 +91,28 @@ struct BFloat16Core {
     }
     const uint32_t* dz = static_cast<const uint32_t*>(gradient);
     for (int64_t r = 0; r < row_count; r += 2, dz += padded_units) {
-      const auto* even = static_cast<const uint16_t*>(rows[r]) + feature;
-      const auto* odd = static_cast<const uint16_t*>(rows[r + 1]) + feature;
-      if (next != nullptr) {
+      typename S::Pairs h[V];
+      auto* kept = static_cast<typename S::Pairs*>(block) + r / 2 * V;
+      if constexpr (kSource == Source::kBlock) {
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) h[v] = kept[v];
+      } else {
+        const auto* even = static_cast<const Stored*>(rows[r]) + feature;
+        const auto* odd = static_cast<const Stored*>(rows[r + 1]) + feature;
 #pragma GCC unroll 4
         for (int v = 0; v < V; v += 2) {
-          S::Prefetch(static_cast<const uint16_t*>(next[r]) + feature +
-                      v * S::kLanes);
-          S::Prefetch(static_cast<const uint16_t*>(next[r + 1]) + feature +
-                      v * S::kLanes);
+          const int64_t first = v * S::kLanes;
+          if (next != nullptr) {
+            const int64_t at = feature + first;
+            S::Prefetch(static_cast<const Stored*>(next[r]) + at);
+            S::Prefetch(static_cast<const Stored*>(next[r + 1]) + at);
+          }
+          LoadRowPairs(even + first, odd + first, &h[v], &h[v + 1]);
         }
-      }
-      typename S::Pairs h[V];
+        if constexpr (kSource == Source::kRowsToBlock) {
 #pragma GCC unroll 4
-      for (int v = 0; v < V; v += 2) {
-        S::LoadRowPairs(even + v * S::kLanes, odd + v * S::kLanes, &h[v],
-                        &h[v + 1]);
+          for (int v = 0; v < V; ++v) kept[v] = h[v];
+        }
       }
 #pragma GCC unroll 16
       for (int u = 0; u < U; ++u) {
@@ -121,9 +131,36 @@ struct BFloat16Core {
     }
   }
 
+  // So many blocks of units that a copy of columns pays: where they would be
+  // converted again, or are read often.
+  static constexpr int64_t kLeastBlocksToKeep = kWidens ? 2 : 4;
   static constexpr int kOuterUnits = S::kOuterPairUnits;
   static constexpr int kOuterVectors = 2;
   static constexpr int kOuterVectorStep = 2;
+
+  static int64_t BlockBytes(int64_t rows) {
+    return (rows + 1) / 2 * kOuterVectors * 64;
+  }
+
+  template <class Pairs>
+  static void LoadRowPairs(const Stored* even, const Stored* odd, Pairs* low,
+                           Pairs* high) {
+    if constexpr (kWidens) {
+      S::LoadInt8RowPairs(even, odd, low, high);
+    } else {
+      S::LoadRowPairs(even, odd, low, high);
+    }
+  }
+
+  // One row as bfloat16, and `later` fetched meanwhile.
+  static void WidenRow(const void* source, const void* later,
+                       int64_t features, void* target) {
+    const char* in = static_cast<const char*>(source);
+    for (int64_t e = 0; e < features; e += kFeatureStep) {
+      S::Prefetch(static_cast<const char*>(later) + e);
+      S::WidenInt8(in + e, static_cast<uint16_t*>(target) + e);
+    }
+  }
 
   static void CopyRow(const void* source, DType dtype, int64_t features,
                       int64_t padded, void* target) {
@@ -144,23 +181,24 @@ struct BFloat16Core {
 
   static void PackPanel(const Problem& problem, int64_t features,
                         int64_t first_unit, int64_t unit_count, void* target) {
+    const auto load = [&](int64_t feature, int64_t unit) {
+      const int64_t left = problem.units - unit;
+      if (feature >= problem.features || left <= 0) return S::Set1(0.0f);
+      return LoadAs<S>(problem.kernel, DType::kFloat32,
+                       feature * problem.units + unit,
+                       left < S::kLanes ? left : S::kLanes);
+    };
     uint32_t* out = static_cast<uint32_t*>(target);
     for (int64_t e = 0; e < features; e += 2) {
-      for (int64_t i = 0; i < unit_count; ++i) {
-        const int64_t unit = first_unit + i;
-        uint32_t pair[2] = {0, 0};
-        for (int64_t k = 0; k < 2; ++k) {
-          if (e + k < problem.features && unit < problem.units) {
-            pair[k] = FloatToBFloat16(
-                problem.kernel[(e + k) * problem.units + unit]);
-          }
-        }
-        *out++ = pair[0] | pair[1] << 16;
+      for (int64_t i = 0; i < unit_count; i += S::kLanes, out += S::kLanes) {
+        S::StorePairs(out, load(e, first_unit + i),
+                      load(e + 1, first_unit + i));
       }
     }
   }
 
   static void UnshuffleSum(float* kernel_sum, int64_t units, int64_t features) {
+    if (kWidens) return;
     for (int64_t i = 0; i < units * features; i += 32) {
       S::Unshuffle(kernel_sum + i);
     }

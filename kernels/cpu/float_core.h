@@ -3,6 +3,7 @@ template <class S>
 struct FloatCore {
   using Row = float;
   using Panel = float;
+  static constexpr bool kWidens = false;
   static constexpr int64_t kFeatureStep = S::kLanes;
   static constexpr int64_t kFeaturesATerm = 1;
 
@@ -73,12 +74,14 @@ struct FloatCore {
     return gradient;
   }
 
-  // Adds the rows' part to dW^T[0..U, feature .. feature + V * kLanes].
-  template <int U, int V>
+  // Adds the rows' part to dW^T[0..U, feature .. feature + V * kLanes], and
+  // fetches those columns of `next` meanwhile: the next tile's rows, or null.
+  template <int U, int V, Source kSource>
   static void AddOuter(const void* const* rows, const void* const* next,
-                       int64_t row_count, int64_t feature,
+                       void* /*block*/, int64_t row_count, int64_t feature,
                        const void* gradient, int64_t padded_units,
                        float* kernel_sum, int64_t sum_stride) {
+    static_assert(kSource == Source::kRows, "no copy is kept");
     typename S::Vec sum[U][V];
 #pragma GCC unroll 16
     for (int u = 0; u < U; ++u) {
@@ -113,6 +116,10 @@ struct FloatCore {
     }
   }
 
+  // There is nothing to convert: a copy of columns would not pay.
+  static constexpr int64_t kLeastBlocksToKeep = 0;
+  static int64_t BlockBytes(int64_t) { return 0; }
+
   static constexpr int kOuterUnits = S::kOuterUnits;
   static constexpr int kOuterVectors = S::kOuterVectors;
   static constexpr int kOuterVectorStep = 1;
@@ -139,12 +146,18 @@ struct FloatCore {
                                                          : problem.dtype;
     float* out = static_cast<float*>(target);
     for (int64_t e = 0; e < features; ++e) {
-      for (int64_t i = 0; i < unit_count; ++i) {
+      for (int64_t i = 0; i < unit_count; i += S::kLanes, out += S::kLanes) {
         const int64_t unit = first_unit + i;
-        const bool inside = e < problem.features && unit < problem.units;
-        *out++ = inside ? Round(problem.kernel[e * problem.units + unit],
-                                rounding)
-                        : 0.0f;
+        const int64_t left = problem.units - unit;
+        S::Store(out, e < problem.features && left > 0
+                          ? LoadAs<S>(problem.kernel, DType::kFloat32,
+                                      e * problem.units + unit,
+                                      left < S::kLanes ? left : S::kLanes)
+                          : S::Set1(0.0f));
+        if (rounding == DType::kFloat32) continue;
+        for (int64_t k = 0; k < S::kLanes; ++k) {
+          out[k] = Round(out[k], rounding);
+        }
       }
     }
   }

@@ -192,7 +192,7 @@ class Plan {
     pass_.padded_units = RoundUp(problem.units, kUnitPad);
     pass_.padded_features = RoundUp(problem.features, kFeaturePad);
     pass_.order = order_.data();
-    pass_.tile_tokens = TileTokens();
+    pass_.tile_tokens = TileTokens(direction);
     pass_.tile_rows = pass_.tile_tokens * problem.layers;
 
     bias_ = std::make_unique<Buffer>(pass_.padded_units * sizeof(float));
@@ -238,12 +238,20 @@ class Plan {
   int64_t Position(int64_t i) const { return order_[i] % problem_.tokens; }
 
  private:
-  int64_t TileTokens() const {
-    const int64_t token_bytes =
-        problem_.layers * problem_.features *
-        std::max<int64_t>(SizeOf(problem_.dtype), 2);
-    const int64_t fit =
-        std::min(kTileBytes / token_bytes, kTileRows / problem_.layers);
+  int64_t TileTokens(Direction direction) const {
+    const int64_t token_bytes = problem_.layers * problem_.features *
+                                std::max<int64_t>(SizeOf(problem_.dtype), 2);
+    int64_t bytes = kTileBytes;
+    int64_t rows = kTileRows;
+    const int64_t sum_bytes =
+        pass_.padded_units * pass_.padded_features * sizeof(float);
+    if (direction == Direction::kBackward && sum_bytes > kTileBytes / 2) {
+      // The chunk's sums do not stay in the cache with two tiles: they should
+      // be read and written less often.
+      bytes *= 2;
+      rows *= 3;
+    }
+    const int64_t fit = std::min(bytes / token_bytes, rows / problem_.layers);
     // Eights fill the blocks of rows that the products take.
     return fit >= 8 ? fit / 8 * 8 : std::max<int64_t>(fit, 1);
   }
@@ -252,14 +260,16 @@ class Plan {
     const int64_t rows = tokens() * problem_.layers;
     int64_t chunks = std::min(kMaxChunks, rows / kMinChunkRows);
     if (direction == Direction::kBackward) {
-      // The chunks' own sums take at most a 32nd of H, or four times W.
+      // The chunks' own sums take at most a 16th of H, or four times W.
       const int64_t sum_bytes =
           pass_.padded_units * pass_.padded_features * sizeof(float);
       const int64_t hidden_bytes =
           rows * problem_.features * SizeOf(problem_.dtype);
       chunks = std::min(chunks, std::max<int64_t>(
-                                    4, hidden_bytes / 32 / sum_bytes));
+                                    4, hidden_bytes / 16 / sum_bytes));
     }
+    // Threads that share a power of two evenly are the most common.
+    while (chunks & (chunks - 1)) chunks &= chunks - 1;
     const int64_t tiles = DivideUp(tokens(), pass_.tile_tokens);
     return std::max<int64_t>(std::min(chunks, tiles), tiles > 0 ? 1 : 0);
   }

@@ -3,8 +3,7 @@
 // Vectors of units are multiplied up to S::kForwardVectors at a time: the
 // first vector of panel p of `panels` that share `vectors` evenly.
 inline int64_t PanelStart(int64_t p, int64_t panels, int64_t vectors) {
-  return p * (vectors / panels) +
-         (p < vectors % panels ? p : vectors % panels);
+  return p * (vectors / panels) + (p < vectors % panels ? p : vectors % panels);
 }
 
 template <class S, class Core>
@@ -39,6 +38,14 @@ struct Product {
     return (vectors + S::kForwardVectors - 1) / S::kForwardVectors;
   }
 
+  // What is read again and again should be what fits in the cache: all of W,
+  // else one panel of it.
+  static bool KernelIsSmall(int64_t features, int64_t vectors) {
+    constexpr int64_t kSmallKernelBytes = 256 << 10;
+    return features / Core::kFeaturesATerm * vectors * S::kLanes * 4 <=
+           kSmallKernelBytes;
+  }
+
   // out[r, 0 .. vectors * kLanes] = rows[r] . W, for every row. With `ahead`,
   // kForwardRows more rows stand behind them, which will be read next.
   static void Multiply(const void* const* rows, bool ahead, int64_t row_count,
@@ -57,10 +64,7 @@ struct Product {
               begin * S::kLanes * terms,
           out + r * out_stride + begin * S::kLanes, out_stride);
     };
-    // What is read again and again should be what fits in the cache: all of
-    // W, else one panel of it.
-    constexpr int64_t kSmallKernelBytes = 256 << 10;
-    if (terms * vectors * S::kLanes * 4 <= kSmallKernelBytes) {
+    if (KernelIsSmall(features, vectors)) {
       for (int64_t r = 0; r < row_count; r += S::kForwardRows) {
         for (int64_t p = 0; p < panels; ++p) multiply(r, p);
       }
@@ -76,30 +80,42 @@ struct Product {
 
 template <class S, class Core>
 struct OuterProduct {
-  using Function = void (*)(const void* const*, const void* const*, int64_t,
-                            int64_t, const void*, int64_t, float*, int64_t);
+  using Function = void (*)(const void* const*, const void* const*, void*,
+                            int64_t, int64_t, const void*, int64_t, float*,
+                            int64_t);
 
-  template <int V = Core::kOuterVectors>
+  template <Source kSource, int V = Core::kOuterVectors>
   static Function Choose(int64_t vectors) {
     constexpr int kStep = Core::kOuterVectorStep;
     if constexpr (V > kStep) {
-      if (vectors < V) return Choose<V - kStep>(vectors);
+      if (vectors < V) return Choose<kSource, V - kStep>(vectors);
     }
-    return Core::template AddOuter<Core::kOuterUnits, V>;
+    return Core::template AddOuter<Core::kOuterUnits, V, kSource>;
   }
 
-  // kernel_sum[a, e] += sum_r dZ[r, a] H[r, e].
-  static void Add(const void* const* rows, const void* const* next,
+  // kernel_sum[a, e] += sum_r dZ[r, a] H[r, e]. Columns of H, which lie far
+  // apart and may have to be converted, are kept in `block` while they are
+  // multiplied: Core::BlockBytes.
+  static void Add(const void* const* rows, const void* const* next, void* block,
                   int64_t row_count, int64_t features, const void* gradient,
                   int64_t units, int64_t padded_units, float* kernel_sum,
                   int64_t sum_stride) {
     constexpr int64_t kWidth = Core::kOuterVectors * S::kLanes;
     for (int64_t e = 0; e < features; e += kWidth) {
       const int64_t left = (features - e) / S::kLanes;
-      const Function add =
-          Choose(left < Core::kOuterVectors ? left : Core::kOuterVectors);
+      const int64_t vectors =
+          left < Core::kOuterVectors ? left : Core::kOuterVectors;
+      Function first = Choose<Source::kRows>(vectors);
+      Function others = first;
+      if constexpr (Core::kLeastBlocksToKeep > 0) {
+        if (units > (Core::kLeastBlocksToKeep - 1) * Core::kOuterUnits) {
+          first = Choose<Source::kRowsToBlock>(vectors);
+          others = Choose<Source::kBlock>(vectors);
+        }
+      }
       for (int64_t a = 0; a < units; a += Core::kOuterUnits) {
-        add(rows, a == 0 ? next : nullptr, row_count, e,
+        (a == 0 ? first : others)(
+            rows, a == 0 ? next : nullptr, block, row_count, e,
             static_cast<const uint32_t*>(gradient) + a, padded_units,
             kernel_sum + a * sum_stride + e, sum_stride);
       }

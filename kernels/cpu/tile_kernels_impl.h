@@ -12,13 +12,21 @@
 // backward one adds up dW^T: a number of dZ is broadcast, the features are
 // the lanes, the sums stay in registers over all rows of the tile.
 //
-// Rows are read where they lie if their type is that of the product and their
-// length fills whole vectors. Otherwise a tile's rows are copied first,
-// converted, and padded with zeros.
+// Rows are read where they lie if their type is that of the product, or int8
+// for bfloat16's, and their length fills whole vectors. Otherwise a tile's rows
+// are copied first, converted, and padded with zeros.
+
+// Where the backward product reads columns of H: from the rows, from the rows
+// with a copy kept, or from that copy.
+enum class Source { kRows, kRowsToBlock, kBlock };
 
 #include "gelu.h"
 #include "typed_vectors.h"
 #include "float_core.h"
 #include "bfloat16_core.h"
 #include "products.h"
+#include "tile_layout.h"
+#include "packing.h"
+#include "tile_rows.h"
+#include "tile_outputs.h"
 #include "engine.h"

@@ -17,7 +17,13 @@
 namespace bvkeras {
 namespace cuda {
 
-enum class Pass { kForward, kBackward, kBackwardHiddenStates };
+enum class Pass {
+  kForward,
+  kBackward,
+  kBackwardHiddenStates,
+  kForwardOfProducts,
+  kBackwardOfProducts
+};
 
 // One line that names the first thing that Check() allows and a GPU does not,
 // or an empty string: more than 64 layers, or sizes beyond 32 bits.
@@ -43,6 +49,23 @@ const char* BackwardHiddenStates(const Problem& problem,
                                  const void* output_gradient,
                                  const void* stash, void* const* gradient,
                                  void* workspace, void* stream);
+
+// What follows the products H W, for who has them from elsewhere: forward as
+// Forward without a stash; backward dZ times the scales, which is the
+// products' gradient, db and dV. Products lie as hidden states do, with units
+// in place of features, in the type that H is multiplied in (for int8,
+// bfloat16) and without scales; so does their gradient, zero at padded
+// tokens. H and W are not read.
+const char* ForwardOfProducts(const Problem& problem,
+                              const void* const* products, void* output,
+                              void* workspace, void* stream);
+const char* BackwardOfProducts(const Problem& problem,
+                               const void* const* products,
+                               const void* output_gradient,
+                               void* const* product_gradients,
+                               float* bias_gradient,
+                               float* projection_gradient, void* workspace,
+                               void* stream);
 
 // What the driver here can run, and what these kernels were built with, as
 // CUDA numbers them: 13000 for 13.0. 0: there is no driver.

@@ -18,8 +18,13 @@
 //
 // H is read once in the forward pass and once in the backward pass, or twice
 // there where Z was not kept. Beyond 128 units it is so for each 128 of them:
-// there a GPU is bound by products, and bvkeras leaves them to TensorFlow's
-// matmul unless it is told otherwise.
+// there a GPU is bound by products, which bvkeras leaves to TensorFlow's
+// matmul. Two passes more do what follows them:
+//
+//     forward    epilogue.cuh          H W -> Y, or parts of P
+//     backward   epilogue.cuh          H W -> its gradient, and parts of db
+//                                      and dV
+//                sums.cuh, after both  parts -> P, db, dV
 //
 // No atomic is used, and no sum depends on the order in which blocks run.
 //
@@ -31,6 +36,7 @@
 
 #include "linear_pooling.h"
 
+#include "epilogue.cuh"
 #include "forward.cuh"
 #include "gradient.cuh"
 #include "hidden_states_gradient.cuh"
@@ -43,16 +49,21 @@ namespace bvkeras {
 namespace cuda {
 namespace {
 
+bool IsAligned(const void* array, int64_t row_bytes) {
+  return reinterpret_cast<uintptr_t>(array) % kLoadBytes == 0 &&
+         row_bytes % kLoadBytes == 0;
+}
+
 Rows MakeRows(const Problem& problem, const Plan& plan,
               const Workspace& workspace) {
   Rows rows = {};
   const int64_t blocks = problem.stacked ? 1 : problem.layers;
-  rows.aligned = problem.features * SizeOf(problem.dtype) % kLoadBytes == 0;
+  const int64_t row_bytes = problem.features * SizeOf(problem.dtype);
+  rows.aligned = true;
   for (int64_t i = 0; i < blocks; ++i) {
     rows.hidden_states[i] = problem.hidden_states[i];
     if (problem.scales != nullptr) rows.scales[i] = problem.scales[i];
-    const auto address = reinterpret_cast<uintptr_t>(rows.hidden_states[i]);
-    rows.aligned = rows.aligned && address % kLoadBytes == 0;
+    rows.aligned = rows.aligned && IsAligned(rows.hidden_states[i], row_bytes);
   }
   rows.order = workspace.order;
   rows.count = workspace.count;
@@ -217,6 +228,38 @@ void FindZGradient(const Problem& problem, const Plan& plan,
   });
 }
 
+// What both passes on products share. `pooled` is Y, its gradient, or null.
+EpilogueParameters MakeEpilogue(const Problem& problem, const Plan& plan,
+                                const Workspace& workspace,
+                                const void* const* products,
+                                const void* pooled) {
+  Problem as_rows = problem;
+  as_rows.dtype = problem.dtype == DType::kInt8 ? DType::kBFloat16
+                                                : problem.dtype;
+  as_rows.features = problem.units;
+  as_rows.hidden_states = products;
+  EpilogueParameters p = {};
+  p.rows = MakeRows(as_rows, plan, workspace);
+  p.weights = MakeWeights(problem, plan, workspace);
+  if (pooled != nullptr) {
+    p.rows.aligned =
+        p.rows.aligned &&
+        IsAligned(pooled, problem.units * SizeOf(problem.pooled_dtype));
+  }
+  p.mask = problem.mask;
+  p.lengths = problem.lengths;
+  p.pooled_type = problem.pooled_dtype;
+  p.chunks = plan.epilogue_chunks;
+  p.column_blocks = plan.column_blocks;
+  return p;
+}
+
+// Calls visit with a number of the type that products have.
+template <typename Visit>
+void ByProductType(DType dtype, Visit visit) {
+  ByType(dtype, [&](auto number) { visit(Operand<decltype(number)>()); });
+}
+
 }  // namespace
 
 std::string CheckLimits(const Problem& problem) {
@@ -246,10 +289,11 @@ std::string CheckLimits(const Problem& problem) {
     if (value > kMost / 64) return refuse(name, value, kMost / 64);
   }
   const int64_t blocks =
-      std::max(plan.tiles * std::max(plan.unit_blocks,
-                                     DivideUp(problem.features,
-                                              kHiddenFeatures)),
-               plan.splits * plan.feature_blocks * plan.unit_blocks);
+      std::max({plan.tiles * std::max(plan.unit_blocks,
+                                      DivideUp(problem.features,
+                                               kHiddenFeatures)),
+                plan.splits * plan.feature_blocks * plan.unit_blocks,
+                plan.epilogue_chunks * plan.column_blocks});
   if (blocks > kMost) return refuse("blocks of threads", blocks, kMost);
   return "";
 }
@@ -404,6 +448,84 @@ const char* BackwardHiddenStates(const Problem& problem,
                      TileRows::kBytes + HiddenStatesTile<T>::kBytes, on, h);
     }
   });
+  return LastError();
+}
+
+const char* ForwardOfProducts(const Problem& problem,
+                              const void* const* products, void* output,
+                              void* workspace, void* stream) {
+  const auto on = static_cast<cudaStream_t>(stream);
+  const Plan plan(problem);
+  if (plan.tokens == 0) return nullptr;
+  const Workspace space(problem, plan, Pass::kForwardOfProducts, workspace);
+  const bool projects = problem.outputs > 0;
+  EpilogueParameters p = MakeEpilogue(problem, plan, space, products,
+                                      projects ? nullptr : output);
+  p.output = projects ? space.output_parts : output;
+  ByProductType(problem.dtype, [&](auto number) {
+    BVKERAS_LAUNCH(EpilogueKernel<decltype(number)>,
+                   static_cast<unsigned>(p.chunks * p.column_blocks),
+                   kEpilogueThreads, 0, on, p);
+  });
+  if (projects) {
+    Add(space.output_parts, plan.tokens * problem.outputs,
+        plan.column_blocks * kEpilogueWarps, plan.tokens, problem.outputs,
+        problem.outputs, static_cast<float*>(output), on);
+  }
+  return LastError();
+}
+
+const char* BackwardOfProducts(const Problem& problem,
+                               const void* const* products,
+                               const void* output_gradient,
+                               void* const* product_gradients,
+                               float* bias_gradient,
+                               float* projection_gradient, void* workspace,
+                               void* stream) {
+  const auto on = static_cast<cudaStream_t>(stream);
+  const Plan plan(problem);
+  // Positions that no token has.
+  const int64_t used = plan.by_position && plan.tokens > 0 ? problem.tokens : 0;
+  if (plan.by_position || plan.tokens == 0) {
+    Clear(projection_gradient + used * plan.projection_size,
+          (std::max<int64_t>(1, problem.positions) - used) *
+              plan.projection_size * sizeof(float),
+          on);
+  }
+  if (plan.tokens == 0) {
+    Clear(bias_gradient, problem.units * sizeof(float), on);
+    return LastError();
+  }
+  const Workspace space(problem, plan, Pass::kBackwardOfProducts, workspace);
+  const bool projects = problem.outputs > 0;
+  EpilogueParameters p =
+      MakeEpilogue(problem, plan, space, products,
+                   projects ? nullptr : output_gradient);
+  const int64_t row_bytes = problem.units * plan.operand_bytes;
+  for (int64_t i = 0; i < (problem.stacked ? 1 : problem.layers); ++i) {
+    p.product_gradients[i] = product_gradients[i];
+    p.rows.aligned = p.rows.aligned && IsAligned(product_gradients[i],
+                                                 row_bytes);
+  }
+  p.output_gradient = output_gradient;
+  p.bias_parts = space.bias_parts;
+  p.projection_parts =
+      plan.by_position ? projection_gradient : space.projection_parts;
+  ByProductType(problem.dtype, [&](auto number) {
+    BVKERAS_LAUNCH(EpilogueGradientKernel<decltype(number)>,
+                   static_cast<unsigned>(p.chunks * p.column_blocks),
+                   kEpilogueThreads, 0, on, p);
+  });
+  // By chunks, then by layers: one long sum would round more.
+  const int64_t size = problem.layers * problem.units;
+  float* const layers = space.bias_parts + plan.epilogue_chunks * size;
+  Add(space.bias_parts, size, plan.epilogue_chunks, 1, size, 0, layers, on);
+  Add(layers, problem.units, problem.layers, 1, problem.units, 0,
+      bias_gradient, on);
+  if (projects && !plan.by_position) {
+    Add(space.projection_parts, plan.projection_size, plan.epilogue_chunks, 1,
+        plan.projection_size, 0, projection_gradient, on);
+  }
   return LastError();
 }
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "epilogue.cuh"
 #include "launchers.h"
 #include "rows.cuh"
 #include "weights_gradient.cuh"
@@ -47,13 +48,21 @@ struct Plan {
         (64 * padded_units);
     splits = std::max<int64_t>(
         1, std::min({wanted, affordable, DivideUp(rows, 128)}));
+
+    // Sums of a chunk take as much as a few of its tokens do.
+    column_blocks =
+        DivideUp(problem.layers * DivideUp(units * operand_bytes, kLoadBytes),
+                 kEpilogueThreads);
+    epilogue_chunks =
+        by_position ? problem.tokens
+                    : std::min<int64_t>(DivideUp(tokens, 32), kMaxChunks);
   }
 
   static constexpr int64_t kMaxChunks = 256;
 
   int64_t tokens, tile_units, unit_blocks, padded_units, padded_features;
   int64_t tiles, chunks, feature_blocks, splits, projection_size;
-  int64_t operand_bytes;
+  int64_t operand_bytes, column_blocks, epilogue_chunks;
   bool by_position;
 };
 
@@ -62,6 +71,22 @@ struct Plan {
 struct Workspace {
   Workspace(const Problem& problem, const Plan& plan, Pass pass, void* base)
       : base_(static_cast<char*>(base)) {
+    if (pass == Pass::kForwardOfProducts) {
+      if (problem.outputs > 0) {
+        output_parts = Take<float>(plan.column_blocks * kEpilogueWarps *
+                                   plan.tokens * problem.outputs);
+      }
+      return;
+    }
+    if (pass == Pass::kBackwardOfProducts) {
+      bias_parts = Take<float>((plan.epilogue_chunks + 1) * problem.layers *
+                               problem.units);
+      if (!plan.by_position) {
+        projection_parts =
+            Take<float>(plan.epilogue_chunks * plan.projection_size);
+      }
+      return;
+    }
     if (problem.mask != nullptr || problem.lengths != nullptr) {
       order = Take<int32_t>(plan.tokens);
       count = Take<int32_t>(1);

@@ -4,17 +4,21 @@
 //     cuda_emulation_test FIRST STEP COUNT SEED...
 //
 // runs COUNT cases, number FIRST and every STEP-th after it, under each seed
-// of host_emulation/emulation.h. Where STEP has no factor in common with 48,
-// the cases go through all types, forms and operations. tests/cuda/ builds
-// and calls it, also under sanitizers. ThreadSanitizer tells no more than
-// 7,000 threads of a launch apart: what has more is left out there.
+// of host_emulation/emulation.h: with products of the kernels' own, and with
+// products from elsewhere (cuda/epilogue.cuh). Where STEP has no factor in
+// common with 48, the cases go through all types, forms and operations.
+// tests/cuda/ builds and calls it, also under sanitizers. ThreadSanitizer
+// tells no more than 7,000 threads of a launch apart: what has more is left
+// out there.
 
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 
 #include "cuda/hidden_states_gradient.cuh"
+#include "cuda/launchers.h"
 #include "cuda/plan.h"
+#include "emulation.h"
 #include "linear_pooling.h"
 #include "trial.h"
 
@@ -68,7 +72,7 @@ Case MakeCase(unsigned number) {
 }
 
 // Whether a launch has more threads than ThreadSanitizer tells apart.
-bool TooManyThreads(const Case& c) {
+bool TooManyThreads(const Case& c, bool of_products) {
 #if defined(BVKERAS_EMULATION_TSAN)
   constexpr int64_t kMost = 7000;
 #else
@@ -84,6 +88,11 @@ bool TooManyThreads(const Case& c) {
   problem.positions = c.per_position ? c.tokens + 2 : 0;
   problem.dtype = c.dtype;
   const cuda::Plan plan(problem);
+  if (of_products) {
+    return std::max(plan.epilogue_chunks * plan.column_blocks *
+                        cuda::kEpilogueThreads,
+                    plan.projection_size) > kMost;
+  }
   const int64_t hidden_blocks =
       cuda::DivideUp(c.features, cuda::kHiddenFeatures);
   const int64_t launches[] = {
@@ -95,17 +104,45 @@ bool TooManyThreads(const Case& c) {
   return *std::max_element(std::begin(launches), std::end(launches)) > kMost;
 }
 
-void Test(unsigned number, char** seeds, int seed_count) {
+PassesOfProducts MakePasses() {
+  // NaN until written, as a GPU's memory may be.
+  const auto workspace = [](const Problem& problem, cuda::Pass pass) {
+    return std::vector<uint64_t>(cuda::WorkspaceBytes(problem, pass) / 8,
+                                 ~uint64_t{0});
+  };
+  PassesOfProducts passes;
+  passes.forward = [=](const Problem& problem, const void* const* products,
+                       void* output) {
+    auto memory = workspace(problem, cuda::Pass::kForwardOfProducts);
+    cuda::ForwardOfProducts(problem, products, output, memory.data(), nullptr);
+  };
+  passes.backward = [=](const Problem& problem, const void* const* products,
+                        const void* output_gradient, void* const* gradients,
+                        float* bias_gradient, float* projection_gradient) {
+    auto memory = workspace(problem, cuda::Pass::kBackwardOfProducts);
+    cuda::BackwardOfProducts(problem, products, output_gradient, gradients,
+                             bias_gradient, projection_gradient,
+                             memory.data(), nullptr);
+  };
+  return passes;
+}
+
+// Returns whether the case was tested at all.
+bool Test(unsigned number, bool of_products, char** seeds, int seed_count) {
   const Case c = MakeCase(number);
+  if (TooManyThreads(c, of_products)) return false;
   Trial trial(c, number, number / 3 % 2);
   std::unique_ptr<Results> first;
   for (int i = 0; i < seed_count; ++i) {
     setenv("BVKERAS_EMULATION_SEED", seeds[i], 1);
-    const std::string name =
-        "case " + std::to_string(number) + " seed " + seeds[i];
-    Results results = trial.Run(nullptr);
+    emulation::SetSeed(std::atoi(seeds[i]));
+    const std::string name = "case " + std::to_string(number) +
+                             (of_products ? " of products seed " : " seed ") +
+                             seeds[i];
+    Results results =
+        of_products ? trial.RunOfProducts(MakePasses()) : trial.Run(nullptr);
     if (first == nullptr) {
-      Compare(name.c_str(), c, trial, results);
+      Compare(name.c_str(), c, trial, results, of_products);
       first = std::make_unique<Results>(std::move(results));
       continue;
     }
@@ -115,6 +152,7 @@ void Test(unsigned number, char** seeds, int seed_count) {
       }
     }
   }
+  return true;
 }
 
 }  // namespace
@@ -127,12 +165,12 @@ int main(int argc, char** argv) {
   }
   unsigned number = std::atoi(argv[1]);
   const unsigned step = std::atoi(argv[2]);
-  int tested = 0;
+  int tested = 0, of_products = 0;
   for (int left = std::atoi(argv[3]); left > 0; --left, number += step) {
-    if (bvkeras::TooManyThreads(bvkeras::MakeCase(number))) continue;
-    bvkeras::Test(number, argv + 4, argc - 4);
-    ++tested;
+    tested += bvkeras::Test(number, false, argv + 4, argc - 4);
+    of_products += bvkeras::Test(number, true, argv + 4, argc - 4);
   }
-  std::printf("%d cases tested, %d failures\n", tested, bvkeras::failures);
-  return bvkeras::failures != 0 || tested == 0;
+  std::printf("%d cases tested, %d of products, %d failures\n", tested,
+              of_products, bvkeras::failures);
+  return bvkeras::failures != 0 || tested + of_products == 0;
 }

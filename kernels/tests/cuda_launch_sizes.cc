@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "cuda/epilogue.cuh"
 #include "cuda/hidden_states_gradient.cuh"
 #include "cuda/weights_gradient.cuh"
 
@@ -33,6 +34,8 @@ void PrintType(const char* type) {
   PrintUnits<Stored, 128>(type);
   Print("HiddenStatesGradientKernel", type, 0, kTileThreads,
         TileRows::kBytes + HiddenStatesTile<Operand<Stored>>::kBytes);
+  Print("EpilogueKernel", type, 0, kEpilogueThreads, 0);
+  Print("EpilogueGradientKernel", type, 0, kEpilogueThreads, 0);
 }
 
 }  // namespace

@@ -96,6 +96,12 @@ if(pybind11_FOUND)
   endforeach()
 endif()
 
+# Its passes on products, for ctypes.
+add_library(of_products MODULE EXCLUDE_FROM_ALL kernels/tests/of_products.cc)
+target_include_directories(of_products PRIVATE kernels kernels/host_emulation)
+target_link_libraries(of_products PRIVATE kernel_plain emulation_plain
+                                          Threads::Threads)
+
 add_executable(cuda_launch_sizes EXCLUDE_FROM_ALL
                kernels/tests/cuda_launch_sizes.cc)
 target_include_directories(cuda_launch_sizes PRIVATE

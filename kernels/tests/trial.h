@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <random>
@@ -130,6 +131,10 @@ class Array {
     }
   }
 
+  void FillWithNaN() {
+    std::memset(data(), 0xff, size_ * SizeOf(dtype_));
+  }
+
   bool SameBits(const Array& other) const {
     return std::memcmp(data(), other.data(), size_ * SizeOf(dtype_)) == 0;
   }
@@ -164,6 +169,17 @@ struct Results {
   std::vector<Array> arrays;  // output, dW, db, dV, dH of each layer
 };
 
+// Passes on the products H W; cuda/launchers.h says what they are.
+struct PassesOfProducts {
+  std::function<void(const Problem& problem, const void* const* products,
+                     void* output)>
+      forward;
+  std::function<void(const Problem& problem, const void* const* products,
+                     const void* output_gradient, void* const* gradients,
+                     float* bias_gradient, float* projection_gradient)>
+      backward;
+};
+
 // A case's arrays, its problem, and the results it should give.
 class Trial {
  public:
@@ -195,8 +211,7 @@ class Trial {
         Random(DType::kFloat32, c.features * c.units,
                1 / std::sqrt(float(c.features))));
     // The reference computes with what the kernels round it to.
-    const DType operand =
-        c.dtype == DType::kInt8 ? DType::kBFloat16 : c.dtype;
+    const DType operand = OperandType();
     for (int64_t i = 0; i < kernel_->size(); ++i) {
       Array one(operand, 1, 0);
       one.Set(0, (*kernel_)[i]);
@@ -257,6 +272,74 @@ class Trial {
     return results;
   }
 
+  // The same with products made here, and dW and dH from their gradients.
+  Results RunOfProducts(const PassesOfProducts& passes) {
+    const Case& c = case_;
+    std::vector<Array> products, gradients;
+    std::vector<const void*> product_pointers;
+    std::vector<void*> gradient_pointers;
+    for (const Array& layer : hidden_states_) {
+      const int64_t rows = layer.size() / c.features;
+      products.emplace_back(OperandType(), rows * c.units, offset_);
+      gradients.emplace_back(OperandType(), rows * c.units, offset_);
+      for (int64_t row = 0; row < rows; ++row) {
+        for (int64_t a = 0; a < c.units; ++a) {
+          double sum = 0;
+          for (int64_t e = 0; e < c.features; ++e) {
+            sum += layer[row * c.features + e] * (*kernel_)[e * c.units + a];
+          }
+          products.back().Set(row * c.units + a, sum);
+        }
+      }
+    }
+    for (size_t i = 0; i < products.size(); ++i) {
+      gradients[i].FillWithNaN();
+      product_pointers.push_back(products[i].data());
+      gradient_pointers.push_back(gradients[i].data());
+    }
+    Results results;
+    auto& arrays = results.arrays;
+    arrays.emplace_back(c.outputs ? DType::kFloat32 : c.pooled_dtype,
+                        OutputSize(), offset_);
+    // Nothing may be left as it was.
+    arrays[0].FillWithNaN();
+    passes.forward(problem_, product_pointers.data(), arrays[0].data());
+    arrays.emplace_back(DType::kFloat32, c.features * c.units, 0);
+    arrays.emplace_back(DType::kFloat32, c.units, offset_);
+    arrays.emplace_back(DType::kFloat32, c.outputs ? ProjectionSize() : 0,
+                        offset_);
+    arrays[2].FillWithNaN();
+    arrays[3].FillWithNaN();
+    passes.backward(problem_, product_pointers.data(), gradient_->data(),
+                    gradient_pointers.data(), arrays[2].floats(),
+                    c.outputs ? arrays[3].floats() : nullptr);
+    std::vector<double> kernel_gradient(c.features * c.units);
+    for (size_t block = 0; block < gradients.size(); ++block) {
+      const Array& layer = hidden_states_[block];
+      Array by_layer(OperandType(), layer.size(), 0);
+      for (int64_t row = 0; row < layer.size() / c.features; ++row) {
+        const bool real = mask_[c.stacked ? row / c.layers : row];
+        for (int64_t e = 0; e < c.features; ++e) {
+          const int64_t h = row * c.features + e;
+          double sum = 0;
+          for (int64_t a = 0; a < c.units; ++a) {
+            const double gradient = gradients[block][row * c.units + a];
+            sum += gradient * (*kernel_)[e * c.units + a];
+            // A padded token's gradient must be zero, H is not to be seen.
+            kernel_gradient[e * c.units + a] +=
+                gradient * (real ? layer[h] : 1e9);
+          }
+          by_layer.Set(h, sum);
+        }
+      }
+      if (c.dtype != DType::kInt8) arrays.push_back(std::move(by_layer));
+    }
+    for (int64_t i = 0; i < arrays[1].size(); ++i) {
+      arrays[1].Set(i, kernel_gradient[i]);
+    }
+    return results;
+  }
+
   // The same in float64, padded tokens left out.
   std::vector<std::vector<double>> Exact() const {
     const Case& c = case_;
@@ -276,6 +359,10 @@ class Trial {
   }
 
  private:
+  DType OperandType() const {
+    return case_.dtype == DType::kInt8 ? DType::kBFloat16 : case_.dtype;
+  }
+
   void AddRow(int64_t token, int64_t layer,
               std::vector<std::vector<double>>* exact) const {
     const Case& c = case_;
@@ -387,12 +474,16 @@ class Trial {
 };
 
 // Error allowed, as a part of the largest value or of 1: what the sums are
-// made of.
-double Tolerance(const Case& c, size_t result) {
+// made of. `rounded`: Z is rounded to the type of the products.
+double Tolerance(const Case& c, size_t result, bool rounded) {
   double tolerance = 8e-6;
   const auto at_least = [&](double other) {
     tolerance = std::max(tolerance, other);
   };
+  if (rounded && c.dtype == DType::kFloat16) at_least(3.0 / 2048);
+  if (rounded && c.dtype != DType::kFloat16 && c.dtype != DType::kFloat32) {
+    at_least(3.0 / 256);
+  }
   if (result == 0 && c.outputs == 0) {
     if (c.pooled_dtype == DType::kBFloat16) at_least(1.0 / 256);
     if (c.pooled_dtype == DType::kFloat16) at_least(1.0 / 2048);
@@ -425,7 +516,7 @@ void Fail(const std::string& what, const char* variant, const Case& c) {
 
 // Compares results with what they should be.
 void Compare(const char* variant, const Case& c, const Trial& trial,
-             const Results& results) {
+             const Results& results, bool rounded = false) {
   static const char* const names[] = {"output", "dW", "db", "dV"};
   const auto exact = trial.Exact();
   for (size_t i = 0; i < exact.size(); ++i) {
@@ -436,7 +527,7 @@ void Compare(const char* variant, const Case& c, const Trial& trial,
       // A NaN stays one.
       if (!(difference <= error) && !std::isnan(error)) error = difference;
     }
-    if (!(error <= Tolerance(c, i) * largest)) {
+    if (!(error <= Tolerance(c, i, rounded) * largest)) {
       Fail(std::string(i < 4 ? names[i] : "dH") + " is off by " +
                std::to_string(error / largest),
            variant, c);

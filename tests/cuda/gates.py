@@ -75,6 +75,11 @@ class Kernel:
     float_multiplies: int
 
     @property
+    def follows_product(self):
+        """Whether it takes products from elsewhere."""
+        return self.name in ("EpilogueKernel", "EpilogueGradientKernel")
+
+    @property
     def multiplies(self):
         """Whether it has a product of matrices."""
         return (
@@ -193,9 +198,7 @@ def warps(architecture, registers, threads, shared):
     block_warps = threads // 32
     by_registers = _REGISTERS // warp_registers // block_warps
     block_shared = shared + (0 if architecture == 75 else 1024)
-    by_shared = (_SHARED[architecture] << 10) // (
-        -(-block_shared // 1024) * 1024
-    )
+    by_shared = _SHARED[architecture] // max(1, -(-block_shared // 1024))
     by_threads = _THREADS[architecture] // threads
     blocks = min(by_registers, by_shared, by_threads, _BLOCKS[architecture])
     return blocks * block_warps
@@ -207,7 +210,7 @@ def problems(architecture, kernels, sizes):
         where = f"sm_{architecture} {kernel}"
         if kernel.local_bytes:
             yield f"{where}: spills"
-        if not kernel.multiplies:
+        if not kernel.multiplies and not kernel.follows_product:
             continue
         threads, shared = sizes[kernel.name, kernel.type, kernel.units]
         ceiling = _REGISTER_CEILING
@@ -224,14 +227,20 @@ def problems(architecture, kernels, sizes):
             yield f"{where}: no loads of 16 bytes"
         if kernel.on_tensor_cores(architecture) != (kernel.tensor_core > 0):
             yield f"{where}: tensor cores"
-        if kernel.type == "float" and kernel.float_multiplies < 16:
+        if (
+            kernel.multiplies
+            and kernel.type == "float"
+            and kernel.float_multiplies < 16
+        ):
             yield f"{where}: too few multiply-adds"
 
 
 def table(architecture, kernels, sizes):
     """Yields rows for docs/kernels.md: the widest of each kernel and type."""
     for kernel in kernels:
-        if not kernel.multiplies or kernel.units not in (0, 128):
+        if kernel.multiplies and kernel.units not in (0, 128):
+            continue
+        if not kernel.multiplies and not kernel.follows_product:
             continue
         threads, shared = sizes[kernel.name, kernel.type, kernel.units]
         held = warps(architecture, kernel.registers, threads, shared)

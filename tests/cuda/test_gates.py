@@ -9,8 +9,9 @@ from tests.cuda import gates
 from tests.ops.test_cuda_library import require_cuda
 
 # Forward, and backward from the product again: 4 types of 3 widths; backward
-# from the stash: 3 of 3; dW: 4 of 3; dH and packing: 3 each; order and sums.
-NUM_KERNELS = 12 + 12 + 9 + 12 + 3 + 3 + 3
+# from the stash: 3 of 3; dW: 4 of 3; dH and packing: 3 each; order and sums;
+# forward and backward of products: 3 each.
+NUM_KERNELS = 12 + 12 + 9 + 12 + 3 + 3 + 3 + 3 + 3
 
 
 def check(architecture, path):
@@ -50,6 +51,25 @@ def test_each_gate_closes(change, problem):
     bad = dataclasses.replace(kernel, **change)
     found = list(gates.problems(90, [bad], sizes))
     assert any(line.endswith(problem) for line in found)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"registers": 217}, "above 216 registers"),
+        ({"wide_loads": 0}, "no loads of 16 bytes"),
+        ({"tensor_core": 1}, "tensor cores"),
+    ],
+)
+def test_each_gate_closes_behind_a_product(change, problem):
+    kernel = gates.Kernel(
+        *("EpilogueKernel", "__half", 0, False, 128, 0, 0, 4, 9)
+    )
+    sizes = {("EpilogueKernel", "__half", 0): (128, 0)}
+    assert not list(gates.problems(90, [kernel], sizes))
+    bad = dataclasses.replace(kernel, **change)
+    (line,) = gates.problems(90, [bad], sizes)
+    assert line.endswith(problem)
 
 
 def test_too_few_warps_are_a_problem():

@@ -9,7 +9,10 @@ import pytest
 import tensorflow as tf
 
 from bvkeras.ops import library
+from bvkeras.ops.implementation import MOST_KERNEL_UNITS
 from tests.cuda.test_emulated_parity import MORE_SHAPES, of_grid, of_shapes
+from tests.cuda.test_emulated_products import WIDE
+from tests.ops.test_native_of_products import ROUNDINGS
 from tests.ops.test_native_parity import (
     DTYPES,
     GRID,
@@ -44,7 +47,9 @@ def check(shape, dtype, operation, mask, approximate, form, keep):
     results = run(native(approximate, keep), *arguments, form)
     for result in results.values():
         assert "GPU" in getattr(result, "device", "GPU")
-    check_results(results, *arguments, approximate, form)
+    # Beyond 128 units the product is TensorFlow's.
+    roundings = ROUNDINGS if shape[4] > MOST_KERNEL_UNITS else 1
+    check_results(results, *arguments, approximate, form, roundings)
     again = run(native(approximate, keep), *arguments, form)
     for name, result in results.items():
         same = tf.bitcast(result, tf.uint8) == tf.bitcast(again[name], tf.uint8)
@@ -60,6 +65,14 @@ def test_every_combination(number):
 @pytest.mark.parametrize("shape", SHAPES + MORE_SHAPES, ids=str)
 def test_every_shape(shape, dtype):
     check(*of_shapes(shape, dtype))
+
+
+@pytest.mark.parametrize("keep", ["stash", "recompute"])
+@pytest.mark.parametrize("operation", ["pooling", "shared", "per position"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", WIDE, ids=str)
+def test_many_units(shape, dtype, operation, keep):
+    check(shape, dtype, operation, "holes", False, "stacked", keep)
 
 
 def test_more_rows_than_a_gpu_has_threads():

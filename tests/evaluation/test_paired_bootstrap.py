@@ -44,7 +44,7 @@ def test_pairs_share_their_noise():
 def test_runs_are_averaged():
     first = [predictions_that_are_right(0.6, seed) for seed in range(3)]
     second = [predictions_that_are_right(0.8, seed) for seed in range(3, 6)]
-    found = paired_difference("matthews", LABELS, first, second)
+    found = paired_difference("matthews", LABELS, first, second, repeats=100)
     single = [
         paired_difference("matthews", LABELS, [a], [b], repeats=2).difference
         for a, b in zip(first, second, strict=True)

@@ -13,7 +13,7 @@ from bvkeras import pipeline
 from bvkeras.errors import RunError
 from bvkeras.training.finetune import Snapshot
 from bvkeras.training.head import TrainedHead
-from tests.fast_run import FAST
+from tests.fast_run import FAST, without_pictures
 from tests.faults.paused_run import before_call, small_shards
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def run(tiny_bert, glue_dir):
     """Runs RTE in a directory."""
 
     def run(output_dir):
-        with small_shards():
+        with small_shards(), without_pictures():
             return pipeline.run(
                 "rte",
                 str(tiny_bert),
@@ -154,6 +154,8 @@ def test_killed_run_comes_to_the_same_scores_and_weights(
     assert hidden <= {".lock"}
 
 
+# The same in one process, at more points.
+@pytest.mark.full
 def test_stopped_run_comes_to_the_same_scores_and_weights(
     run, uninterrupted, tmp_path
 ):

@@ -175,6 +175,8 @@ def test_extraction_goes_on_within_the_examples_left(
     assert sorted(read) == list(range(done, 23))
 
 
+# In the short set a whole run is killed while it fine-tunes.
+@pytest.mark.full
 def test_killed_training_comes_to_the_same_weights(tiny_bert, tmp_path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     run_until_killed(train, tiny_bert, killed, "state.safetensors", 7)

@@ -67,6 +67,7 @@ def test_model(model_class, outputs, pooler, inputs, sizes, tmp_path):
     )
 
 
+@pytest.mark.parametrize("each_implementation", ["native"], indirect=True)
 def test_saved_models_load_in_a_fresh_process(tmp_path):
     models = [
         model_class(**outputs, units=4, pooler=pooler, **SIZES)

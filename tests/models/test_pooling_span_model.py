@@ -50,6 +50,7 @@ def test_a_model_like_any_other(inputs, pooler, sizes, tmp_path):
     )
 
 
+@pytest.mark.parametrize("each_implementation", ["native"], indirect=True)
 def test_saved_model_opens_in_a_fresh_process(tmp_path):
     model = PoolingSpanModel(4, **SIZES)
     check_fresh_process([model], (HIDDEN_STATES, MASK), tmp_path)

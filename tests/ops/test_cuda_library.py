@@ -56,7 +56,13 @@ def test_operations_have_gpu_kernels():
     from tensorflow.python.framework import kernels
 
     library.load()
-    for name in ("", "Grad", "HiddenStatesGrad"):
+    for name in (
+        "",
+        "Grad",
+        "HiddenStatesGrad",
+        "OfProducts",
+        "OfProductsGrad",
+    ):
         for operation in ("LinearPooling", "LinearPoolingProjection"):
             registered = kernels.get_registered_kernels_for_op(
                 f"Bvkeras{operation}{name}"

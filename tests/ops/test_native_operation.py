@@ -125,7 +125,7 @@ def test_gradient_of_one_layer_alone():
 def test_no_stash_where_nothing_is_kept():
     case, mask = make_case((2, 17, 5, 11, 7, 3), mask="ragged")
     hidden_states, kernel, bias, _ = tensors_of(case)
-    arguments = native._arguments(
+    arguments = native.operation_arguments(
         hidden_states, kernel, bias, None, tf.constant(mask)
     )
 

@@ -94,6 +94,12 @@ def test_history_is_kept(classes_cache, tmp_path):
     assert head.history[-1]["loss"] < head.history[0]["loss"]
 
 
+def test_history_has_each_short_epoch(trained):
+    history = TrainedHead.open(trained).history
+    assert [record["step"] for record in history] == [5, 10, 15]
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
 def test_file_opens_in_a_fresh_process(trained):
     script = (
         "import sys, keras, bvkeras\n"

@@ -89,7 +89,7 @@ def test_only_the_best_keep_their_weights(finished, model):
     ("oracle", "settings", "expected"),
     [
         ("BayesianOptimizationOracle", {"num_initial_points": 3}, 5),
-        ("GridSearchOracle", {}, 5),
+        pytest.param("GridSearchOracle", {}, 5, marks=pytest.mark.full),
         ("HyperbandOracle", {"max_epochs": 3}, 6),
     ],
 )
@@ -150,12 +150,17 @@ def test_patience_ends_a_trial_as_it_does_alone(cache, tmp_path):
 @pytest.mark.parametrize(
     ("owner", "name", "call"),
     [
-        (StackedTuner, "_ask", 1),
-        (StackedTuner, "_run_wave", 1),
         (wave, "save_state", 1),
-        (StackedTuner, "_save_weights", 1),
         (DurableOracle, "save", 3),
-        (keras_tuner.oracles.RandomSearchOracle, "end_trial", 2),
+        *(
+            pytest.param(*point, marks=pytest.mark.full)
+            for point in (
+                (StackedTuner, "_ask", 1),
+                (StackedTuner, "_run_wave", 1),
+                (StackedTuner, "_save_weights", 1),
+                (keras_tuner.oracles.RandomSearchOracle, "end_trial", 2),
+            )
+        ),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
@@ -214,8 +219,13 @@ def test_more_trials_go_on_with_those_there_are(model, finished, tmp_path):
     ("files", "damage"),
     [
         (["trial_1/trial.json"], b""),
-        (["trial_1/trial.json"], b'{"trial_id": "1", "sc'),
-        (["oracle.json"], b"\xff\xfe"),
+        *(
+            pytest.param(*case, marks=pytest.mark.full)
+            for case in (
+                (["trial_1/trial.json"], b'{"trial_id": "1", "sc'),
+                (["oracle.json"], b"\xff\xfe"),
+            )
+        ),
         (["trial_1/trial.json", "oracle.json"], b"[1]"),
     ],
 )

@@ -130,11 +130,11 @@ class ModelVersions:
         }
 
     def _load(self, number: int, path: pathlib.Path) -> LoadedVersion | None:
+        files = _fingerprint(path)
+        if self._failed.get(number, (None,))[0] == files:
+            return None
+        began = time.monotonic()
         try:
-            files = _fingerprint(path)
-            if self._failed.get(number, (None,))[0] == files:
-                return None
-            began = time.monotonic()
             version = LoadedVersion(path, self._allow_unusual)
             version.warm_up()
         except (BvkerasError, OSError) as error:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from bvkeras.errors import ArgumentError
+from bvkeras.serving import layout
 from bvkeras.serving.rest.app import App
 from bvkeras.serving.rest.limits import Limits
 from bvkeras.serving.rest.model_versions import ModelVersions
@@ -57,7 +58,8 @@ def serve(
         directory: str or path. A folder of versions, or one version.
         host: str. Address to listen at. Defaults to this machine alone.
         port: int. 0 takes a free one. Defaults to `8501`.
-        name: str. The model's name in paths. Defaults to the folder's name.
+        name: str. The model's name in paths. Defaults to the name of the
+            folder of versions.
         limits: Limits. Defaults to `Limits()`.
         keep_all: bool. Serve all versions, not the newest alone. Defaults to
             `False`.
@@ -75,7 +77,11 @@ def serve(
         MissingPackageError: tensorflow-text is not installed.
     """
     directory = pathlib.Path(directory)
-    name = directory.resolve().name if name is None else name
+    if name is None:
+        path = directory.resolve()
+        # Of one version alone, the number says less than the folder it is in.
+        is_version = (path / layout.GRAPH).is_file()
+        name = path.parent.name if is_version else path.name
     if not _NAME.fullmatch(name):
         raise ArgumentError(
             f"name: received {name!r}, expected letters, digits, _, . and -"

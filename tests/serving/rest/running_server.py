@@ -93,7 +93,10 @@ class RunningServer:
                 received = b""
                 while piece := connection.recv(1 << 16):
                     received += piece
-            except ConnectionError:
+            except TimeoutError:
+                raise
+            except OSError:
+                # Cut off before it had all been sent.
                 return b""
             return received
 

@@ -4,6 +4,7 @@ import concurrent.futures
 import re
 import shutil
 import socket
+import sys
 import time
 
 import pytest
@@ -111,3 +112,23 @@ def test_port_in_use_is_said_before_anything_is_loaded(exported, capsys):
 def test_folder_without_an_export_is_one_line(tmp_path, capsys):
     assert cli.main(["serve", str(tmp_path), "--port", "0"]) == 1
     assert "no export" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("package", ["starlette", "uvicorn"])
+def test_missing_extra_is_one_line(exported, package, monkeypatch, capsys):
+    for module in list(sys.modules):
+        if module.startswith(("bvkeras.serving.rest", f"{package}.")):
+            monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert cli.main(["serve", str(exported.directory)]) == 1
+    error = capsys.readouterr().err
+    assert "pip install 'bvkeras[serve]'" in error
+    assert error.count("\n") == 1
+
+
+def test_one_version_is_served_under_its_folders_name(exported):
+    with RunningServer(exported.first, "--access-log") as server:
+        status, answer = _ask(server, "x")
+        assert (status, answer.keys()) == (200, {"predictions"})
+        assert server.stop() == 0
+    assert any('"POST /v1/models/tiny' in line for line in server.log)

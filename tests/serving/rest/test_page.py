@@ -1,6 +1,10 @@
 """The page at `/` in a real browser, against a real server."""
 
+import types
+
 import pytest
+
+from bvkeras.serving.rest import page as served_page
 
 TEXTS = {
     "text": "a joy from start to end",
@@ -133,3 +137,14 @@ def test_page_fits_a_telephone(page):
         "td.number, tr th", "all => all.map((cell) => cell.offsetHeight)"
     )
     assert max(lines) < 40
+
+
+def test_page_of_an_export_that_does_not_describe_itself():
+    version = types.SimpleNamespace(
+        tasks={}, description={}, signatures={"<b>": {}}
+    )
+    response = served_page.render("model", version)
+    text = response.body.decode()
+    assert "Its signatures: &lt;b&gt;." in text
+    assert "<form" not in text
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
