@@ -13,8 +13,8 @@ of hidden states with kernels (forward, and backward for the kernels; padding
 not counted), and peak memory.
 
 `choose`: does a search find a head at least as good as the default settings?
-Both are trained on the search's own training rows and scored on a part of the
-training split that neither has seen.
+And does one with a final round? All are trained on the search's own training
+rows and scored on a part of the training split that none has seen.
 
     python benchmarks/tuning.py compare --cache runs/reviews/cache/epoch_1/train
     python benchmarks/tuning.py reviews --cache runs/reviews/cache/epoch_1/train
@@ -39,12 +39,17 @@ import numpy as np
 from bvkeras import tasks
 from bvkeras.cache.part import CachePart
 from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.tuning.final_round import (
+    choose_finalists,
+    known_settings,
+    run_final_round,
+)
 from bvkeras.tuning.head_hypermodel import HeadHyperModel
-from bvkeras.tuning.head_settings import HeadSettings
 from bvkeras.tuning.held_out import held_out_score, held_out_split
 from bvkeras.tuning.spaces import Choice, HeadSpace, Range
 from bvkeras.tuning.stacked_heads import StackedHeads
 from bvkeras.tuning.stacked_tuner import StackedTuner
+from bvkeras.tuning.wave import split_in_waves
 
 _RESULTS = pathlib.Path(__file__).parent / "results" / "tuning.csv"
 _COLUMNS = (
@@ -66,7 +71,7 @@ _COLUMNS = (
     "score_difference_median",
     "score_difference_most",
 )
-_ROWS_SEED = 7
+_ROWS_SEED, _SEEDS = 7, 3
 # About 16 units, as our default settings have.
 _SIXTEEN = Choice((8, 16, 24))
 _FEW, _ALL = Choice((8, 16, 32, 64)), Choice((8, 16, 32, 64, 128, 256))
@@ -95,6 +100,8 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=2500)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--whole-space", action="store_true")
+    parser.add_argument("--finalists", type=int, default=5)
+    parser.add_argument("--finalist-seeds", type=int, default=4)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"))
     parser.add_argument("--results", type=pathlib.Path, default=_RESULTS)
     options = parser.parse_args()
@@ -255,61 +262,82 @@ def _choose(options) -> list[dict]:
         task, _Part(cache.directory, loaded, rows), _wide_space(task)
     )
     directory = tempfile.mkdtemp()
-    began = time.perf_counter()
     tuner = StackedTuner(model, _oracle(model, options.trials), directory)
     tuner.search()
-    seconds = time.perf_counter() - began
-    best = model.settings(tuner.get_best_hyperparameters()[0])
+    ranked = [
+        (trial.trial_id, model.settings(trial.hyperparameters))
+        for trial in tuner.oracle.get_best_trials(options.trials)
+    ]
+    known = known_settings(task.small_settings, task.paper_settings)
+    finalists = run_final_round(
+        model,
+        choose_finalists(known, ranked, options.finalists),
+        options.finalist_seeds,
+        pathlib.Path(directory, "finalists"),
+    )
+    for one in finalists:
+        print(one.name, round(one.mean, 4), [round(s, 4) for s in one.scores])
     shutil.rmtree(directory)
+    rivals = {
+        "best of the search": ranked[0][1],
+        "best of the search with a final round": finalists[0].settings,
+        "default settings": known[0][1],
+        "the paper's settings": known[1][1],
+    }
+    # Over seeds: one alone says little.
+    heads = [
+        dataclasses.replace(settings, seed=seed)
+        for settings in rivals.values()
+        for seed in range(_SEEDS)
+    ]
+    parts = CachePart(loaded, rows), CachePart(loaded, unseen)
+    scores = np.zeros(len(heads))
+    for places in split_in_waves(heads):
+        scores[places] = _scores_on(
+            task, *parts, [heads[place] for place in places], model
+        )
     lines = []
-    for name, settings in {
-        "best of the search": best,
-        "default settings": _defaults(task.small_settings),
-        "the paper's settings": _defaults(task.paper_settings),
-    }.items():
-        # Over seeds: one alone says little.
-        scores = [
-            _score_on(
-                task,
-                CachePart(loaded, rows),
-                CachePart(loaded, unseen),
-                dataclasses.replace(settings, seed=seed),
-                model,
-            )
-            for seed in range(3)
-        ]
-        print(name, settings, [round(score, 4) for score in scores])
+    for (name, settings), own in zip(
+        rivals.items(), scores.reshape(-1, _SEEDS), strict=True
+    ):
+        print(name, settings, own.round(4))
         lines.append(
             _line(
                 options,
                 model,
                 name,
                 model.space.units,
-                seconds if name.startswith("best") else None,
-                score_best=np.mean(scores),
+                None,
+                score_best=np.mean(own),
             )
         )
     return lines
 
 
-def _score_on(task, train, unseen, settings, model):
-    """The score on unseen rows of a head trained on all the others."""
-    steps = math.ceil(len(train) / settings.batch_size) * settings.epochs
+def _scores_on(task, train, unseen, settings, model):
+    """Scores on unseen rows of heads trained on all the others, `(heads,)`."""
+    steps = math.ceil(len(train) / settings[0].batch_size)
     heads = StackedHeads(
         task,
         train,
-        [settings],
-        [steps],
-        model.batches(train, settings.batch_size, 0).element_spec,
+        settings,
+        [steps * own.epochs for own in settings],
+        model.batches(train, settings[0].batch_size, 0).element_spec,
     )
-    for epoch in range(settings.epochs):
-        for batch in model.batches(train, settings.batch_size, epoch):
+    scores = np.zeros(len(settings))
+    for epoch in range(max(own.epochs for own in settings)):
+        for batch in model.batches(train, settings[0].batch_size, epoch):
             heads.train(*batch)
-    outputs, labels = [], []
-    for inputs, batch_labels in model.scored_batches(unseen):
-        outputs.append(heads.outputs(inputs)[0])
-        labels.append(batch_labels.numpy())
-    return held_out_score(task, np.concatenate(outputs), np.concatenate(labels))
+        outputs, labels = [], []
+        for inputs, batch_labels in model.scored_batches(unseen):
+            outputs.append(heads.outputs(inputs))
+            labels.append(batch_labels.numpy())
+        outputs, labels = np.concatenate(outputs, 1), np.concatenate(labels)
+        for head, own in enumerate(settings):
+            if own.epochs == epoch + 1:
+                scores[head] = held_out_score(task, outputs[head], labels)
+                heads.stop(head)
+    return scores
 
 
 def _wide_space(task):
@@ -319,22 +347,6 @@ def _wide_space(task):
         learning_rate=Range(1e-4, 1e-2, log=True),
         batch_size=own.head_batch_size,
         epochs=own.head_epochs,
-    )
-
-
-def _defaults(own):
-    return HeadSettings(
-        units=own.head_units,
-        learning_rate=own.head_learning_rate,
-        projection_rate=own.head_projection_rate,
-        dropout=own.head_dropout,
-        weight_decay=0.01,
-        batch_size=own.head_batch_size,
-        epochs=own.head_epochs,
-        pooler="linear",
-        layers=None,
-        projection_initializer="zeros",
-        seed=0,
     )
 
 

@@ -4,6 +4,7 @@ import argparse
 import pathlib
 
 from bvkeras.commands import options as shared
+from bvkeras.errors import ArgumentError
 from bvkeras.tuning import command as tuning
 
 SUMMARY = "all steps on one task, and the comparison"
@@ -55,6 +56,7 @@ def add_recipe_arguments(
         metavar="TRIALS",
         help="then search for a better head on the last fine-tuned encoder",
     )
+    tuning.add_finalist_arguments(parser)
     shared.add_seed(parser)
     shared.add_limit(parser)
 
@@ -69,8 +71,13 @@ def run(options: argparse.Namespace) -> None:
     from bvkeras import pipeline
     from bvkeras.reports.terminal import print_table
 
+    final = tuning.finalist_settings(options)
     if options.tune is not None:
         tuning.require_searchable(options.task)
+    elif final:
+        raise ArgumentError(
+            f"--{next(iter(final)).replace('_', '-')}: expected with --tune"
+        )
     output_dir = options.output_dir or pathlib.Path("runs") / options.task
     comparison = pipeline.run(
         shared.task_of(options),
@@ -93,4 +100,4 @@ def run(options: argparse.Namespace) -> None:
     for name, path in written.items():
         print(f"  {name}: {output_dir / path}")
     if options.tune is not None:
-        tuning.tune_run(options.task, output_dir, options.tune)
+        tuning.tune_run(options.task, output_dir, options.tune, **final)

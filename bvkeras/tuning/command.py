@@ -91,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("float32", "bfloat16", "float16"),
         help="type the hidden states are read in (the stored one)",
     )
+    add_finalist_arguments(heads)
     encoders = parser.add_argument_group("search for an encoder")
     encoders.add_argument(
         "--data-dir", type=pathlib.Path, help="as of `bvkeras finetune`"
@@ -109,6 +110,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="fine-tune with the best settings on all training rows",
     )
+
+
+def add_finalist_arguments(parser: argparse._ActionsContainer) -> None:
+    """Adds the options of the final round of a search for a head."""
+    parser.add_argument(
+        "--finalists",
+        type=int,
+        metavar="K",
+        help="best trials that go into a final round with the task's default "
+        "settings and the paper's; 0 for no such round (5)",
+    )
+    parser.add_argument(
+        "--finalist-seeds",
+        type=int,
+        metavar="S",
+        help="trainings of each finalist, with a seed and held-out rows of "
+        "their own (4)",
+    )
+
+
+def finalist_settings(options: argparse.Namespace) -> dict[str, int]:
+    """What was given of the final round, by the names of `HeadSearch`."""
+    return {
+        name: getattr(options, name)
+        for name in ("finalists", "finalist_seeds")
+        if getattr(options, name) is not None
+    }
 
 
 def require_searchable(task: str) -> None:
@@ -134,12 +162,20 @@ def run(options: argparse.Namespace) -> None:
         BvkerasError: an argument, the data or the cache cannot be used.
     """
     require_searchable(options.task)
+    if options.encoder:
+        for name in finalist_settings(options):
+            raise ArgumentError(
+                f"--{name.replace('_', '-')}: expected with --cache only, a "
+                "search for an encoder has no final round"
+            )
     result = _tune_head(options) if options.cache else _tune_encoder(options)
     if result is not None:
         print(result.report_path.read_text(encoding="utf-8"))
 
 
-def tune_run(task: str, output_dir: pathlib.Path, trials: int) -> None:
+def tune_run(
+    task: str, output_dir: pathlib.Path, trials: int, **final: int
+) -> None:
     """Searches for a head on the caches of a finished run, and prints it.
 
     Args:
@@ -147,6 +183,7 @@ def tune_run(task: str, output_dir: pathlib.Path, trials: int) -> None:
         output_dir: path. What `bvkeras run` wrote; the search goes into its
             folder `tuning`.
         trials: int. How many to try.
+        **final: what `finalist_settings` gives.
     """
     from bvkeras import fileio
 
@@ -163,6 +200,7 @@ def tune_run(task: str, output_dir: pathlib.Path, trials: int) -> None:
             *("--trials", str(trials)),
         ]
     )
+    vars(options).update(final)
     options.evaluation_cache = [
         caches / split for split in spec.evaluation_splits
     ]
@@ -191,6 +229,7 @@ def _tune_head(options):
         held_out=options.held_out,
         patience=options.patience,
         dtype=options.dtype,
+        **finalist_settings(options),
     )
 
 

@@ -18,7 +18,12 @@ from bvkeras.training.head import build_head
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
 from bvkeras.tuning.head_settings import HeadSettings
-from bvkeras.tuning.held_out import held_out_score, held_out_split, objective
+from bvkeras.tuning.held_out import (
+    further_split,
+    held_out_score,
+    held_out_split,
+    objective,
+)
 from bvkeras.tuning.spaces import HeadSpace
 
 _ORDER_SEED = 0
@@ -90,6 +95,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
         self.patience = patience
         self.dtype = dtype
         self.objective = objective(task)
+        self._fraction = held_out
         self._splits = held_out_split(len(cache), held_out)
 
     def declare_hyperparameters(self, hp):
@@ -185,6 +191,23 @@ class HeadHyperModel(keras_tuner.HyperModel):
             CachePart(self._data, train, layers),
             CachePart(self._data, held_out, layers),
         )
+
+    def on_part(self, part: int) -> "HeadHyperModel":
+        """The same on other rows, without patience; the cache is shared.
+
+        Args:
+            part: int. As of `held_out.further_split`.
+        """
+        other = HeadHyperModel(
+            self.task,
+            self.cache,
+            self.space,
+            held_out=self._fraction,
+            dtype=self.dtype,
+        )
+        other._splits = further_split(len(self.cache), self._fraction, part)
+        other._data = self._data
+        return other
 
     def batches(
         self, train: CachePart, batch_size: int, epoch: int

@@ -17,6 +17,12 @@ from bvkeras.evaluation.evaluate import evaluate_head
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.head import TrainedHead, train_head
+from bvkeras.tuning.final_round import (
+    choose_finalists,
+    known_settings,
+    run_final_round,
+)
+from bvkeras.tuning.finalist import Finalist
 from bvkeras.tuning.head_hypermodel import HeadHyperModel
 from bvkeras.tuning.head_settings import HeadSettings
 from bvkeras.tuning.oracles import make_oracle, trials_at_once
@@ -35,6 +41,7 @@ from bvkeras.tuning.workers import run_with_workers, serve_other_machines
 
 _SETTINGS_FILE = "settings.json"
 _SECONDS_FILE = "seconds.json"
+_FINALISTS = "finalists"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +61,8 @@ class HeadSearch:
         dtype: str or None. As of `HeadHyperModel`.
         workers: int. Processes.
         keep: int. Weights are kept of so many trials.
+        finalists: int. Best trials that go into the final round; 0 for none.
+        finalist_seeds: int. How often each finalist is trained there.
     """
 
     task: str
@@ -68,6 +77,8 @@ class HeadSearch:
     dtype: str | None = None
     workers: int = 1
     keep: int = 3
+    finalists: int = 5
+    finalist_seeds: int = 4
 
     @classmethod
     def open(cls, directory: pathlib.Path) -> "HeadSearch":
@@ -99,6 +110,8 @@ class HeadSearch:
             "trials": self.trials,
             "workers": self.workers,
             "keep": self.keep,
+            "finalists": self.finalists,
+            "finalist_seeds": self.finalist_seeds,
         }
         path = self.directory / _SETTINGS_FILE
         if path.exists():
@@ -141,7 +154,10 @@ class HeadSearchResult:
     Attributes:
         trials: list of TrialResult that have ended.
         best: TrialResult. The trial with the highest held-out score.
-        head: TrainedHead. Trained with its settings on all training rows.
+        finalists: list of Finalist, the best first; empty without a final
+            round.
+        winner: Finalist. The first of them, or else the best trial.
+        head: TrainedHead. Trained as the winner was, on all training rows.
         scores: dict of split to metrics, of that head on the caches given.
         seconds: float. Time all processes have searched, one after another.
         report_path: path of the report.
@@ -149,6 +165,8 @@ class HeadSearchResult:
 
     trials: list[TrialResult]
     best: TrialResult
+    finalists: list[Finalist]
+    winner: Finalist
     head: TrainedHead
     scores: dict[str, dict[str, float]]
     seconds: float
@@ -168,9 +186,12 @@ def tune_head(
 ) -> HeadSearchResult | None:
     """Searches for the settings of a head, and trains it with the best.
 
-    A fixed part of the training rows chooses; the best head is then trained
-    on all of them and scored once on the splits given. Killed at any moment,
-    the same call goes on and comes to as many trials as were asked for.
+    A fixed part of the training rows chooses the best trials. They, the
+    task's default settings and the paper's are trained again, with other
+    seeds and scored on other training rows; the highest mean wins. The winner
+    is then trained on all of them and scored once on the splits given. Killed
+    at any moment, the same call goes on and comes to as many trials as were
+    asked for.
 
     With KerasTuner's variables `KERASTUNER_ORACLE_IP`, `…_PORT` and
     `KERASTUNER_TUNER_ID` in the environment, the process named `chief` hands
@@ -188,8 +209,8 @@ def tune_head(
         workers: int. Processes on this machine that run trials; with a chief
             in the environment, how many there are elsewhere. Defaults to `1`:
             this one.
-        **settings: `oracle`, `seed`, `held_out`, `patience`, `dtype` and
-            `keep`, as `HeadSearch` has them.
+        **settings: `oracle`, `seed`, `held_out`, `patience`, `dtype`, `keep`,
+            `finalists` and `finalist_seeds`, as `HeadSearch` has them.
 
     Returns:
         HeadSearchResult; None in a process that ran trials for a chief.
@@ -213,6 +234,12 @@ def tune_head(
         workers=workers,
         **settings,
     )
+    for argument, least in (("finalists", 0), ("finalist_seeds", 1)):
+        value = getattr(search, argument)
+        if value < least:
+            raise ArgumentError(
+                f"{argument}: expected at least {least}, got {value}"
+            )
     if distribution.has_chief_oracle() and not distribution.is_chief_oracle():
         search.tuner().search()
         return None
@@ -270,9 +297,14 @@ def _finish(
     best = ranked[0]
     write_trials(directory / "trials.csv", results)
     plots = write_plots(results, task.metrics[0], directory / "plots")
-    values = tuner.oracle.trials[best.trial].hyperparameters
-    settings = HeadSettings.declared(search.space, values)
-    place = directory / "best" / best.trial
+    finalists = _final_round(search, tuner, ranked)
+    winner = (
+        finalists[0]
+        if finalists
+        else Finalist(best.trial, _settings_made(search, tuner, best))
+    )
+    settings = winner.settings
+    place = directory / "best" / winner.name
     caches = [cache, *evaluation_caches]
     if len(settings.layers or ()) not in (0, cache.num_layers):
         # A cache numbers its layers as its encoder does.
@@ -291,7 +323,7 @@ def _finish(
         place,
         units=settings.units,
         learning_rate=settings.learning_rate,
-        epochs=round(best.epochs),
+        epochs=settings.epochs,
         batch_size=settings.batch_size,
         dropout=settings.dropout,
         pooler=settings.pooler,
@@ -314,10 +346,52 @@ def _finish(
         results=results,
         held_out_rows=len(tuner.hypermodel.parts(None)[1]),
         training_rows=len(cache),
+        finalists=finalists,
         best_files={"best head": head.model_path},
         scores=scores,
         seconds=seconds,
         settings={**search.space.as_json(), "oracle": search.oracle},
         plots=plots,
     )
-    return HeadSearchResult(results, best, head, scores, seconds, report_path)
+    return HeadSearchResult(
+        results,
+        best,
+        finalists,
+        winner,
+        head,
+        scores,
+        seconds,
+        report_path,
+    )
+
+
+def _final_round(
+    search: HeadSearch, tuner: StackedTuner, ranked: list[TrialResult]
+) -> list[Finalist]:
+    """The finalists, the best first; none where none were asked for."""
+    if not search.finalists:
+        return []
+    task, model = tasks.get(search.task), tuner.hypermodel
+    known = known_settings(
+        task.settings_for(model.cache.hidden_dim), task.paper_settings
+    )
+    trials = [(one.trial, _settings_made(search, tuner, one)) for one in ranked]
+    return run_final_round(
+        model,
+        choose_finalists(known, trials, search.finalists),
+        search.finalist_seeds,
+        search.directory / _FINALISTS,
+    )
+
+
+def _settings_made(
+    search: HeadSearch, tuner: StackedTuner, result: TrialResult
+) -> HeadSettings:
+    """A trial's settings, with as many passes as it made, from the start."""
+    values = tuner.oracle.trials[result.trial].hyperparameters
+    return dataclasses.replace(
+        HeadSettings.declared(search.space, values),
+        epochs=round(result.epochs),
+        first_epoch=0,
+        starting_trial=None,
+    )

@@ -7,6 +7,7 @@ from typing import Any
 import keras_tuner
 
 from bvkeras.errors import ArgumentError
+from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tuning.spaces import HeadSpace
 
 ALL_LAYERS = "all"
@@ -63,6 +64,33 @@ class HeadSettings:
             values["first_epoch"] = hp.values[_FIRST_EPOCH]
             values["starting_trial"] = hp.values.get(_STARTING_TRIAL)
         return cls(**values)
+
+    @classmethod
+    def of_task(cls, own: TaskSettings) -> "HeadSettings":
+        """What `bvkeras train` uses where nothing is said.
+
+        Args:
+            own: TaskSettings.
+        """
+        return cls(
+            units=own.head_units,
+            learning_rate=own.head_learning_rate,
+            projection_rate=own.head_projection_rate,
+            dropout=own.head_dropout,
+            weight_decay=0.01,
+            batch_size=own.head_batch_size,
+            epochs=own.head_epochs,
+            pooler="linear",
+            layers=None,
+            projection_initializer="zeros",
+            seed=0,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings as a JSON value."""
+        record = dataclasses.asdict(self)
+        record["layers"] = self.layers and list(self.layers)
+        return record
 
     @property
     def group(self) -> tuple[Any, ...]:

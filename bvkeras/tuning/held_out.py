@@ -38,6 +38,34 @@ def held_out_split(
     return np.sort(order[count:]), np.sort(order[:count])
 
 
+def further_split(
+    num_examples: int, fraction: float, part: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Training rows in two, the held-out ones not those of `held_out_split`.
+
+    Parts are as large as its part, or all that it leaves where that is less.
+    They are disjoint as long as there are enough rows; then they come again.
+
+    Args:
+        num_examples: int. Rows there are.
+        fraction: float. As of `held_out_split`.
+        part: int. Which of them, from 0.
+
+    Returns:
+        As `held_out_split`.
+
+    Raises:
+        ArgumentError: as of `held_out_split`.
+    """
+    chosen = held_out_split(num_examples, fraction)[1]
+    order = np.random.default_rng(_SPLIT_SEED).permutation(num_examples)
+    others = order[len(chosen) :]
+    count = min(len(chosen), len(others))
+    first = part % (len(others) // count) * count
+    held_out = others[first : first + count]
+    return np.setdiff1d(order, held_out), np.sort(held_out)
+
+
 def objective(task: TaskSpec) -> keras_tuner.Objective:
     """What a search makes as high as it can: the task's first metric."""
     return keras_tuner.Objective(f"held_out_{task.metrics[0]}", "max")

@@ -1,5 +1,6 @@
 """The report of a search, to be read by people and by programs."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -7,10 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bvkeras import fileio
+from bvkeras.tuning.finalist import Finalist
+from bvkeras.tuning.head_settings import HeadSettings
 from bvkeras.tuning.result import TrialResult, best_results
 
 _SHOWN_TRIALS = 10
 _FULL_SEARCH = 100
+# Finalists that are no trials.
+_NAMES = {
+    "default": "the task's default settings",
+    "paper": "the paper's settings",
+}
 
 
 def write_report(
@@ -27,6 +35,7 @@ def write_report(
     seconds: float,
     settings: Mapping[str, Any],
     plots: Mapping[str, str],
+    finalists: Sequence[Finalist] = (),
 ) -> pathlib.Path:
     """Writes `report.md` and `report.json`, atomically.
 
@@ -44,6 +53,8 @@ def write_report(
         seconds: float. Time of the search.
         settings: mapping. The space and the oracle, as JSON.
         plots: mapping of title to file name in `plots/`.
+        finalists: sequence of Finalist with their scores, the best first.
+            Defaults to none: the highest trial has won.
 
     Returns:
         Path of `report.md`.
@@ -75,10 +86,13 @@ def write_report(
             "still."
             if what == "head"
             else "."
-        ),
+        )
+        + _how_final(finalists),
         "",
-        *_score_lines(what, ranked[0], metric, scores),
+        *_winner_lines(ranked[0], finalists, metric),
+        *_score_lines(what, scores),
         "",
+        *_finalist_lines(finalists, metric),
         f"## The best {min(_SHOWN_TRIALS, len(ranked))} trials",
         "",
         *_table(ranked[:_SHOWN_TRIALS], metric),
@@ -108,6 +122,16 @@ def write_report(
             "held_out_score": ranked[0].score,
             "settings": ranked[0].settings,
         },
+        "finalists": [
+            {
+                "name": one.name,
+                "mean": one.mean,
+                "deviation": one.deviation,
+                "scores": list(one.scores),
+                "settings": one.settings.as_json(),
+            }
+            for one in finalists
+        ],
         "scores": scores,
         "space": settings,
         "files": files,
@@ -128,8 +152,65 @@ def _cost_of_more(trials, seconds):
     )
 
 
-def _score_lines(what, best, metric, scores):
-    lines = [f"Trial {best.trial} won: {metric} {best.score:.4f} held out."]
+def _how_final(finalists):
+    """What is said of the final round, if there was one."""
+    if not finalists:
+        return ""
+    count = sum(one.name not in _NAMES for one in finalists)
+    times = len(finalists[0].scores)
+    return (
+        f" So the best {count} trials and the settings one has without a "
+        f"search went into a final round: each was trained {times} times, "
+        "with other seeds and, each time, without another part of the "
+        "training rows, by which it was scored: while there are enough, rows "
+        "that chose no trial. Seeds and rows are the same for all. The "
+        "highest mean won."
+    )
+
+
+def _winner_lines(best, finalists, metric):
+    if not finalists:
+        return [f"Trial {best.trial} won: {metric} {best.score:.4f} held out."]
+    first = finalists[0]
+    name = _named(first)
+    return [
+        f"{name[0].upper()}{name[1:]} won: mean {metric} {first.mean:.4f}. "
+        f"The highest trial in front of that round was {best.trial}: "
+        f"{best.score:.4f}."
+    ]
+
+
+def _finalist_lines(finalists, metric):
+    if not finalists:
+        return []
+    names = [field.name for field in dataclasses.fields(HeadSettings)]
+    names = names[: names.index("seed")]
+    rows = [
+        [
+            _named(one),
+            f"{one.mean:.4f}",
+            f"{one.deviation:.4f}",
+            " ".join(f"{score:.4f}" for score in one.scores),
+            *(_short(getattr(one.settings, name)) for name in names),
+        ]
+        for one in finalists
+    ]
+    header = [
+        "finalist",
+        f"mean {metric}",
+        "standard deviation",
+        "each training",
+        *names,
+    ]
+    return ["## The final round", "", *_cells(header, rows), ""]
+
+
+def _named(finalist):
+    return _NAMES.get(finalist.name, f"trial {finalist.name}")
+
+
+def _score_lines(what, scores):
+    lines = []
     for split, metrics in scores.items():
         text = ", ".join(f"{n} {value:.4f}" for n, value in metrics.items())
         lines += [
@@ -152,6 +233,10 @@ def _table(results, metric):
         ]
         for result in results
     ]
+    return _cells(header, rows)
+
+
+def _cells(header, rows):
     return [
         "| " + " | ".join(cells) + " |"
         for cells in (header, ["---"] * len(header), *rows)

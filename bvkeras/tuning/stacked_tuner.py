@@ -5,23 +5,18 @@ import os
 import pathlib
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from bvkeras import fileio
-from bvkeras.training.state import load_state, read_progress, save_state
 from bvkeras.tuning.durable_oracle import DurableOracle
-from bvkeras.tuning.head_hypermodel import HeadHyperModel, out_of_patience
+from bvkeras.tuning.head_hypermodel import HeadHyperModel
 from bvkeras.tuning.head_settings import HeadSettings
-from bvkeras.tuning.held_out import held_out_score
 from bvkeras.tuning.resumable_tuner import ResumableTuner
-from bvkeras.tuning.stacked_heads import StackedHeads
+from bvkeras.tuning.wave import Wave, split_in_waves
 
-# What one wave may hold: more trains no faster, and takes memory.
-_WAVE_UNITS = 1024
 _IDLE_SECONDS = 1.0
 
 
@@ -84,8 +79,12 @@ class StackedTuner(ResumableTuner):
                     break
                 if not trials:
                     time.sleep(_IDLE_SECONDS)
-                for wave in _waves(trials, self._settings):
-                    self._run_wave(wave)
+                settings = [self._settings(trial) for trial in trials]
+                for places in split_in_waves(settings):
+                    self._run_wave(
+                        [trials[place] for place in places],
+                        [settings[place] for place in places],
+                    )
         if not self._is_worker():
             self.tidy()
 
@@ -127,88 +126,27 @@ class StackedTuner(ResumableTuner):
             )
         return settings
 
-    def _run_wave(self, trials: Sequence[Trial]) -> None:
-        settings = [self._settings(trial) for trial in trials]
-        model = self.hypermodel
-        train, held_out = model.parts(settings[0].layers)
-        heads = StackedHeads(
-            model.task,
-            train,
+    def _run_wave(
+        self, trials: Sequence[Trial], settings: Sequence[HeadSettings]
+    ) -> None:
+        identity = [
+            [t.trial_id, dataclasses.asdict(own)]
+            for t, own in zip(trials, settings, strict=True)
+        ]
+        wave = Wave(
+            self.hypermodel,
             settings,
-            [model.total_steps(own) for own in settings],
-            model.batches(train, settings[0].batch_size, 0).element_spec,
+            self._wave_path(fileio.value_digest(identity)),
+            lambda note: self._bar.advance(0, f"{note}, {self._best_note}"),
         )
         for number, (trial, own) in enumerate(
             zip(trials, settings, strict=True)
         ):
             if own.starting_trial:
-                heads.set_weights(number, self._starting_weights(trial, own))
-        identity = [
-            [t.trial_id, dataclasses.asdict(own)]
-            for t, own in zip(trials, settings, strict=True)
-        ]
-        state_path = self._wave_path(fileio.value_digest(identity))
-        record = {
-            "epoch": settings[0].first_epoch,
-            "scores": [[] for _ in trials],
-            "results": [None for _ in trials],
-        }
-        if state_path.exists() and _readable(state_path):
-            record = load_state(state_path, heads.variables)
-            for number, result in enumerate(record["results"]):
-                if result is not None:
-                    heads.stop(number)
-        while heads.live.any():
-            epoch = record["epoch"]
-            losses = self._train_pass(heads, train, settings[0], epoch)
-            record["epoch"] = epoch + 1
-            self._end_pass(heads, held_out, settings, losses, record)
-            if heads.live.any():
-                save_state(state_path, heads.variables, record)
-        self._report(trials, record["results"], heads)
-        state_path.unlink(missing_ok=True)
-
-    def _train_pass(self, heads, train, settings, epoch) -> np.ndarray:
-        """One pass over the cache; gives the mean losses, `(heads,)`."""
-        sums, rows, steps = 0.0, 0, 0
-        batches = self.hypermodel.batches(train, settings.batch_size, epoch)
-        for inputs, labels in batches:
-            batch_losses = heads.train(inputs, labels)
-            sums = sums + batch_losses * len(labels)
-            rows, steps = rows + len(labels), steps + 1
-            self._bar.advance(
-                0,
-                f"{heads.live.sum()} in training, pass {epoch + 1}, step "
-                f"{steps:,}/{len(batches):,}, {self._best_note}",
-            )
-        return sums / rows
-
-    def _end_pass(self, heads, held_out, settings, losses, record) -> None:
-        """Scores the heads that want it, and stops those at their end."""
-        patience, epochs = self.hypermodel.patience, record["epoch"]
-        last = np.array([own.epochs <= epochs for own in settings])
-        if not (heads.live & (last | (patience is not None))).any():
-            return
-        outputs, labels = [], []
-        for inputs, batch_labels in self.hypermodel.scored_batches(held_out):
-            outputs.append(heads.outputs(inputs))
-            labels.append(batch_labels.numpy())
-        outputs = np.concatenate(outputs, axis=1)
-        labels = np.concatenate(labels)
-        for number in np.flatnonzero(heads.live):
-            score = held_out_score(
-                self.hypermodel.task, outputs[number], labels
-            )
-            record["scores"][number].append(score)
-            if last[number] or out_of_patience(
-                record["scores"][number], patience
-            ):
-                record["results"][number] = {
-                    self.hypermodel.objective.name: score,
-                    "loss": _finite(losses[number]),
-                    "epochs": epochs,
-                }
-                heads.stop(number)
+                weights = self._starting_weights(trial, own)
+                wave.heads.set_weights(number, weights)
+        self._report(trials, wave.run(), wave.heads)
+        wave.forget()
 
     def _report(self, trials, results, heads) -> None:
         """Tells the oracle, and keeps the weights of the best."""
@@ -239,35 +177,3 @@ class StackedTuner(ResumableTuner):
     def _wave_path(self, digest: str) -> pathlib.Path:
         name = f"wave-{self.tuner_id}-{digest[:16]}.safetensors"
         return pathlib.Path(self.project_dir, name)
-
-
-def _waves(trials, settings_of):
-    """Trials that share batches, as many at once as a wave may hold."""
-    groups: dict[Any, list[tuple[Trial, int]]] = {}
-    for trial in trials:
-        own = settings_of(trial)
-        groups.setdefault(own.group, []).append((trial, own.units))
-    for members in groups.values():
-        wave, units = [], 0
-        for trial, width in members:
-            if wave and units + width > _WAVE_UNITS:
-                yield wave
-                wave, units = [], 0
-            wave.append(trial)
-            units += width
-        yield wave
-
-
-def _readable(path: pathlib.Path) -> bool:
-    """Whether a wave's state is whole; what is not is begun anew."""
-    try:
-        read_progress(path)
-    except Exception:
-        path.unlink()
-        return False
-    return True
-
-
-def _finite(loss: float) -> float:
-    """JSON has no number for a loss that is not finite."""
-    return float(loss) if np.isfinite(loss) else float(np.finfo("f4").max)

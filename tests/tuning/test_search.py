@@ -35,7 +35,9 @@ _COMMAND = (
     *("--set", "units=2,3", "--set", "learning_rate=1e-3:3e-2:log"),
     *("--set", "dropout=0.0", "--set", "weight_decay=0.1"),
     *("--set", "batch_size=8", "--set", "epochs=2"),
+    *("--finalists", "0"),
 )
+_FINAL = {"finalists": 1, "finalist_seeds": 1}
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,7 @@ def found(caches, tmp_path_factory):
         trials=5,
         space=_SPACE,
         evaluation_caches=[validation],
+        **_FINAL,
     )
     return directory, result
 
@@ -84,7 +87,7 @@ def test_best_head_is_trained_on_all_rows_and_scored_once(found, caches):
     assert head.cache_identity == caches[0].manifest.identity
     record = fileio.read_json(head.directory / "head.json")["settings"]
     for name in ("units", "learning_rate", "weight_decay", "seed"):
-        assert record[name] == result.best.settings[name]
+        assert record[name] == getattr(result.winner.settings, name)
     assert result.best.score == max(t.score for t in result.trials)
     assert list(result.scores) == ["validation"]
     assert list(result.scores["validation"]) == ["pearson", "spearman"]
@@ -104,11 +107,17 @@ def test_report_says_how_the_winner_was_chosen(found):
     directory, result = found
     text = result.report_path.read_text(encoding="utf-8")
     assert "By pearson on 8 of the 40 training rows" in text
+    assert "So the best 1 trials and the settings" in text
+    for name in ("the task's default settings", "the paper's settings"):
+        assert text.count(f"| {name} |") == 1
     assert "which the search never saw" in text
     score = result.scores["validation"]["pearson"]
     assert f"pearson {score:.4f}" in text
     record = fileio.read_json(directory / "report.json")
     assert record["best"]["held_out_score"] == result.best.score
+    means = {one["name"]: one["mean"] for one in record["finalists"]}
+    assert set(means) == {"default", "paper", result.best.trial}
+    assert means[result.winner.name] == max(means.values())
     for name in record["files"].values():
         assert (directory / name).exists()
     assert len(list((directory / "plots").glob("*.png"))) == 3
@@ -130,7 +139,9 @@ def test_same_call_again_changes_nothing(found, caches, monkeypatch):
         trials=5,
         space=_SPACE,
         evaluation_caches=[caches[1]],
+        **_FINAL,
     )
+    assert again.finalists == result.finalists
     assert again.trials == result.trials
     assert again.scores == result.scores
 
@@ -158,6 +169,8 @@ def test_another_search_in_the_same_directory(found, caches, change, message):
         ({"seed": -1}, "seed: expected at least 0"),
         ({"held_out": 1.0}, "held_out: expected"),
         ({"patience": 0}, "patience: expected at least 1"),
+        ({"finalists": -1}, "finalists: expected at least 0, got -1"),
+        ({"finalist_seeds": 0}, "finalist_seeds: expected at least 1"),
         ({"oracle": "best"}, "oracle: expected one of"),
         (
             {"oracle": "hyperband", "space": HeadSpace(epochs=Choice((1, 2)))},
@@ -182,6 +195,7 @@ def test_fewer_layers_are_cut_out_of_the_caches(caches, tmp_path):
         tmp_path,
         trials=1,
         space=_SPACE.replaced({"layers": "0+2"}),
+        finalists=0,
         evaluation_caches=[caches[1]],
     )
     assert result.head.cache_identity["layers"] == [0, 2]
@@ -219,14 +233,34 @@ def test_settings_that_cannot_be_read(caches, tmp_path, capsys, given, message):
     assert line.startswith(f"error: {message}")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "tune stsb --encoder here --output-dir out --finalists 2",
+            "--finalists: expected with --cache only",
+        ),
+        (
+            "run stsb --finalist-seeds 2",
+            "--finalist-seeds: expected with --tune",
+        ),
+    ],
+)
+def test_final_round_of_nothing(capsys, arguments, message):
+    assert cli.main(arguments.split()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {message}")
+
+
 def test_recipe_tunes_on_its_last_encoder(tmp_path, monkeypatch):
     (tmp_path / "settings.json").write_text('{"epochs": [0.5, 2.0]}')
     given = []
     monkeypatch.setattr(command, "run", given.append)
-    command.tune_run("mnli", tmp_path, 7)
+    command.tune_run("mnli", tmp_path, 7, finalists=2)
     (options,) = given
     caches = tmp_path / "cache" / "epoch_2"
     assert (options.task, options.trials) == ("mnli", 7)
+    assert command.finalist_settings(options) == {"finalists": 2}
     assert options.cache == caches / "train"
     assert options.evaluation_cache == [
         caches / "validation_matched",

@@ -9,11 +9,12 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from bvkeras.tuning import stacked_tuner
+from bvkeras.tuning import wave
 from bvkeras.tuning.durable_oracle import DurableOracle
 from bvkeras.tuning.head_hypermodel import HeadHyperModel
 from bvkeras.tuning.spaces import Choice
 from bvkeras.tuning.stacked_tuner import StackedTuner
+from bvkeras.tuning.wave import Wave
 from tests.tiny_runs import fail_at_call, forbid
 from tests.tuning.made_searches import (
     CLASSES,
@@ -149,7 +150,7 @@ def test_patience_ends_a_trial_as_it_does_alone(cache, tmp_path):
 @pytest.mark.parametrize(
     ("owner", "name", "call"),
     [
-        (stacked_tuner, "save_state", 1),
+        (wave, "save_state", 1),
         (DurableOracle, "save", 3),
         *(
             pytest.param(*point, marks=pytest.mark.full)
@@ -191,7 +192,7 @@ def test_wave_goes_on_behind_its_last_pass(
             StackedTuner(model, random_oracle(model, 6), tmp_path).search()
     assert len(list(tmp_path.glob("trials/wave-*"))) == 1
     tuner = StackedTuner(model, random_oracle(model, 6), tmp_path)
-    passes = fail_at_call(monkeypatch, StackedTuner, "_train_pass", 99, None)
+    passes = fail_at_call(monkeypatch, Wave, "_train_pass", 99, None)
     tuner.search()
     assert len(passes) == 1
     for number, own in _scores(tuner).items():
