@@ -60,6 +60,7 @@ def test_report_table_and_best_encoder(found):
     ]
 
 
+@pytest.mark.full
 def test_killed_in_the_second_trial(found, tiny_bert, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         fail_at_call(patch, EncoderHyperModel, "fit", 2, KeyboardInterrupt)

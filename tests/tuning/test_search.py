@@ -345,6 +345,7 @@ def _is_alive(number):
     return state != "Z"
 
 
+@pytest.mark.full
 def test_workers_that_die_again_and_again(caches, tmp_path, monkeypatch):
     search = HeadSearch(
         "stsb", str(caches[0].directory), tmp_path, 2, _SPACE, workers=1

@@ -50,8 +50,15 @@ def _assert_same(heads, models):
             np.testing.assert_allclose(found, expected, **_TOLERANCE)
 
 
-@pytest.mark.parametrize("pooler", ["linear", "scalar_mix"])
-@pytest.mark.parametrize("task", [CLASSES, SCORES], ids=lambda t: t.name)
+@pytest.mark.parametrize(
+    ("task", "pooler"),
+    [
+        (CLASSES, "linear"),
+        (SCORES, "scalar_mix"),
+        pytest.param(CLASSES, "scalar_mix", marks=pytest.mark.full),
+        pytest.param(SCORES, "linear", marks=pytest.mark.full),
+    ],
+)
 def test_every_step_is_that_of_the_head_alone(
     tmp_path, task, pooler, monkeypatch
 ):

@@ -126,6 +126,7 @@ def test_missing_extra_is_one_line(exported, package, monkeypatch, capsys):
     assert error.count("\n") == 1
 
 
+@pytest.mark.full
 def test_one_version_is_served_under_its_folders_name(exported):
     with RunningServer(exported.first, "--access-log") as server:
         status, answer = _ask(server, "x")
