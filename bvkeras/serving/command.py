@@ -123,13 +123,25 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long the first request of a batch waits for others (0)",
     )
     parser.add_argument(
-        "--max-body-bytes", metavar="N", type=int, default=1 << 20
+        "--max-body-bytes",
+        metavar="N",
+        type=int,
+        default=1 << 20,
+        help="of a request; more is refused with status 413 (1 MiB)",
     )
     parser.add_argument(
-        "--max-rows", metavar="N", type=int, default=64, help="in a request"
+        "--max-rows",
+        metavar="N",
+        type=int,
+        default=64,
+        help="of a request; more is refused with status 400 (64)",
     )
     parser.add_argument(
-        "--max-text-bytes", metavar="N", type=int, default=20_000
+        "--max-text-bytes",
+        metavar="N",
+        type=int,
+        default=20_000,
+        help="of a text; more is refused with status 400 (20000)",
     )
     parser.add_argument(
         "--max-waiting-rows",
