@@ -30,7 +30,7 @@ def test_rows_and_columns_with_the_shortest_numbers():
 
 def test_windows_of_a_row_can_only_be_asked_by_columns():
     windows = {"hidden_states": np.zeros((3, 1), np.float32)}
-    with pytest.raises(RequestError, match="hidden_states.*inputs") as error:
+    with pytest.raises(RequestError, match=r"hidden_states.*inputs") as error:
         format_answer(windows, 2, by_row=True)
     assert error.value.status == 400
     found = json.loads(format_answer(windows, 2, by_row=False))
