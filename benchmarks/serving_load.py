@@ -67,7 +67,6 @@ class Server:
     """A server in a process of its own."""
 
     def __init__(self, directory: pathlib.Path, batch_rows: str, port: int = 0):
-        began = time.perf_counter()
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "bvkeras", "serve", str(directory)),
@@ -80,7 +79,6 @@ class Server:
         )
         line = self.process.stdout.readline()
         self.port = int(re.search(r":(\d+)/", line)[1])
-        self.start_seconds = time.perf_counter() - began
 
     def kill(self) -> None:
         """Ends it at once."""
