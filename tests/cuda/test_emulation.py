@@ -29,6 +29,10 @@ def test_some_cases(name):
     check(name, 0, 48, SEEDS)
 
 
+def test_some_cases_under_address_sanitizer():
+    check("address", 1, 12, (0, 2))
+
+
 # Each in a process of its own: small ones, of every kernel between them.
 @pytest.mark.parametrize("case", [33])
 def test_a_case_under_thread_sanitizer(case):
