@@ -64,15 +64,59 @@ struct Thread {
   unsigned barriers = 0;
 };
 
+// Memory of exactly its size, with a pattern behind it where no sanitizer
+// watches.
+class SharedMemory {
+ public:
+  explicit SharedMemory(size_t bytes)
+      : bytes_(bytes),
+        memory_(static_cast<unsigned char*>(
+            ::operator new(bytes + kGuard, kAlignment))) {
+    std::memset(memory_, 0xff, bytes);
+    std::memset(memory_ + bytes, kPattern, kGuard);
+  }
+  ~SharedMemory() { ::operator delete(memory_, kAlignment); }
+  SharedMemory(const SharedMemory&) = delete;
+  SharedMemory& operator=(const SharedMemory&) = delete;
+
+  unsigned char* get() const { return memory_; }
+  bool overrun() const {
+    return std::any_of(memory_ + bytes_, memory_ + bytes_ + kGuard,
+                       [](unsigned char byte) { return byte != kPattern; });
+  }
+
+ private:
+  static constexpr std::align_val_t kAlignment{128};
+  static constexpr unsigned char kPattern = 0xa5;
+#if defined(__SANITIZE_ADDRESS__)
+  static constexpr size_t kGuard = 0;
+#else
+  static constexpr size_t kGuard = 256;
+#endif
+  size_t bytes_;
+  unsigned char* memory_;
+};
+
 struct Block {
-  unsigned index = 0;
-  unsigned size = 0;
-  unsigned blocks = 0;
-  unsigned alive = 0;
+  Block(unsigned index, unsigned size, unsigned blocks, size_t shared_bytes,
+        const std::function<void()>* body)
+      : index(index),
+        size(size),
+        blocks(blocks),
+        alive(size),
+        stacks(new char[size * Fiber::kStackBytes]),
+        shared(shared_bytes),
+        body(body),
+        barrier(size) {}
+
+  const unsigned index;
+  const unsigned size;
+  const unsigned blocks;
+  unsigned alive;
   unsigned running = 0;
-  size_t shared_bytes = 0;
-  unsigned char* shared = nullptr;
-  const std::function<void()>* body = nullptr;
+  const std::unique_ptr<char[]> stacks;
+  const SharedMemory shared;
+  const std::function<void()>* const body;
   Meeting barrier;
   std::deque<Warp> warps;
   std::vector<Thread> threads;
@@ -144,64 +188,15 @@ unsigned TakeNext(std::vector<unsigned>* candidates) {
   return next;
 }
 
-// Memory of exactly its size, with a pattern behind it where no sanitizer
-// watches.
-class SharedMemory {
- public:
-  explicit SharedMemory(size_t bytes)
-      : bytes_(bytes),
-        memory_(static_cast<unsigned char*>(
-            ::operator new(bytes + kGuard, kAlignment))) {
-    std::memset(memory_, 0xff, bytes);
-    std::memset(memory_ + bytes, kPattern, kGuard);
-  }
-  ~SharedMemory() { ::operator delete(memory_, kAlignment); }
-  SharedMemory(const SharedMemory&) = delete;
-  SharedMemory& operator=(const SharedMemory&) = delete;
-
-  unsigned char* get() const { return memory_; }
-  bool overrun() const {
-    return std::any_of(memory_ + bytes_, memory_ + bytes_ + kGuard,
-                       [](unsigned char byte) { return byte != kPattern; });
-  }
-
- private:
-  static constexpr std::align_val_t kAlignment{128};
-  static constexpr unsigned char kPattern = 0xa5;
-#if defined(__SANITIZE_ADDRESS__)
-  static constexpr size_t kGuard = 0;
-#else
-  static constexpr size_t kGuard = 256;
-#endif
-  size_t bytes_;
-  unsigned char* memory_;
-};
-
-// A block's memory. ThreadSanitizer takes a second use of it for a race with
-// the first one, so there it is kept until the launch ends.
-struct BlockMemory {
-  BlockMemory(unsigned threads, size_t shared_bytes)
-      : stacks(new char[threads * Fiber::kStackBytes]),
-        shared(shared_bytes) {}
-  std::unique_ptr<char[]> stacks;
-  SharedMemory shared;
-};
-
-void RunBlock(const BlockMemory& memory) {
+void RunBlock() {
   const unsigned size = block->size;
-  char* const stacks = memory.stacks.get();
-  block->shared = memory.shared.get();
-  block->alive = size;
-  block->barrier = Meeting(size);
   block->runnable.reserve(size);
   // Emplaced, not copied: a copy has no room reserved.
-  block->warps.clear();
   while (block->warps.size() * kWarp < size) block->warps.emplace_back();
-  block->threads = {};
   block->threads.reserve(size);
   for (unsigned i = 0; i < size; ++i) {
     block->threads.push_back(
-        {Fiber(stacks + i * Fiber::kStackBytes, RunThread)});
+        {Fiber(block->stacks.get() + i * Fiber::kStackBytes, RunThread)});
     block->runnable.push_back(i);
   }
   while (!block->runnable.empty()) {
@@ -213,7 +208,7 @@ void RunBlock(const BlockMemory& memory) {
     for (block->running = 0; Running().ended;) ++block->running;
     Fail("waits for threads that do not come");
   }
-  if (memory.shared.overrun()) Fail("or another wrote behind shared memory");
+  if (block->shared.overrun()) Fail("or another wrote behind shared memory");
 }
 
 }  // namespace
@@ -225,14 +220,8 @@ void SetSeed(unsigned value) {
 
 void Launch(unsigned blocks, unsigned threads, size_t shared_bytes,
             const std::function<void()>& body) {
-  Block state;
   Fiber main_fiber;
-  block = &state;
   scheduler = &main_fiber;
-  state.size = threads;
-  state.blocks = blocks;
-  state.shared_bytes = shared_bytes;
-  state.body = &body;
   if (blocks == 0 || threads == 0 || threads > kMostThreads) {
     Fail("is launched with a wrong number of blocks or threads");
   }
@@ -246,21 +235,20 @@ void Launch(unsigned blocks, unsigned threads, size_t shared_bytes,
 #endif
   std::vector<unsigned> waiting(blocks);
   for (unsigned i = 0; i < blocks; ++i) waiting[i] = i;
-  // And so are threads, so that those of different blocks are told apart.
-  std::vector<std::vector<Thread>> ended;
-  std::vector<std::unique_ptr<BlockMemory>> kept;
+  // ThreadSanitizer knows memory, barriers and threads by where they are, and
+  // would take one block's for another's: there all are kept to the end.
+  std::vector<std::unique_ptr<Block>> run;
   while (!waiting.empty()) {
-    state.index = TakeNext(&waiting);
-    kept.push_back(std::make_unique<BlockMemory>(threads, shared_bytes));
-    RunBlock(*kept.back());
-#if defined(BVKERAS_EMULATION_TSAN)
-    ended.push_back(std::move(state.threads));
-#else
-    kept.clear();
+    run.push_back(std::make_unique<Block>(TakeNext(&waiting), threads, blocks,
+                                          shared_bytes, &body));
+    block = run.back().get();
+    RunBlock();
+#if !defined(BVKERAS_EMULATION_TSAN)
+    run.clear();
 #endif
   }
-  for (auto& threads_of_block : ended) {
-    for (Thread& thread : threads_of_block) thread.fiber.Destroy();
+  for (const auto& one : run) {
+    for (Thread& thread : one->threads) thread.fiber.Destroy();
   }
   Enter(&launch_end);
   block = nullptr;
@@ -270,7 +258,7 @@ Index ThreadIndex() { return {block->running, 0, 0}; }
 Index BlockIndex() { return {block->index, 0, 0}; }
 Index BlockSize() { return {block->size, 1, 1}; }
 Index GridSize() { return {block->blocks, 1, 1}; }
-unsigned char* DynamicShared() { return block->shared; }
+unsigned char* DynamicShared() { return block->shared.get(); }
 
 void SyncThreads() {
   Meet(&block->barrier, block->size, "__syncthreads", true);

@@ -66,7 +66,11 @@ __global__ void Kernel(const Parameters p) {
       return;
     }
     case kBlocksRace:
+      // A block's barriers order nothing of another block.
+      __syncthreads();
+      __syncthreads();
       if (thread == 0) p.memory[0] += 1;
+      __syncthreads();
       return;
     default:
       break;

@@ -15,12 +15,14 @@ STEP = 101
 SEEDS = (0, 1, 7)
 
 
-def check(name, first, count, seeds, step=STEP):
+def check(name, first, count, seeds, step=STEP, of_products=None):
     build(f"cuda_emulation_{name}")
     done = run_cases(name, first, step, count, seeds)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith(
-        f"{count} cases tested, {count} of products, 0 failures\n"
+        f"{count} cases tested, "
+        f"{count if of_products is None else of_products} of products, "
+        "0 failures\n"
     )
 
 
@@ -53,4 +55,5 @@ def test_many_cases_under_address_sanitizer():
 @pytest.mark.full
 @pytest.mark.parametrize("case", [0, 2, 3, 22, 26, 27, 58, 83, 88])
 def test_more_cases_under_thread_sanitizer(case):
-    check("thread", case, 1, (0, 3))
+    # With products from elsewhere 88 has too many threads for it.
+    check("thread", case, 1, (0, 3), of_products=int(case != 88))
