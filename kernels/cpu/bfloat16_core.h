@@ -13,13 +13,18 @@ struct BFloat16Core {
   static void Multiply(const void* const* rows, const void* const* later,
                        int64_t features, const void* panel, float* out,
                        int64_t out_stride) {
-    typename S::Vec sum[M][N];
+    // One vector of units is few sums, and each waits for its last term: they
+    // are made in two parts.
+    constexpr int kParts = N == 1 ? 2 : 1;
+    typename S::Vec sum[kParts][M][N];
     const uint16_t* row[M];
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
       row[m] = static_cast<const uint16_t*>(rows[m]);
 #pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) sum[m][n] = S::Set1(0.0f);
+      for (int n = 0; n < N; ++n) {
+        sum[0][m][n] = sum[kParts - 1][m][n] = S::Set1(0.0f);
+      }
     }
     const uint32_t* w = static_cast<const uint32_t*>(panel);
     constexpr int64_t kLine = 64 / sizeof(uint16_t);
@@ -32,17 +37,22 @@ struct BFloat16Core {
         }
       }
 #pragma GCC unroll 4
-      for (int64_t i = e; i < e + kLine; i += 2) {
-        typename S::Pairs kernel[N];
-#pragma GCC unroll 8
-        for (int n = 0; n < N; ++n) kernel[n] = S::LoadPairs(w + n * S::kLanes);
-        w += N * S::kLanes;
-#pragma GCC unroll 8
-        for (int m = 0; m < M; ++m) {
-          const auto h = S::Set1Pair(row[m] + i);
+      for (int64_t i = e; i < e + kLine; i += 2 * kParts) {
+#pragma GCC unroll 2
+        for (int part = 0; part < kParts; ++part) {
+          typename S::Pairs kernel[N];
 #pragma GCC unroll 8
           for (int n = 0; n < N; ++n) {
-            sum[m][n] = S::Dot(sum[m][n], h, kernel[n]);
+            kernel[n] = S::LoadPairs(w + n * S::kLanes);
+          }
+          w += N * S::kLanes;
+#pragma GCC unroll 8
+          for (int m = 0; m < M; ++m) {
+            const auto h = S::Set1Pair(row[m] + i + 2 * part);
+#pragma GCC unroll 8
+            for (int n = 0; n < N; ++n) {
+              sum[part][m][n] = S::Dot(sum[part][m][n], h, kernel[n]);
+            }
           }
         }
       }
@@ -51,7 +61,9 @@ struct BFloat16Core {
     for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) {
-        S::Store(out + m * out_stride + n * S::kLanes, sum[m][n]);
+        S::Store(out + m * out_stride + n * S::kLanes,
+                 kParts == 1 ? sum[0][m][n]
+                             : S::Add(sum[0][m][n], sum[kParts - 1][m][n]));
       }
     }
   }

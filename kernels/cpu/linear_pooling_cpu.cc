@@ -348,7 +348,9 @@ void Backward(const Problem& problem, const void* output_gradient,
     const int64_t first = plan.ChunkStart(c);
     return first > 0 && plan.Position(first - 1) == plan.Position(first);
   };
-  parallel_for(chunks, 2 * plan.ChunkCost(), [&](int64_t c) {
+  parallel_for(chunks, 2 * plan.ChunkCost(), [&](int64_t task) {
+    // The forward pass has read the last chunks last.
+    const int64_t c = chunks - 1 - task;
     Chunk chunk = {};
     chunk.first = plan.ChunkStart(c);
     chunk.last = plan.ChunkStart(c + 1);
