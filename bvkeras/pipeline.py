@@ -71,6 +71,7 @@ def run(
     control: bool = False,
     skip_bad: bool = False,
     dev_threshold: bool = False,
+    threshold_metric: str | None = None,
     **overrides: Any,
 ) -> Comparison:
     """Runs the paper's steps on one task and compares what they give.
@@ -100,6 +101,8 @@ def run(
         dev_threshold: bool. Whether a span task's threshold is chosen on the
             split that is scored, as the official script's best scores are.
             Defaults to `False`. Of a span task alone, as is `skip_bad`.
+        threshold_metric: str, or None. The metric that a span task's threshold
+            is chosen for, `"exact"` or `"f1"`. Defaults to the task's first.
         **overrides: settings that replace the task's own; see `RunSettings`.
 
     Returns:
@@ -111,9 +114,19 @@ def run(
             `output_dir` holds a run with other settings.
     """
     task = task if isinstance(task, TaskSpec) else tasks.get(task)
-    if dev_threshold and not task.is_span:
+    for name, given in (
+        ("dev_threshold", dev_threshold),
+        ("threshold_metric", threshold_metric),
+    ):
+        if given and not task.is_span:
+            raise ArgumentError(
+                f"{name}: expected a task of questions, got {task.name}"
+            )
+    threshold_metric = threshold_metric or task.metrics[0]
+    if threshold_metric not in task.metrics:
         raise ArgumentError(
-            f"dev_threshold: expected a task of questions, got {task.name}"
+            f"threshold_metric: expected one of {', '.join(task.metrics)}; "
+            f"got {threshold_metric!r}"
         )
     output_dir = pathlib.Path(output_dir)
     with fileio.directory_lock(output_dir):
@@ -124,6 +137,7 @@ def run(
             data_dir,
             skip_bad=skip_bad,
             dev_threshold=dev_threshold,
+            threshold_metric=threshold_metric,
             overrides=overrides,
         ).compare(frozen, control)
 
@@ -140,10 +154,12 @@ class _Run:
         *,
         skip_bad,
         dev_threshold,
+        threshold_metric,
         overrides,
     ):
         self.task = task
         self.dev_threshold = dev_threshold
+        self.threshold_metric = threshold_metric
         self.backbone = backbone
         self.output_dir = output_dir
         self.encoder = load_backbone(backbone, dropout=0.0)
@@ -466,13 +482,15 @@ class _Run:
 
     def _threshold(
         self, directory: pathlib.Path, evaluate: Callable[..., Evaluation]
-    ) -> tuple[float | None, ...]:
+    ) -> tuple[float | str, ...]:
         """The threshold a span task's system is scored with; no other's."""
         if not self.task.is_span:
             return ()
         if self.dev_threshold:
-            return (None,)
-        held_out = evaluate(self.task.threshold_split, directory, None)
+            return (self.threshold_metric,)
+        held_out = evaluate(
+            self.task.threshold_split, directory, self.threshold_metric
+        )
         return (held_out.threshold,)
 
     def _report(self, systems: list[SystemResult]) -> Comparison:
@@ -523,7 +541,11 @@ class _Run:
         for split in self.task.evaluation_splits:
             held_out = parts[self.task.threshold_split]
             notes.append(
-                threshold_note(None if self.dev_threshold else held_out, split)
+                threshold_note(
+                    None if self.dev_threshold else held_out,
+                    split,
+                    self.threshold_metric,
+                )
             )
             tables += span_tables(
                 parts[split],

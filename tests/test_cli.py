@@ -206,7 +206,7 @@ def test_options_reach_the_pipeline(monkeypatch):
             *("--pooler", "scalar_mix", "--cache-dtype", "float16"),
             *("--extraction-dtype", "bfloat16"),
             *("--limit", "8", "--no-frozen", "--control"),
-            *("--skip-bad", "--dev-threshold"),
+            *("--skip-bad", "--dev-threshold", "--threshold-metric", "f1"),
             *("--freeze-layers", "2", "--freeze-embeddings"),
         ],
     )
@@ -218,6 +218,7 @@ def test_options_reach_the_pipeline(monkeypatch):
             "control": True,
             "skip_bad": True,
             "dev_threshold": True,
+            "threshold_metric": "f1",
             "epochs": (0.1, 2.0),
             "learning_rate": 1e-5,
             "batch_size": 4,
@@ -302,6 +303,7 @@ def test_options_left_out_leave_the_choice_to_the_task(
         ("run rte --output-dir file", "File exists: 'file'"),
         ("run rte --head-epochs 0", "head_epochs: expected at least 1"),
         ("run rte --dev-threshold", "dev_threshold: expected a task of quest"),
+        ("run rte --threshold-metric f1", "threshold_metric: expected a task"),
         ("run rte --stride 9", "--stride: expected a task of questions, got r"),
         ("run squad_v2 --stride 0", "--stride: expected at least 1, got 0"),
         ("finetune rte --question-tokens 9", "--question-tokens: expected a t"),
@@ -311,6 +313,10 @@ def test_options_left_out_leave_the_choice_to_the_task(
         (
             "evaluate squad_v2 --head . --threshold .5 --dev-threshold",
             "--threshold, --dev-threshold: expected one",
+        ),
+        (
+            "evaluate squad_v2 --head . --threshold .5 --threshold-metric f1",
+            "--threshold, --threshold-metric: expected one",
         ),
     ],
 )

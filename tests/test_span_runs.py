@@ -107,9 +107,9 @@ def test_threshold_is_chosen_on_held_out_articles(finished, squad_dir):
     ):
         held_out = load(output_dir, system, "held_out")
         files = load(output_dir, system)
-        assert held_out["scores"]["settings"]["threshold"] is None
+        assert held_out["scores"]["settings"]["threshold"] == "exact"
         threshold = held_out["scores"]["threshold"]
-        assert threshold == held_out["scores"]["scores"]["best_f1_thresh"]
+        assert threshold == held_out["scores"]["scores"]["best_exact_thresh"]
         assert files["scores"]["settings"]["threshold"] == threshold
         for name in examples.ids:
             above = files["na_prob"][name] > threshold
@@ -228,6 +228,7 @@ def test_finished_run_is_read_and_not_done_again(
     ("task", "changed", "name"),
     [
         (TASK, {"dev_threshold": True}, "threshold"),
+        (TASK, {"threshold_metric": "f1"}, "threshold"),
         (tasks.get("squad_v2"), {}, "windows.stride"),
     ],
 )
@@ -267,12 +268,13 @@ def test_threshold_can_be_swept_on_the_scored_split(
             frozen=False,
             skip_bad=True,
             dev_threshold=True,
+            threshold_metric="f1",
             **{**SETTINGS, "epochs": (0.5,)},
         )
     assert "left out 1 malformed questions" in caplog.text
     notes = "\n".join(comparison.notes)
     assert "1 malformed ones were left out of it" in notes
-    assert "chosen on validation itself" in notes
+    assert "chosen on validation itself, for the best F1" in notes
     for system in ("finetune/epoch_0.5", "head/epoch_0.5"):
         scores = load(tmp_path / "run", system)["scores"]
         assert scores["threshold"] == scores["scores"]["best_f1_thresh"]

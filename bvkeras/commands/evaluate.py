@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="squad_v2: a na_prob above it is no answer",
     )
-    shared.add_dev_threshold(parser)
+    shared.add_threshold_choice(parser)
     shared.add_data(parser)
     shared.add_output(parser)
 
@@ -103,6 +103,7 @@ def _check_threshold(options: argparse.Namespace, task: TaskSpec) -> None:
         for name, value in (
             ("--threshold", options.threshold),
             ("--dev-threshold", options.dev_threshold or None),
+            ("--threshold-metric", options.threshold_metric),
         )
         if value is not None
     ]
@@ -110,18 +111,20 @@ def _check_threshold(options: argparse.Namespace, task: TaskSpec) -> None:
         raise ArgumentError(
             f"{given[0]}: expected a task of questions, got {task.name}"
         )
-    if len(given) == 2:
-        raise ArgumentError("--threshold, --dev-threshold: expected one")
+    if options.threshold is not None and len(given) > 1:
+        raise ArgumentError(f"{', '.join(given)}: expected one")
 
 
 def _threshold(
     options: argparse.Namespace, task: TaskSpec, split: str
-) -> float | None:
-    """The threshold to score with; None chooses it on the split itself."""
+) -> float | str | None:
+    """The threshold to score with, or what to choose it for on the split."""
     chosen_here = split == task.threshold_split or options.dev_threshold
     if task.is_span and options.threshold is None and not chosen_here:
         raise ArgumentError(
             f"--threshold: expected the one that evaluating the split "
             f"{task.threshold_split} prints, or --dev-threshold; got none"
         )
+    if options.threshold is None:
+        return options.threshold_metric
     return options.threshold

@@ -123,13 +123,18 @@ def task_of(options: argparse.Namespace) -> tasks.TaskSpec:
     return dataclasses.replace(task, windows=windows)
 
 
-def add_dev_threshold(parser: argparse.ArgumentParser) -> None:
-    """Adds `--dev-threshold`."""
+def add_threshold_choice(parser: argparse.ArgumentParser) -> None:
+    """Adds `--dev-threshold` and `--threshold-metric`."""
     parser.add_argument(
         "--dev-threshold",
         action="store_true",
         help="squad_v2: choose the threshold of no answer on the very split "
         "that is scored, as the official script's sweep does",
+    )
+    parser.add_argument(
+        "--threshold-metric",
+        choices=("exact", "f1"),
+        help="squad_v2: what the threshold of no answer is chosen for (exact)",
     )
 
 

@@ -49,7 +49,7 @@ def add_recipe_arguments(
         default=False,
         help="also train the encoder one epoch further",
     )
-    shared.add_dev_threshold(parser)
+    shared.add_threshold_choice(parser)
     parser.add_argument(
         "--tune",
         type=int,
@@ -88,6 +88,7 @@ def run(options: argparse.Namespace) -> None:
         control=options.control,
         skip_bad=options.skip_bad,
         dev_threshold=options.dev_threshold,
+        threshold_metric=options.threshold_metric,
         **shared.settings_of(options),
     )
     print_table(comparison)

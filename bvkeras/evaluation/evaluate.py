@@ -39,7 +39,7 @@ def evaluate_head(
     cache: HiddenStateCache,
     directory: str | os.PathLike,
     examples: Examples | SpanExamples | None = None,
-    threshold: float | None = None,
+    threshold: float | str | None = None,
 ) -> Evaluation:
     """Scores a pooled head on the hidden states of a split.
 
@@ -54,17 +54,19 @@ def evaluate_head(
         directory: str or path. Where the files go.
         examples: SpanExamples. The split the cache was made from, with texts
             and answers; only a span task needs it.
-        threshold: float, or None. Of a span task: `na_prob` above it is no
-            answer; None takes the best on this split.
+        threshold: float, str or None. Of a span task: `na_prob` above it is
+            no answer; `"exact"`, which is also what None means, or `"f1"`
+            takes the one with the best exact match or F1 on this split.
 
     Raises:
         ArgumentError: the cache is another task's, or of another encoder or
             plan of windows than the head was trained on, or not of
-            `examples`; there is a threshold, and the task has no spans.
+            `examples`; there is a threshold, and the task has no spans; the
+            threshold is neither a number nor a metric's name.
         CacheError: a shard of the cache is damaged.
         RunError: the files are there and were made with something else.
     """
-    _check_threshold(task, threshold)
+    threshold = _checked_threshold(task, threshold)
     _check_belongs(task, head, cache)
     settings = {
         "head": fileio.file_digest(head.model_path),
@@ -97,7 +99,7 @@ def evaluate_snapshot(
     snapshot: Snapshot,
     examples: Examples | SpanExamples,
     directory: str | os.PathLike,
-    threshold: float | None = None,
+    threshold: float | str | None = None,
 ) -> Evaluation:
     """Scores a fine-tuned encoder with its own head on a split.
 
@@ -109,13 +111,14 @@ def evaluate_snapshot(
         snapshot: Snapshot. What `finetune` gave.
         examples: Examples, or SpanExamples of a span task. The split.
         directory: str or path. Where the files go.
-        threshold: float, or None. As `evaluate_head`.
+        threshold: float, str or None. As `evaluate_head`.
 
     Raises:
-        ArgumentError: there is a threshold, and the task has no spans.
+        ArgumentError: there is a threshold, and the task has no spans; it is
+            neither a number nor a metric's name.
         RunError: the files are there and were made with something else.
     """
-    _check_threshold(task, threshold)
+    threshold = _checked_threshold(task, threshold)
     settings = {"snapshot": snapshot.digest(), "data": examples.digest}
 
     def outputs():
@@ -245,8 +248,20 @@ def _check_belongs(
             )
 
 
-def _check_threshold(task: TaskSpec, threshold: float | None) -> None:
-    if threshold is not None and not task.is_span:
+def _checked_threshold(
+    task: TaskSpec, threshold: float | str | None
+) -> float | str | None:
+    if not task.is_span:
+        if threshold is not None:
+            raise ArgumentError(
+                f"threshold: expected a task of questions, got {task.name}"
+            )
+        return None
+    if threshold is None:
+        return task.metrics[0]
+    if isinstance(threshold, str) and threshold not in task.metrics:
         raise ArgumentError(
-            f"threshold: expected a task of questions, got {task.name}"
+            "threshold: expected a number or one of "
+            f"{', '.join(task.metrics)}; got {threshold!r}"
         )
+    return threshold

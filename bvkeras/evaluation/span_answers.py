@@ -64,7 +64,7 @@ def evaluate_spans(
     directory: str | os.PathLike,
     settings: dict[str, Any],
     predict: Callable[[], WindowLogits],
-    threshold: float | None,
+    threshold: float | str,
 ) -> SpanEvaluation:
     """Answers and scores the questions of a split, from a model's logits.
 
@@ -73,7 +73,7 @@ def evaluate_spans(
         directory: str or path. Where the files go.
         settings: dict. What the answers were made with.
         predict: callable. Gives the windows' logits.
-        threshold: float or None. As `evaluate_answers`.
+        threshold: float or str. As `evaluate_answers`.
 
     Raises:
         RunError: the files are there and were made with something else.
@@ -95,7 +95,7 @@ def evaluate_answers(
     directory: str | os.PathLike,
     settings: dict[str, Any],
     answer: Callable[[], Answers],
-    threshold: float | None,
+    threshold: float | str,
 ) -> SpanEvaluation:
     """Scores answers to the questions of a split.
 
@@ -108,8 +108,9 @@ def evaluate_answers(
         directory: str or path. Where the files go.
         settings: dict. What the answers were made with.
         answer: callable. Gives the answers.
-        threshold: float or None. `na_prob` above it is no answer; None takes
-            the one with the best F1 on these questions.
+        threshold: float or str. `na_prob` above it is no answer. `"exact"` or
+            `"f1"` takes the one with the best exact match or the best F1 on
+            these questions.
 
     Raises:
         RunError: the files are there and were made with something else.
@@ -210,7 +211,8 @@ def _scored(examples, folder, texts, na_probs, threshold, seconds):
         best_threshold(scores, na_probs, has_answer, has_text)
         for scores in (text_exact, text_f1)
     )
-    used = best_f1.threshold if threshold is None else threshold
+    chosen = {"exact": best_exact, "f1": best_f1}.get(threshold)
+    used = threshold if chosen is None else chosen.threshold
     exact, f1 = (
         with_threshold(scores, na_probs, has_answer, used)
         for scores in (text_exact, text_f1)

@@ -69,7 +69,7 @@ def evaluate_span_ensemble(
     second: str | os.PathLike,
     directory: str | os.PathLike,
     rule: str,
-    threshold: float | None,
+    threshold: float | str,
 ) -> SpanEvaluation:
     """Scores two systems' answers together, from their files.
 
@@ -83,7 +83,7 @@ def evaluate_span_ensemble(
         second: str or path. The same of the other.
         directory: str or path. Where the files go, as of `evaluate_answers`.
         rule: str. As `combine_candidates`.
-        threshold: float or None. As `evaluate_answers`.
+        threshold: float or str. As `evaluate_answers`.
 
     Raises:
         ArgumentError: an unknown rule.

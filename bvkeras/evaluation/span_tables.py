@@ -90,23 +90,27 @@ def window_note(plan: WindowPlan, max_tokens: int) -> str:
     )
 
 
-def threshold_note(held_out: SpanExamples | None, split: str) -> str:
+def threshold_note(
+    held_out: SpanExamples | None, split: str, metric: str
+) -> str:
     """How the threshold of no answer was chosen.
 
     Args:
         held_out: SpanExamples, or None. The questions it was chosen on; None
             if it was chosen on the scored ones themselves.
         split: str. The split that was scored.
+        metric: str. What it was chosen for, `"exact"` or `"f1"`.
     """
+    best = {"exact": "the best exact match", "f1": "the best F1"}[metric]
     if held_out is None:
         return (
             f"The threshold of no answer was chosen on {split} itself, for "
-            "the best F1, as the official script's sweep does: the scores "
+            f"{best}, as the official script's sweep does: the scores "
             "are too good by what that gains."
         )
     titles = ", ".join(sorted(held_out.articles))
     return (
-        "The threshold of no answer was chosen for the best F1 on "
+        f"The threshold of no answer was chosen for {best} on "
         f"{len(held_out):,} questions about whole articles of the training "
         f"file ({titles}), on which nothing was trained. {split} was scored "
         "once."

@@ -129,11 +129,19 @@ def test_low_threshold_answers_nothing(tmp_path):
     assert set(read(tmp_path, "predictions").values()) == {""}
 
 
-def test_threshold_is_chosen_on_these_questions_if_none_is_given(tmp_path):
-    result = evaluate(tmp_path, threshold=None)
-    assert result.threshold == result.best_f1.threshold
-    assert result.threshold == pytest.approx(1 / (1 + np.exp(3.0)))
-    assert result.metrics["f1"] == result.best_f1.score == 1
+@pytest.mark.parametrize(("metric", "margin"), [("exact", 4.0), ("f1", 3.0)])
+def test_threshold_is_chosen_on_these_questions(tmp_path, metric, margin):
+    def one_answer_too_long():
+        windows = made_logits()
+        windows.logits[0] = window(1.0, [(2, 4, 4.0)])
+        return windows
+
+    result = evaluate(tmp_path, metric, one_answer_too_long)
+    best = getattr(result, f"best_{metric}")
+    assert result.threshold == best.threshold
+    assert result.threshold == pytest.approx(1 / (1 + np.exp(margin)))
+    assert result.metrics[metric] == best.score
+    assert read(tmp_path, "scores")["settings"]["threshold"] == metric
 
 
 def test_second_evaluation_is_read(tmp_path):
@@ -199,5 +207,5 @@ def test_ten_thousand_questions_take_less_than_five_seconds(tmp_path):
     )
     # Of this process alone, whatever else the machine is doing.
     began = time.process_time()
-    evaluate_spans(examples, tmp_path, SETTINGS, lambda: windows, None)
+    evaluate_spans(examples, tmp_path, SETTINGS, lambda: windows, "f1")
     assert time.process_time() - began < 5

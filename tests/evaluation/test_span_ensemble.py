@@ -125,13 +125,13 @@ def test_without_a_text_there_is_no_answer(systems, tmp_path):
 def test_it_is_done_once(systems, tmp_path, monkeypatch):
     examples, folders = systems
     arguments = (examples, *folders, tmp_path / "both", "mean")
-    first = evaluate_span_ensemble(*arguments, None)
+    first = evaluate_span_ensemble(*arguments, "exact")
     monkeypatch.setattr(span_ensemble, "combine_candidates", None)
-    again = evaluate_span_ensemble(*arguments, None)
+    again = evaluate_span_ensemble(*arguments, "exact")
     assert again.metrics == first.metrics
     assert again.threshold == first.threshold
     with pytest.raises(RunError, match="was made with threshold"):
         evaluate_span_ensemble(*arguments, 0.25)
     (folders[0] / "nbest.json").write_text("{}")
     with pytest.raises(RunError, match="was made with nbest"):
-        evaluate_span_ensemble(*arguments, None)
+        evaluate_span_ensemble(*arguments, "exact")
