@@ -12,6 +12,8 @@ DEMO_FLAGS ?=
 QUESTIONS ?=
 # Tests run in so many processes, with one thread each.
 JOBS ?= logical
+PYTEST = TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) \
+  --dist loadfile --no-loadscope-reorder
 
 # What the native library is built from; CMakeLists.txt builds it.
 KERNELS := CMakeLists.txt $(shell find kernels -type f \
@@ -31,12 +33,10 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) \
-	  --dist loadfile
+	$(PYTEST)
 
 test-full: test
-	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) \
-	  --dist loadfile -m full
+	$(PYTEST) -m full
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pooling $(QUESTIONS)

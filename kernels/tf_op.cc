@@ -32,11 +32,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/synchronization/blocking_counter.h"
+#include "absl/synchronization/notification.h"
 #include "linear_pooling.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -51,37 +53,45 @@ using tensorflow::shape_inference::DimensionHandle;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
+// Tasks that threads take one after the other. Shared, since a thread may come
+// when all is done and whoever waited has gone.
+struct SharedTasks {
+  explicit SharedTasks(int64_t tasks) : count(tasks), left(tasks) {}
+
+  void Work(const std::function<void(int64_t)>* task) {
+    for (int64_t i = next++; i < count; i = next++) {
+      (*task)(i);
+      if (--left == 0) done.Notify();
+    }
+  }
+
+  const int64_t count;
+  std::atomic<int64_t> next{0};
+  std::atomic<int64_t> left;
+  absl::Notification done;
+};
+
 // Runs tasks on TensorFlow's intra-op threads.
 ParallelFor OnThreadsOf(OpKernelContext* context) {
   const auto& workers =
       *context->device()->tensorflow_cpu_worker_threads();
   return [&workers](int64_t tasks, int64_t cost,
                     const std::function<void(int64_t)>& task) {
-    std::atomic<int64_t> next{0};
-    const auto work = [&] {
-      for (int64_t i = next++; i < tasks; i = next++) task(i);
-    };
     constexpr int64_t kLeastCost = 100000;
     const int64_t threads = std::min<int64_t>(tasks, workers.num_threads);
     if (threads < 2 || cost * tasks < kLeastCost ||
         workers.workers->CurrentThreadId() >= 0) {
-      work();
+      for (int64_t i = 0; i < tasks; ++i) task(i);
       return;
     }
-    // In a short pass this thread works too: one less has to be woken. In a
-    // long one it waits, as it does for TensorFlow's own products: then every
-    // worker finds a processor, on a machine with other work too.
-    constexpr int64_t kLongCost = 60000000;
-    const int64_t others = cost * tasks < kLongCost ? threads - 1 : threads;
-    absl::BlockingCounter running(others);
-    for (int64_t i = 0; i < others; ++i) {
-      workers.workers->Schedule([&] {
-        work();
-        running.DecrementCount();
-      });
+    const auto shared = std::make_shared<SharedTasks>(tasks);
+    for (int64_t i = 0; i < threads; ++i) {
+      workers.workers->Schedule([shared, &task] { shared->Work(&task); });
     }
-    if (others < threads) work();
-    running.Wait();
+    // This thread waits, as it does for TensorFlow's own products: where it
+    // works too, it and a worker that it woke often share a processor while
+    // another has nothing to do.
+    shared->done.WaitForNotification();
   };
 }
 

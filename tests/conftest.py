@@ -9,7 +9,19 @@ import pytest
 from tests.data.glue_fixtures import write_glue
 from tests.native import require_native
 
-_TINY_BERT = pathlib.Path(__file__).parent / "parity" / "tiny_tanh"
+_TESTS = pathlib.Path(__file__).parent
+# Processes share the files out in this order, the others after these: begun
+# last, a long one would leave the other processes without work.
+_LONGEST_FILES = (
+    "e2e/test_demo.py",
+)
+_TINY_BERT = _TESTS / "parity" / "tiny_tanh"
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the longest files first."""
+    places = {_TESTS / name: i for i, name in enumerate(_LONGEST_FILES)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -154,18 +154,14 @@ def padding(device: str, rounds: int) -> list[Row]:
     """Half the tokens padded against none."""
     rows = []
     for shape in SHAPES:
-        contest = Round(device)
-        none = {}
-        for stored in STORED:
-            for padded in (0.5, 0.0):
-                work = Operands(shape, stored, padded=padded)
-                name = contest.add(
-                    f"native {stored}, {padded:.0%} padded",
-                    work,
-                    logits_step(work, tensorflow_steps.native(work)),
-                )
-                none[stored] = [name]
-        rows += contest.rows("padding", rounds, none)
+        works = {
+            stored: {
+                f"{padded:.0%} padded": Operands(shape, stored, padded=padded)
+                for padded in (0.5, 0.0)
+            }
+            for stored in STORED
+        }
+        rows += _native_pairs(device, "padding", rounds, works)
     return rows
 
 
@@ -173,19 +169,30 @@ def width(device: str, rounds: int) -> list[Row]:
     """Rows of 1024 numbers against as many numbers in rows of 768."""
     rows = []
     for usual, wide in zip(SHAPES, WIDE_SHAPES, strict=False):
-        contest = Round(device)
-        baselines = {}
-        for stored in STORED:
-            for shape in (wide, usual):
-                work = Operands(shape, stored)
-                name = contest.add(
-                    f"native {stored}, E{shape.features}",
-                    work,
-                    logits_step(work, tensorflow_steps.native(work)),
-                )
-                baselines[stored] = [name]
-        rows += contest.rows("width", rounds, baselines)
+        works = {
+            stored: {
+                f"E{shape.features}": Operands(shape, stored)
+                for shape in (wide, usual)
+            }
+            for stored in STORED
+        }
+        rows += _native_pairs(device, "width", rounds, works)
     return rows
+
+
+def _native_pairs(device, question, rounds, works):
+    """Of each stored type two works, the second the first one's baseline."""
+    contest = Round(device)
+    baselines = {}
+    for stored, pair in works.items():
+        for what, work in pair.items():
+            name = contest.add(
+                f"native {stored}, {what}",
+                work,
+                logits_step(work, tensorflow_steps.native(work)),
+            )
+            baselines[stored] = [name]
+    return contest.rows(question, rounds, baselines)
 
 
 def peak(device: str, rounds: int) -> list[Row]:
