@@ -36,7 +36,7 @@ namespace bvkeras {
 
 // Raised whenever an operation's arguments, results or numerics change:
 // bvkeras/ops/library.py refuses a library with another number.
-constexpr int kContractVersion = 3;
+constexpr int kContractVersion = 4;
 
 enum class DType : int { kFloat32 = 0, kBFloat16, kFloat16, kInt8 };
 

@@ -13,7 +13,17 @@ _TESTS = pathlib.Path(__file__).parent
 # Processes share the files out in this order, the others after these: begun
 # last, a long one would leave the other processes without work.
 _LONGEST_FILES = (
+    "models/test_pooling_models.py",
+    "cuda/test_emulation.py",
+    "test_pipeline.py",
     "e2e/test_demo.py",
+    "tuning/test_stacked_tuner.py",
+    "faults/test_interrupted_run.py",
+    "models/test_pooling_span_model.py",
+    "training/test_finetune.py",
+    "cache/test_datasets.py",
+    "tuning/test_encoder_search.py",
+    "tuning/test_search.py",
 )
 _TINY_BERT = _TESTS / "parity" / "tiny_tanh"
 
@@ -39,9 +49,13 @@ def glue_dir(tmp_path_factory) -> pathlib.Path:
     return write_glue(tmp_path_factory.mktemp("glue"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Chromium without a window; driven by path, nothing is downloaded."""
+    """Chromium without a window; driven by path, nothing is downloaded.
+
+    Not longer than a module: until it is closed asyncio has a loop that runs,
+    and other tests could not run theirs.
+    """
     path = os.environ.get("BVKERAS_BROWSER") or shutil.which("chromium")
     if path is None:
         if "browser" in os.environ.get("BVKERAS_REQUIRE", "").split(","):

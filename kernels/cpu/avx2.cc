@@ -27,7 +27,7 @@ struct Avx2Vector {
   static Vec Add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
   static Vec Sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
   static Vec Mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
-  static Vec Div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
+  static Vec Reciprocal(Vec a) { return _mm256_div_ps(Set1(1.0f), a); }
   static Vec Min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
   static Vec Max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
   static Vec Abs(Vec a) {

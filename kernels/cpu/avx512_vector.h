@@ -18,7 +18,11 @@ struct Avx512Vector {
   static Vec Add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
   static Vec Sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
   static Vec Mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
-  static Vec Div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
+  // Of finite numbers.
+  static Vec Reciprocal(Vec a) {
+    const Vec r = _mm512_rcp14_ps(a);
+    return Mul(r, _mm512_fnmadd_ps(a, r, Set1(2.0f)));
+  }
   static Vec Min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
   static Vec Max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
   static Vec Abs(Vec a) { return _mm512_abs_ps(a); }

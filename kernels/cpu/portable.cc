@@ -29,7 +29,7 @@ struct PortableVector {
   static Vec Add(Vec a, Vec b) { return a + b; }
   static Vec Sub(Vec a, Vec b) { return a - b; }
   static Vec Mul(Vec a, Vec b) { return a * b; }
-  static Vec Div(Vec a, Vec b) { return a / b; }
+  static Vec Reciprocal(Vec a) { return 1.0f / a; }
   // As the x86 instructions: the second where one is NaN.
   static Vec Min(Vec a, Vec b) { return a < b ? a : b; }
   static Vec Max(Vec a, Vec b) { return a > b ? a : b; }

@@ -142,6 +142,8 @@ def test_note_says_that_a_part_is_not_the_official_set():
 
 
 def test_note_says_where_the_threshold_is_from():
-    held_out = threshold_note(TRAIN, "validation")
+    held_out = threshold_note(TRAIN, "validation", "exact")
+    assert "for the best exact match on" in held_out
     assert "articles of the training file (A), on which nothing" in held_out
-    assert "chosen on validation itself" in threshold_note(None, "validation")
+    swept = threshold_note(None, "validation", "f1")
+    assert "chosen on validation itself, for the best F1" in swept

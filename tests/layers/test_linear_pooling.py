@@ -144,7 +144,7 @@ def test_8_bit_hidden_states_are_values_times_scales(inputs, dtype, activation):
     # Scales are never rounded; values and kernel are exact in bfloat16.
     tolerance = 1e-6 if dtype == "float32" else 2**-7
     np.testing.assert_allclose(
-        tf.cast(output, "float32"), expected, atol=tolerance
+        tf.cast(output, "float32"), expected, rtol=tolerance, atol=tolerance
     )
 
 
