@@ -116,7 +116,11 @@ def package_directory(package: str) -> pathlib.Path:
 
 
 def _load_directory(directory, dropout, dtype):
-    config = huggingface.read_object(directory / "config.json")
+    path = directory / "config.json"
+    inside = directory / "encoder"
+    if not path.exists() and (inside / path.name).exists():
+        raise BackboneError(f"{directory} is no encoder; {inside} is one")
+    config = huggingface.read_object(path)
     if "registered_name" in config:
         return _load_keras_hub(directory, config, dropout, dtype)
     backbone, hidden_act = huggingface.load_backbone(directory, dropout, dtype)

@@ -250,6 +250,15 @@ def test_file_errors_name_the_file(directory, name, change, message):
     assert "\n" not in str(raised.value)
 
 
+def test_error_points_to_the_encoder_of_a_snapshot(directory, tmp_path):
+    snapshot = tmp_path / "epoch_1"
+    snapshot.mkdir()
+    directory.rename(snapshot / "encoder")
+    with pytest.raises(BackboneError, match=r"no encoder; .*/encoder is one"):
+        load_backbone(snapshot)
+    load_backbone(snapshot / "encoder")
+
+
 def test_pickles_are_never_opened(directory):
     (directory / "model.safetensors").unlink()
     (directory / "pytorch_model.bin").write_bytes(b"cos\nabort\n(tR.")
