@@ -246,6 +246,13 @@ def test_threshold_and_plan_of_a_finished_run_are_not_changed(
         )
 
 
+def test_threshold_is_for_a_metric_of_the_task(tmp_path):
+    with pytest.raises(
+        ArgumentError, match="threshold_metric: expected one of exact, f1; got"
+    ):
+        pipeline.run(TASK, "x", tmp_path, threshold_metric="accuracy")
+
+
 def test_threshold_can_be_swept_on_the_scored_split(
     tiny_bert, squad_dir, tmp_path, caplog
 ):

@@ -66,7 +66,8 @@ __global__ void Kernel(const Parameters p) {
       return;
     }
     case kBlocksRace:
-      // A block's barriers order nothing of another block.
+      // A block's barriers order nothing of another block. A barrier has two
+      // objects in turn: three meet the first one again.
       __syncthreads();
       __syncthreads();
       if (thread == 0) p.memory[0] += 1;
