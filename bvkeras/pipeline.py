@@ -46,7 +46,7 @@ from bvkeras.evaluation.span_tables import (
 )
 from bvkeras.reports.report import write_report
 from bvkeras.run_pairs import PairReports
-from bvkeras.run_settings import RunSettings
+from bvkeras.run_settings import EARLIER, RunSettings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.training.freezing import (
@@ -226,8 +226,8 @@ class _Run:
         if self._settings_path.exists():
             fileio.require_same(
                 self.output_dir,
-                NOT_FROZEN | fileio.read_json(self._settings_path),
-                NOT_FROZEN | self._settings_record,
+                EARLIER | fileio.read_json(self._settings_path),
+                EARLIER | self._settings_record,
             )
 
     def _finetune(
@@ -418,6 +418,7 @@ class _Run:
             batch_size=settings.head_batch_size,
             dropout=settings.head_dropout,
             pooler=settings.pooler,
+            token_pooling=settings.token_pooling,
             projection_rate=settings.head_projection_rate,
             seed=settings.seed,
         )

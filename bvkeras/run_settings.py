@@ -10,6 +10,10 @@ from bvkeras.fast_encoder import COMPUTE_DTYPES
 from bvkeras.models.pooling_model import POOLERS
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.freezing import NOT_FROZEN, freeze_settings
+from bvkeras.training.head import check_token_pooling
+
+# What runs of earlier versions were made with and do not say.
+EARLIER = {**NOT_FROZEN, "token_pooling": "flatten"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +32,7 @@ class RunSettings:
         head_batch_size: int. Examples a step, head.
         head_dropout: float. Dropout on the pooled features.
         pooler: str. `"linear"` or `"scalar_mix"`.
+        token_pooling: str. `"flatten"` or `"mean"`.
         cache_dtype: str. How hidden states are stored.
         extraction_dtype: str. What the encoder computes them in.
         compute_dtype: str. Keras dtype policy of fine-tuning, as
@@ -49,6 +54,7 @@ class RunSettings:
     head_projection_rate: float
     head_batch_size: int
     head_dropout: float
+    token_pooling: str
     pooler: str = "linear"
     cache_dtype: str = "bfloat16"
     extraction_dtype: str = "float32"
@@ -85,6 +91,7 @@ class RunSettings:
             "head_projection_rate": own.head_projection_rate,
             "head_batch_size": own.head_batch_size,
             "head_dropout": own.head_dropout,
+            "token_pooling": own.head_token_pooling,
         }
         names = [field.name for field in dataclasses.fields(cls)]
         for name, value in overrides.items():
@@ -97,6 +104,7 @@ class RunSettings:
                 values[name] = value
         settings = cls(**values)
         settings._check()
+        check_token_pooling(task, settings.token_pooling)
         return settings
 
     def _check(self) -> None:

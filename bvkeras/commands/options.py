@@ -32,6 +32,7 @@ _SETTINGS = (
     "head_batch_size",
     "head_dropout",
     "pooler",
+    "token_pooling",
     "cache_dtype",
     "extraction_dtype",
     "seed",
@@ -213,6 +214,12 @@ def add_head_settings(parser: argparse.ArgumentParser) -> None:
         "--pooler",
         choices=("linear", "scalar_mix"),
         help="how layers are combined (linear)",
+    )
+    group.add_argument(
+        "--token-pooling",
+        choices=("flatten", "mean"),
+        help="weights for each position, as the paper has, or one for all "
+        "tokens and their mean",
     )
 
 

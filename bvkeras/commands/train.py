@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> None:
         batch_size=settings.head_batch_size,
         dropout=settings.head_dropout,
         pooler=settings.pooler,
+        token_pooling=settings.token_pooling,
         projection_rate=settings.head_projection_rate,
         seed=settings.seed,
     )

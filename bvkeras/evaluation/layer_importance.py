@@ -89,7 +89,6 @@ def measure_importance(
     if model.scalar_mix is not None:
         weights = keras.ops.softmax(model.scalar_mix.layer_weights)
         return [float(weight) for weight in keras.ops.convert_to_numpy(weights)]
-    per_token = model.sequence_length is None
     contributions = None
     parts, squares, tokens = [], 0.0, 0
     with naming_damage(cache):
@@ -102,7 +101,7 @@ def measure_importance(
                 contributions = _traced(model, inputs)
             found = contributions(*inputs).numpy()
             found = found.astype(np.float64)
-            if not per_token:
+            if not model.per_token:
                 parts.append(found.sum(axis=1))
                 continue
             for values, mask in zip(found, batch["mask"].numpy(), strict=True):
@@ -110,7 +109,7 @@ def measure_importance(
                 tokens += len(values)
                 values -= values.mean(axis=0)
                 squares = squares + np.square(values).sum(axis=(0, 2))
-    if per_token:
+    if model.per_token:
         return np.sqrt(squares / tokens).tolist()
     # `(examples, layers, outputs)`
     values = np.concatenate(parts)

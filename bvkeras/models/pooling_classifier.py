@@ -13,14 +13,18 @@ class PoolingClassifier(PoolingModel):
     """A tiny classifier of sequences on all hidden states of an encoder.
 
     `LinearPooling` maps every hidden state to `units` numbers; one linear map
-    over all of them, with weights for each position, gives the classes.
+    over all of them gives the classes. With a `sequence_length` it has weights
+    for each position, as the paper's has. Without one all tokens share their
+    weights and the logits are the mean over the real tokens: fewer weights by
+    as many times as there are tokens, and texts of any length.
 
     Input: hidden states, a tensor `(batch, tokens, layers, features)`, a
     list of layers, each `(batch, tokens, features)`, or 8-bit hidden states,
     a pair `(values, scales)` as `bvkeras.layers.LinearPooling` takes them; or
     the pair `(hidden_states, mask)` with hidden states in any of these forms
     and a mask `(batch, tokens)`, true at real tokens. `tokens` is at most
-    `sequence_length`; fewer give what padding up to it would give.
+    `sequence_length`, if there is one; fewer give what padding up to it would
+    give.
     Output: logits `(batch, num_classes)`, in float32 under mixed precision
     too: train with `from_logits=True`.
 
@@ -30,7 +34,9 @@ class PoolingClassifier(PoolingModel):
     Args:
         num_classes: int. Number of classes, at least 2.
         units: int. Numbers each hidden state is pooled to.
-        sequence_length: int. Most tokens of a sequence.
+        sequence_length: int or None. Most tokens of a sequence, each position
+            with weights of its own. Defaults to `None`: the tokens share
+            them, and the mean is taken.
         num_layers: int. Hidden states of each token: the encoder's layers and
             one more for its embeddings. Defaults to `None`: taken from the
             first input.
@@ -46,7 +52,8 @@ class PoolingClassifier(PoolingModel):
         kernel_initializer: Keras initializer of the pooling kernel. Defaults
             to `"glorot_uniform"`.
         projection_initializer: Keras initializer of the projection `(tokens ·
-            layers · units, num_classes)`. Defaults to `"glorot_uniform"`.
+            layers · units, num_classes)`, without `sequence_length` `(layers
+            · units, num_classes)`. Defaults to `"glorot_uniform"`.
         seed: int. Seed of dropout. Defaults to `None`.
         keep: string. What the native library keeps in training for the
             backward pass, as `bvkeras.layers.LinearPooling` explains.
@@ -87,7 +94,7 @@ class PoolingClassifier(PoolingModel):
         self,
         num_classes: int,
         units: int,
-        sequence_length: int,
+        sequence_length: int | None = None,
         num_layers: int | None = None,
         hidden_dim: int | None = None,
         approximate: bool = False,

@@ -23,23 +23,29 @@ class PoolingModel(keras.Model):
     """Pooled hidden states of a whole sequence, projected to a few outputs.
 
     `outputs[b,c] = Σ_{t,l,a} Y[b,t,l,a] V[t,l,a,c] + d[c]` over the real
-    tokens t, with Y of `bvkeras.layers.linear_pooling.LinearPooling`. A model
-    with outputs for every token leaves out the sum over t and has one V for
-    all of them.
+    tokens t, with Y of `bvkeras.layers.linear_pooling.LinearPooling`. Without
+    a `sequence_length` all tokens have one V, and the mean over t takes the
+    place of the sum. A model with outputs for every token has one V for all
+    of them, too, and leaves out the sum.
 
     Args:
         num_outputs: int. Outputs of the projection.
         sequence_length: int or None. None is one V for all tokens.
 
+    Attributes:
+        per_token: bool. Whether every token has outputs.
+
     The other arguments, the inputs and the errors are those of
     `bvkeras.models.pooling_classifier.PoolingClassifier`.
     """
+
+    per_token = False
 
     def __init__(
         self,
         num_outputs: int,
         units: int,
-        sequence_length: int | None,
+        sequence_length: int | None = None,
         num_layers: int | None = None,
         hidden_dim: int | None = None,
         approximate: bool = False,
@@ -209,7 +215,11 @@ class PoolingModel(keras.Model):
             keras.ops.cast(self.projection, "float32"), self._projection_shape
         )
         if self.sequence_length is None:
-            return keras.ops.einsum("btla,lac->btlc", pooled, projection)
+            found = keras.ops.einsum("btla,lac->btlc", pooled, projection)
+            if self.per_token:
+                return found
+            tokens = _real_tokens(mask, keras.ops.shape(pooled)[1])
+            return found / keras.ops.reshape(tokens, (-1, 1, 1, 1))
         projection = projection[: keras.ops.shape(pooled)[1]]
         return keras.ops.einsum("btla,tlac->btlc", pooled, projection)
 
@@ -221,8 +231,10 @@ class PoolingModel(keras.Model):
                 is false.
             mask: tensor `(batch, tokens)` or None.
         """
-        del mask
         outputs = keras.ops.sum(projected, axis=1)
+        if self.sequence_length is None:
+            tokens = _real_tokens(mask, keras.ops.shape(projected)[1])
+            outputs = outputs / keras.ops.cast(tokens, outputs.dtype)
         return outputs + keras.ops.cast(self.bias, outputs.dtype)
 
     def compute_mask(self, inputs, previous_mask):
@@ -250,6 +262,17 @@ class PoolingModel(keras.Model):
             implementation=self.implementation,
         )
         return config
+
+
+def _real_tokens(mask, tokens):
+    """How many tokens each row has, at least 1: float32 `(batch, 1)`.
+
+    Without a mask `(1, 1)`: all rows have all of them.
+    """
+    if mask is None:
+        return keras.ops.reshape(keras.ops.cast(tokens, "float32"), (1, 1))
+    found = keras.ops.cast(keras.ops.cast(mask, "bool"), "float32")
+    return keras.ops.maximum(keras.ops.sum(found, axis=1, keepdims=True), 1.0)
 
 
 def _is_pair(inputs, rank):

@@ -20,7 +20,8 @@ class PoolingRegressor(PoolingModel):
 
     Args:
         units: int. Numbers each hidden state is pooled to.
-        sequence_length: int. Most tokens of a sequence.
+        sequence_length: int or None. Most tokens of a sequence. Defaults to
+            `None`: the tokens share their weights, and the mean is taken.
         num_outputs: int. Numbers to predict, at least 1. Defaults to `1`.
 
     Raises:
@@ -47,7 +48,7 @@ class PoolingRegressor(PoolingModel):
     def __init__(
         self,
         units: int,
-        sequence_length: int,
+        sequence_length: int | None = None,
         num_outputs: int = 1,
         num_layers: int | None = None,
         hidden_dim: int | None = None,

@@ -70,6 +70,8 @@ class PoolingSpanModel(PoolingModel):
         Transformer-Based NLP Tasks", Algorithm 1.
     """
 
+    per_token = True
+
     def __init__(
         self,
         units: int,

@@ -37,9 +37,7 @@ SST2 = TaskSpec(
     paper_settings=paper_settings(
         2e-5, 32, head_learning_rate=9.74e-4, head_units=32
     ),
-    small_settings=small_settings(
-        32, learning_rate=2e-4, max_tokens=64, head_dropout=0.0
-    ),
+    small_settings=small_settings(32, learning_rate=2e-4, max_tokens=64),
 )
 
 MRPC = TaskSpec(
@@ -63,9 +61,7 @@ STSB = TaskSpec(
     label_names=None,
     metrics=("pearson", "spearman"),
     paper_settings=paper_settings(2e-5, 16, head_learning_rate=2.78e-5),
-    small_settings=small_settings(
-        16, learning_rate=2e-4, max_tokens=64, head_dropout=0.0
-    ),
+    small_settings=small_settings(16, learning_rate=2e-4, max_tokens=64),
     label_range=(0.0, 5.0),
 )
 

@@ -14,6 +14,8 @@ class TaskSettings:
         epochs: float. Passes over the training split.
         head_units: int. Width of the shared linear map over the layers.
         head_learning_rate: float. Peak rate of the head's AdamW.
+        head_token_pooling: str. `"flatten"` or `"mean"`; see
+            `bvkeras.training.head.build_head`.
         head_projection_rate: float. The projection's share of that rate.
         head_epochs: int. Passes over the cached hidden states.
         head_batch_size: int. Examples per step of the head's training.
@@ -26,6 +28,7 @@ class TaskSettings:
     epochs: float
     head_units: int
     head_learning_rate: float
+    head_token_pooling: str
     head_projection_rate: float
     head_epochs: int
     head_batch_size: int
@@ -56,6 +59,7 @@ def paper_settings(
         epochs=1.0,
         head_units=max_tokens if head_units is None else head_units,
         head_learning_rate=head_learning_rate,
+        head_token_pooling="flatten",
         head_projection_rate=1.0,
         head_epochs=1,
         head_batch_size=batch_size,
@@ -68,22 +72,19 @@ def small_settings(
     learning_rate: float = 1e-4,
     max_tokens: int = 128,
     epochs: float = 1.0,
-    head_dropout: float = 0.3,
 ) -> TaskSettings:
     """Settings for an encoder with fewer than 768 features.
 
     A small encoder needs a larger rate than BERT-base to leave the majority
-    class in one epoch, and its head needs fewer units, more passes and a
-    projection that moves more slowly than the pooling. These are this
-    package's own, not the paper's; docs/reproduce.md says how they were
-    chosen.
+    class in one epoch, and its head needs fewer units, more passes and the
+    mean over tokens. These are this package's own, not the paper's;
+    docs/reproduce.md says how they were chosen.
 
     Args:
         batch_size: int. Examples per step of fine-tuning.
         learning_rate: float. Peak rate of the encoder.
         max_tokens: int. Longest input, special tokens included.
         epochs: float. Passes over the training split.
-        head_dropout: float. Dropout on the pooled features.
     """
     return TaskSettings(
         learning_rate=learning_rate,
@@ -92,8 +93,9 @@ def small_settings(
         epochs=epochs,
         head_units=16,
         head_learning_rate=1e-3,
-        head_projection_rate=0.03,
+        head_token_pooling="mean",
+        head_projection_rate=1.0,
         head_epochs=6,
         head_batch_size=16,
-        head_dropout=head_dropout,
+        head_dropout=0.0,
     )

@@ -29,6 +29,7 @@ from bvkeras.training.state import (
     state_variables,
 )
 
+TOKEN_POOLINGS = ("flatten", "mean")
 PROJECTION_STARTS = ("zeros", "glorot_uniform")
 
 _MODEL_FILE = "head.keras"
@@ -97,6 +98,7 @@ def build_head(
     units: int = 16,
     dropout: float = 0.0,
     pooler: str = "linear",
+    token_pooling: str = "flatten",
     projection_initializer: str = "zeros",
     seed: int = 0,
 ) -> keras.Model:
@@ -117,10 +119,19 @@ def build_head(
         units: int. Width of the linear pooling. Defaults to `16`.
         dropout: float. Dropout on the pooled features. Defaults to `0.0`.
         pooler: str. `"linear"` or `"scalar_mix"`. Defaults to `"linear"`.
+        token_pooling: str. `"flatten"`, the paper's: a projection with weights
+            for each position. `"mean"`: one for all tokens, and the mean over
+            them. Of spans, whose outputs are of tokens, neither. Defaults to
+            `"flatten"`.
         projection_initializer: str. `"zeros"` or `"glorot_uniform"`.
             Defaults to `"zeros"`.
         seed: int. Seed of the start and of dropout.
+
+    Raises:
+        ArgumentError: `token_pooling` or `projection_initializer` is not one
+            of those.
     """
+    check_token_pooling(task, token_pooling)
     settings = {
         "units": units,
         "num_layers": cache.num_layers,
@@ -136,13 +147,32 @@ def build_head(
     }
     if task.is_span:
         return PoolingSpanModel(**settings)
-    settings["sequence_length"] = cache.max_tokens
+    if token_pooling == "flatten":
+        settings["sequence_length"] = cache.max_tokens
     if task.is_regression:
         model = PoolingRegressor(**settings)
     else:
         model = PoolingClassifier(num_classes=task.num_labels, **settings)
     model.bias.assign(starting_bias(task, cache.labels()))
     return model
+
+
+def check_token_pooling(task: TaskSpec, token_pooling: str) -> None:
+    """Refuses a way to pool tokens that a task's head does not have.
+
+    Raises:
+        ArgumentError: it is none of `TOKEN_POOLINGS`, or the mean for spans.
+    """
+    if token_pooling not in TOKEN_POOLINGS:
+        raise ArgumentError(
+            f"token_pooling: expected one of {', '.join(TOKEN_POOLINGS)}, got "
+            f"{token_pooling!r}"
+        )
+    if task.is_span and token_pooling == "mean":
+        raise ArgumentError(
+            f"token_pooling: expected flatten of {task.name}, whose outputs "
+            "are of tokens, got 'mean'"
+        )
 
 
 def starting_bias(task: TaskSpec, labels: np.ndarray) -> np.ndarray:
@@ -185,6 +215,7 @@ def train_head(
     batch_size: int = 16,
     dropout: float = 0.0,
     pooler: str = "linear",
+    token_pooling: str = "flatten",
     projection_rate: float = 1.0,
     weight_decay: float = 0.01,
     projection_initializer: str = "zeros",
@@ -210,10 +241,12 @@ def train_head(
         batch_size: int. Defaults to `16`.
         dropout: float. Dropout on the pooled features. Defaults to `0.0`.
         pooler: str. `"linear"` or `"scalar_mix"`. Defaults to `"linear"`.
+        token_pooling: str. `"flatten"`, the paper's, or `"mean"`; see
+            `build_head`. Defaults to `"flatten"`.
         projection_rate: float. The projection's share of the learning rate.
-            Adam moves each of its weights by the rate, and an output is a sum
-            over all of them: at the pooling's rate it moves too far in a
-            step. Defaults to `1.0`.
+            Adam moves each of its weights by the rate, and a flattened output
+            is a sum over thousands of them: at the pooling's rate it moves
+            too far in a step. Defaults to `1.0`.
         weight_decay: float. AdamW's. Defaults to `0.01`.
         projection_initializer: str. `"zeros"` or `"glorot_uniform"`.
             Defaults to `"zeros"`.
@@ -223,7 +256,8 @@ def train_head(
         TrainedHead.
 
     Raises:
-        ArgumentError: `epochs` or `batch_size` is below 1.
+        ArgumentError: `epochs` or `batch_size` is below 1, or what
+            `build_head` refuses.
         CacheError: a shard of the cache is damaged.
         DataError: the loss became infinite.
         RunError: `directory` holds a head trained with other settings or on
@@ -233,6 +267,7 @@ def train_head(
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if value < 1:
             raise ArgumentError(f"{name}: expected at least 1, got {value}")
+    check_token_pooling(task, token_pooling)
     settings = {
         "cache": cache.manifest.identity,
         "units": units,
@@ -241,6 +276,7 @@ def train_head(
         "batch_size": batch_size,
         "dropout": dropout,
         "pooler": pooler,
+        "token_pooling": token_pooling,
         "projection_rate": projection_rate,
         "weight_decay": weight_decay,
         "projection_initializer": projection_initializer,
@@ -251,7 +287,7 @@ def train_head(
         fileio.remove_leftovers(directory)
         if result_path.exists():
             found = fileio.read_json(result_path)["settings"]
-            fileio.require_same(directory, found, settings)
+            _require_same(directory, found, settings)
         else:
             with naming_damage(cache):
                 _train(task, cache, directory, settings)
@@ -275,6 +311,7 @@ def _train(
         units=settings["units"],
         dropout=settings["dropout"],
         pooler=settings["pooler"],
+        token_pooling=settings["token_pooling"],
         projection_initializer=settings["projection_initializer"],
         seed=seed,
     )
@@ -298,9 +335,8 @@ def _train(
         "settings": settings,
     }
     if state_path.exists():
-        fileio.require_same(
-            directory, read_progress(state_path)["settings"], settings
-        )
+        found = read_progress(state_path)["settings"]
+        _require_same(directory, found, settings)
         record = load_state(state_path, variables)
     history, earlier_seconds = record["history"], record["seconds"]
     began = time.monotonic()
@@ -348,6 +384,14 @@ def _train(
         directory / _RESULT_FILE,
         {**record, "parameters": model.count_params()},
     )
+
+
+def _require_same(
+    directory: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    # Heads of earlier versions have no such entry.
+    found = {"token_pooling": "flatten"} | found
+    fileio.require_same(directory, found, wanted)
 
 
 class _Recorder(keras.callbacks.Callback):

@@ -268,13 +268,14 @@ def head_space(name: str, own: tasks.TaskSettings, given: list[str]):
 
     Args:
         name: str. `"default"` or `"paper"`.
-        own: TaskSettings. Gives batch size and passes.
+        own: TaskSettings. Gives batch size and passes, and, but for the
+            paper's space, how tokens are pooled.
         given: list of str. As `given_settings` takes them.
     """
     from bvkeras.tuning.spaces import HeadSpace, paper_head
 
     numbers = {"batch_size": own.head_batch_size, "epochs": own.head_epochs}
-    space = HeadSpace(**numbers)
+    space = HeadSpace(**numbers, token_pooling=own.head_token_pooling)
     if name == "paper":
         space = paper_head(**numbers)
     return space.replaced(given_settings(given))

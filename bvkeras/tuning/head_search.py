@@ -327,6 +327,7 @@ def _finish(
         batch_size=settings.batch_size,
         dropout=settings.dropout,
         pooler=settings.pooler,
+        token_pooling=settings.token_pooling,
         projection_rate=settings.projection_rate,
         weight_decay=settings.weight_decay,
         projection_initializer=settings.projection_initializer,

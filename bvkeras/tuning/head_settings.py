@@ -38,6 +38,7 @@ class HeadSettings:
     batch_size: int
     epochs: int
     pooler: str
+    token_pooling: str
     layers: tuple[int, ...] | None
     projection_initializer: str
     seed: int
@@ -81,6 +82,7 @@ class HeadSettings:
             batch_size=own.head_batch_size,
             epochs=own.head_epochs,
             pooler="linear",
+            token_pooling=own.head_token_pooling,
             layers=None,
             projection_initializer="zeros",
             seed=0,
@@ -95,7 +97,13 @@ class HeadSettings:
     @property
     def group(self) -> tuple[Any, ...]:
         """Equal for trials that can share batches and their product."""
-        return self.batch_size, self.pooler, self.layers, self.first_epoch
+        return (
+            self.batch_size,
+            self.pooler,
+            self.token_pooling,
+            self.layers,
+            self.first_epoch,
+        )
 
     def start(self) -> Mapping[str, Any]:
         """Arguments of `build_head`."""
@@ -103,6 +111,7 @@ class HeadSettings:
             "units",
             "dropout",
             "pooler",
+            "token_pooling",
             "projection_initializer",
             "seed",
         )

@@ -109,6 +109,7 @@ class HeadSpace(_Space):
         batch_size: int. Examples a step.
         epochs: int. Passes over the training rows.
         pooler: str. `"linear"` or `"scalar_mix"`.
+        token_pooling: str. `"flatten"` or `"mean"`.
         layers: str. Hidden states that are used, as `"0+3+6"`, or `"all"`.
         projection_initializer: str. How the projection starts: `"zeros"` or
             `"glorot_uniform"`.
@@ -123,6 +124,7 @@ class HeadSpace(_Space):
     batch_size: Any = 16
     epochs: Any = 3
     pooler: Any = "linear"
+    token_pooling: Any = "flatten"
     layers: Any = "all"
     projection_initializer: Any = "zeros"
     seed: Any = Range(0, _MAX_SEED)

@@ -189,8 +189,11 @@ class _Block:
         self._task = task
         self._heads, self._units = len(own), own[0].units
         self._mixes = own[0].pooler == "scalar_mix"
+        self._takes_mean = own[0].token_pooling == "mean"
         self._layers = 1 if self._mixes else part.num_layers
-        positions = part.max_tokens * self._layers * self._units
+        positions = self._layers * self._units
+        if not self._takes_mean:
+            positions *= part.max_tokens
         # In the order in which a head's model has them.
         starts = {
             "projection": tf.stack(
@@ -264,7 +267,13 @@ class _Block:
         if step is not None and self._dropout.any():
             pooled = self._dropped(pooled, step)
         shape = tf.shape(pooled)
-        used = shape[2] * self._layers * self._units
+        used = self._layers * self._units
+        if self._takes_mean:
+            tokens = tf.reduce_sum(tf.cast(mask, pooled.dtype), axis=1)
+            tokens = tf.maximum(tokens, 1.0)[:, tf.newaxis, tf.newaxis]
+            pooled = tf.reduce_sum(pooled, axis=2) / tokens
+        else:
+            used *= shape[2]
         pooled = tf.reshape(pooled, (self._heads, shape[1], used))
         projected = pooled @ weights["projection"][:, :used]
         return projected + weights["bias"][:, tf.newaxis]

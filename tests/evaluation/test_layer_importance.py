@@ -46,6 +46,17 @@ def test_contributions_add_up_to_the_outputs():
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_contributions_to_a_mean_add_up_to_the_outputs(masked):
+    model = set_random(classifier(sequence_length=None))
+    states = np.random.default_rng(1).normal(size=(2, 6, 3, 5)).astype("f")
+    mask = np.arange(6) < np.array([[6], [4]]) if masked else None
+    found = np.asarray(model.layer_contributions(states, mask))
+    outputs = found.sum((1, 2)) + np.asarray(model.bias)
+    expected = np.asarray(model((states, mask) if masked else states))
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_contributions_of_a_span_model_add_up_at_every_token():
     model = set_random(PoolingSpanModel(**SIZES))
     states = np.random.default_rng(1).normal(size=(2, 6, 3, 5)).astype("f")

@@ -18,6 +18,7 @@ MASK = np.arange(5) < np.array([[5], [3], [1], [0]])
 VALUES = RANDOM.integers(-127, 128, size=(4, 5, 3, 7)).astype("int8")
 SCALES = RANDOM.uniform(0.001, 0.02, size=(4, 5, 3)).astype("float32")
 SIZES = {"sequence_length": 6, "num_layers": 3, "hidden_dim": 7}
+MEAN_SIZES = {"num_layers": 3, "hidden_dim": 7}
 MODELS = [(PoolingClassifier, {"num_classes": 3}), (PoolingRegressor, {})]
 
 
@@ -29,6 +30,8 @@ MODELS = [(PoolingClassifier, {"num_classes": 3}), (PoolingRegressor, {})]
         ((HIDDEN_STATES, MASK), "scalar_mix", SIZES),
         ((LAYERS, MASK), "linear", {"sequence_length": 6}),
         (((VALUES, SCALES), MASK), "linear", {"sequence_length": 6}),
+        ((HIDDEN_STATES, MASK), "linear", MEAN_SIZES),
+        (LAYERS, "scalar_mix", {}),
     ],
     ids=[
         "stacked",
@@ -36,6 +39,8 @@ MODELS = [(PoolingClassifier, {"num_classes": 3}), (PoolingRegressor, {})]
         "stacked and mask",
         "list and mask",
         "8-bit and mask",
+        "mean, stacked and mask",
+        "mean, list",
     ],
 )
 @pytest.mark.parametrize(("model_class", "outputs"), MODELS)
@@ -43,6 +48,7 @@ def test_model(model_class, outputs, pooler, inputs, sizes, tmp_path):
     num_outputs = outputs.get("num_classes", 1)
     mixed = pooler == "scalar_mix"
     layers = 1 if mixed else 3
+    positions = sizes.get("sequence_length", 1)
     check_model(
         model_class,
         {
@@ -62,7 +68,7 @@ def test_model(model_class, outputs, pooler, inputs, sizes, tmp_path):
         output_dtype="float32",
         num_weights=4 + 2 * mixed,
         num_parameters=(7 * 4 + 4)
-        + (6 * layers * 4 * num_outputs + num_outputs)
+        + (positions * layers * 4 * num_outputs + num_outputs)
         + (3 + 1) * mixed,
     )
 
@@ -70,9 +76,10 @@ def test_model(model_class, outputs, pooler, inputs, sizes, tmp_path):
 @pytest.mark.parametrize("each_implementation", ["native"], indirect=True)
 def test_saved_models_load_in_a_fresh_process(tmp_path):
     models = [
-        model_class(**outputs, units=4, pooler=pooler, **SIZES)
+        model_class(**outputs, units=4, pooler=pooler, **sizes)
         for model_class, outputs in MODELS
         for pooler in ("linear", "scalar_mix")
+        for sizes in (SIZES, MEAN_SIZES)
     ]
     check_fresh_process(models, (HIDDEN_STATES, MASK), tmp_path)
 
@@ -90,6 +97,11 @@ def test_parameters_of_the_classifier(layers, features, units, num_parameters):
         hidden_dim=features,
     )
     assert model.count_params() == num_parameters
+
+
+def test_parameters_of_a_mean_over_tokens():
+    model = PoolingClassifier(2, units=16, num_layers=7, hidden_dim=384)
+    assert model.count_params() == (384 * 16 + 16) + (7 * 16 * 2 + 2)
 
 
 def test_projection_starts_as_a_dense_layer_on_the_flattened_features():
@@ -127,10 +139,61 @@ def test_logits_match_float64(as_list, approximate):
     np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("mask", [MASK, None], ids=["mask", "no mask"])
+@pytest.mark.parametrize("as_list", [False, True])
+def test_mean_over_tokens_matches_float64(as_list, mask):
+    model = PoolingClassifier(3, units=4, **MEAN_SIZES)
+    for weight in model.weights:
+        weight.assign(RANDOM.normal(size=weight.shape))
+    inputs = LAYERS if as_list else HIDDEN_STATES
+    logits = model(inputs if mask is None else (inputs, mask))
+    kernel, pooling_bias = map(np.float64, model.linear_pooling.weights)
+    real = np.ones((4, 5), bool) if mask is None else mask
+    pooled = float64_reference.linear_pooling(
+        np.float64(HIDDEN_STATES), kernel, pooling_bias, real, False
+    )
+    tokens = np.maximum(real.sum(axis=1), 1)[:, np.newaxis]
+    mean = pooled.reshape(4, 5, -1).sum(axis=1) / tokens
+    expected = mean @ np.float64(model.projection) + np.float64(model.bias)
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_gradients_of_a_mean_over_tokens(as_list):
+    """Against the mean taken of Y, as TensorFlow differentiates it."""
+    model = PoolingClassifier(3, units=4, **MEAN_SIZES)
+    for weight in model.weights:
+        weight.assign(RANDOM.normal(size=weight.shape))
+    inputs = LAYERS if as_list else HIDDEN_STATES
+    factors = tf.constant(RANDOM.normal(size=(4, 3)), tf.float32)
+    projection, bias, kernel, pooling_bias = model.weights
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(factors * model((inputs, MASK), training=True))
+    found = tape.gradient(loss, model.trainable_weights)
+    with tf.GradientTape() as tape:
+        products = tf.tensordot(tf.constant(HIDDEN_STATES), kernel.value, 1)
+        pooled = tf.nn.gelu(products + pooling_bias.value)
+        pooled *= tf.cast(MASK, tf.float32)[:, :, tf.newaxis, tf.newaxis]
+        tokens = np.maximum(MASK.sum(axis=1, keepdims=True), 1)
+        mean = tf.reshape(tf.reduce_sum(pooled, axis=1), (4, -1)) / tokens
+        outputs = mean @ projection.value + bias.value
+        loss = tf.reduce_sum(factors * outputs)
+    expected = tape.gradient(loss, [w.value for w in model.weights])
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_mean_over_tokens_takes_any_length():
+    model = PoolingRegressor(units=4, **MEAN_SIZES)
+    twice = np.concatenate([HIDDEN_STATES, HIDDEN_STATES], axis=1)
+    np.testing.assert_allclose(model(twice), model(HIDDEN_STATES), atol=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [SIZES, MEAN_SIZES], ids=["flat", "mean"])
 @pytest.mark.parametrize("pooler", ["linear", "scalar_mix"])
 @pytest.mark.parametrize(("model_class", "outputs"), MODELS)
-def test_padding_changes_nothing(model_class, outputs, pooler):
-    model = model_class(**outputs, units=4, pooler=pooler, **SIZES)
+def test_padding_changes_nothing(model_class, outputs, pooler, sizes):
+    model = model_class(**outputs, units=4, pooler=pooler, **sizes)
     full_length = np.full((4, 6, 3, 7), np.nan, "float32")
     full_length[:, :5][MASK] = HIDDEN_STATES[MASK]
     full_mask = np.pad(MASK, [(0, 0), (0, 1)])
@@ -210,6 +273,9 @@ def as_dataset(hidden_states, mask, labels, form):
         ("8-bit", {}),
         ("8-bit", {"dtype": "mixed_bfloat16", "dropout": 0.1, "seed": 5}),
         ("8-bit", {"pooler": "scalar_mix", "dtype": "mixed_bfloat16"}),
+        ("stacked", {"sequence_length": None}),
+        ("8-bit", {"sequence_length": None, "dtype": "mixed_bfloat16"}),
+        ("list", {"sequence_length": None, "dropout": 0.1, "seed": 5}),
     ],
 )
 def test_classifier_learns_from_a_dataset(form, init_kwargs):

@@ -35,7 +35,7 @@ def heads(encoder):
         "mnli": models.PoolingClassifier(
             3, 3, MAX_TOKENS, pooler="scalar_mix", **sizes
         ),
-        "stsb": models.PoolingRegressor(5, MAX_TOKENS, **sizes),
+        "stsb": models.PoolingRegressor(5, **sizes),
         "squad_v2": models.PoolingSpanModel(4, **sizes),
     }
     for seed, head in enumerate(made.values()):

@@ -106,6 +106,7 @@ def test_settings_from_768_features_on_are_the_papers(
         epochs=1.0,
         head_units=units,
         head_learning_rate=head_rate,
+        head_token_pooling="flatten",
         head_projection_rate=1.0,
         head_epochs=1,
         head_batch_size=batch,
@@ -125,17 +126,9 @@ def test_settings_from_768_features_on_are_the_papers(
         ("cola", {"batch_size": 16, "max_tokens": 48}),
         (
             "stsb",
-            {
-                "batch_size": 16,
-                "learning_rate": 2e-4,
-                "max_tokens": 64,
-                "head_dropout": 0.0,
-            },
+            {"batch_size": 16, "learning_rate": 2e-4, "max_tokens": 64},
         ),
-        (
-            "sst2",
-            {"learning_rate": 2e-4, "max_tokens": 64, "head_dropout": 0.0},
-        ),
+        ("sst2", {"learning_rate": 2e-4, "max_tokens": 64}),
         ("reviews", {"max_tokens": 64}),
         (
             "squad_v2",
@@ -145,9 +138,8 @@ def test_settings_from_768_features_on_are_the_papers(
                 "max_tokens": 384,
                 "head_units": 64,
                 "head_learning_rate": 3e-3,
-                "head_projection_rate": 1.0,
+                "head_token_pooling": "flatten",
                 "head_epochs": 3,
-                "head_dropout": 0.0,
             },
         ),
     ],
@@ -160,10 +152,11 @@ def test_settings_below_768_features_are_the_small_encoders(name, changes):
         epochs=1.0,
         head_units=16,
         head_learning_rate=1e-3,
-        head_projection_rate=0.03,
+        head_token_pooling="mean",
+        head_projection_rate=1.0,
         head_epochs=6,
         head_batch_size=16,
-        head_dropout=0.3,
+        head_dropout=0.0,
     )
     expected = dataclasses.replace(small, **changes)
     assert tasks.get(name).settings_for(767) == expected

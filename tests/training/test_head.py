@@ -85,6 +85,40 @@ def test_scalar_mix(classes_cache, tmp_path):
     assert np.ptp(mix.weights[0].numpy()) > 0
 
 
+def test_mean_over_tokens(classes_cache, tmp_path):
+    settings = {**SETTINGS, "epochs": 6, "token_pooling": "mean"}
+    head = train_head(CLASSES, classes_cache, tmp_path, **settings)
+    parameters = (16 * 4 + 4) + (3 * 4 * 2 + 2)
+    assert head.parameters == parameters
+    assert head.load_model().sequence_length is None
+    assert accuracy(head, classes_cache) > 0.9
+
+
+def test_head_of_a_version_without_token_pooling(
+    classes_cache, trained, tmp_path
+):
+    directory = shutil.copytree(trained, tmp_path / "head")
+    record = fileio.read_json(directory / "head.json")
+    assert record["settings"].pop("token_pooling") == "flatten"
+    fileio.write_json(directory / "head.json", record)
+    train_head(CLASSES, classes_cache, directory, **SETTINGS)
+    with pytest.raises(RunError, match=r"with token_pooling = .flatten., not"):
+        train_head(
+            CLASSES,
+            classes_cache,
+            directory,
+            **SETTINGS,
+            token_pooling="mean",
+        )
+
+
+def test_unknown_token_pooling(classes_cache, tmp_path):
+    with pytest.raises(ArgumentError, match="token_pooling: expected one of"):
+        train_head(
+            CLASSES, classes_cache, tmp_path, **SETTINGS, token_pooling="max"
+        )
+
+
 def test_history_is_kept(classes_cache, tmp_path):
     head = train_head(
         CLASSES, classes_cache, tmp_path, **{**SETTINGS, "batch_size": 1}
@@ -181,6 +215,7 @@ def test_leftovers_of_a_killed_run_go(classes_cache, trained, tmp_path):
         ("batch_size", 9),
         ("dropout", 0.1),
         ("pooler", "scalar_mix"),
+        ("token_pooling", "mean"),
         ("projection_rate", 0.5),
         ("seed", 4),
     ],

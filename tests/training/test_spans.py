@@ -8,7 +8,7 @@ from bvkeras.backbones import load_backbone
 from bvkeras.cache.writer import write_cache
 from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.data.tokenized_examples import TokenizedExamples
-from bvkeras.errors import RunError
+from bvkeras.errors import ArgumentError, RunError
 from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.training import head as head_module
@@ -154,6 +154,11 @@ def test_head_starts_at_equal_logits(cache):
     assert model.count_params() == 6 * (16 + 1) + 2 * (3 * 6 + 1)
     logits = model.predict(cache.as_dataset(48), verbose=0)
     assert set(np.unique(logits)) == {np.float32(MASKED_LOGIT), 0}
+
+
+def test_mean_over_tokens_is_refused(cache, tmp_path):
+    with pytest.raises(ArgumentError, match="token_pooling: expected flatten"):
+        train_head(SQUAD, cache, tmp_path, **HEAD, token_pooling="mean")
 
 
 def test_head_learns_to_find_the_answer(cache, tmp_path):

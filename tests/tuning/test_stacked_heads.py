@@ -51,20 +51,23 @@ def _assert_same(heads, models):
 
 
 @pytest.mark.parametrize(
-    ("task", "pooler"),
+    ("task", "pooler", "token_pooling"),
     [
-        (CLASSES, "linear"),
-        (SCORES, "scalar_mix"),
-        pytest.param(CLASSES, "scalar_mix", marks=pytest.mark.full),
-        pytest.param(SCORES, "linear", marks=pytest.mark.full),
+        (CLASSES, "linear", "flatten"),
+        (SCORES, "scalar_mix", "flatten"),
+        (SCORES, "linear", "mean"),
+        pytest.param(CLASSES, "scalar_mix", "mean", marks=pytest.mark.full),
+        pytest.param(SCORES, "linear", "flatten", marks=pytest.mark.full),
     ],
 )
 def test_every_step_is_that_of_the_head_alone(
-    tmp_path, task, pooler, monkeypatch
+    tmp_path, task, pooler, token_pooling, monkeypatch
 ):
     # Narrow blocks, so that there are several of a width.
     monkeypatch.setattr(stacked_heads, "_BLOCK_UNITS", 6)
-    space = dataclasses.replace(SPACE, pooler=pooler)
+    space = dataclasses.replace(
+        SPACE, pooler=pooler, token_pooling=token_pooling
+    )
     model = made_hypermodel(tmp_path, task, space)
     trials = drawn(model, 5)
     assert len({hp.values["units"] for hp in trials}) == 2
