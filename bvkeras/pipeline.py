@@ -47,6 +47,7 @@ from bvkeras.evaluation.span_tables import (
 from bvkeras.reports.report import write_report
 from bvkeras.run_pairs import PairReports
 from bvkeras.run_settings import RunSettings
+from bvkeras.sentence_pooling import NOT_MEAN
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.training.freezing import (
@@ -162,9 +163,17 @@ class _Run:
         self.threshold_metric = threshold_metric
         self.backbone = backbone
         self.output_dir = output_dir
-        self.encoder = load_backbone(backbone, dropout=0.0)
+        self.encoder = load_backbone(
+            backbone,
+            dropout=0.0,
+            sentence_pooling=overrides.get("sentence_pooling"),
+        )
+        # Spans pool nothing, whatever is asked for.
+        pooling = None if task.is_span else self.encoder.sentence_pooling
         self.settings = RunSettings.for_task(
-            task, self.encoder.hidden_dim, **overrides
+            task,
+            self.encoder.hidden_dim,
+            **{**overrides, "sentence_pooling": pooling},
         )
         check_freeze_layers(self.encoder.backbone, self.settings.freeze_layers)
         self.examples = {
@@ -192,7 +201,11 @@ class _Run:
     def compare(self, frozen: bool, control: bool) -> Comparison:
         settings = self.settings
         self._check_directory()
-        tuned = load_backbone(self.backbone, dtype=settings.compute_dtype)
+        tuned = load_backbone(
+            self.backbone,
+            dtype=settings.compute_dtype,
+            sentence_pooling=self.encoder.sentence_pooling,
+        )
         snapshots = self._finetune(
             tuned, self.output_dir / "finetune", settings.epochs
         )
@@ -224,10 +237,11 @@ class _Run:
         more stop points would first overwrite the snapshots of fewer.
         """
         if self._settings_path.exists():
+            defaults = NOT_FROZEN | NOT_MEAN
             fileio.require_same(
                 self.output_dir,
-                NOT_FROZEN | fileio.read_json(self._settings_path),
-                NOT_FROZEN | self._settings_record,
+                defaults | fileio.read_json(self._settings_path),
+                defaults | self._settings_record,
             )
 
     def _finetune(

@@ -8,6 +8,11 @@ from bvkeras.cache.format import DTYPES
 from bvkeras.errors import ArgumentError
 from bvkeras.fast_encoder import COMPUTE_DTYPES
 from bvkeras.models.pooling_model import POOLERS
+from bvkeras.sentence_pooling import (
+    NOT_MEAN,
+    check_sentence_pooling,
+    sentence_pooling_settings,
+)
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.freezing import NOT_FROZEN, freeze_settings
 
@@ -37,6 +42,9 @@ class RunSettings:
         freeze_layers: int. So many of the encoder's lowest transformer layers
             are not trained.
         freeze_embeddings: bool. Whether its embeddings are not trained.
+        sentence_pooling: str or None. `"cls"` or `"mean"`: what stands for a
+            whole text in fine-tuning. None is the checkpoint's own. Not used
+            for spans.
     """
 
     epochs: tuple[float, ...]
@@ -57,6 +65,7 @@ class RunSettings:
     limit: int | None = None
     freeze_layers: int = 0
     freeze_embeddings: bool = False
+    sentence_pooling: str | None = None
 
     @classmethod
     def for_task(
@@ -150,6 +159,8 @@ class RunSettings:
             raise ArgumentError(
                 f"freeze_layers: expected at least 0, got {self.freeze_layers}"
             )
+        if self.sentence_pooling is not None:
+            check_sentence_pooling(self.sentence_pooling)
 
     @property
     def freezing(self) -> dict[str, Any]:
@@ -157,8 +168,13 @@ class RunSettings:
         return freeze_settings(self.freeze_layers, self.freeze_embeddings)
 
     def as_record(self) -> dict[str, Any]:
-        """All settings as JSON values; of those of freezing `freezing`."""
+        """All settings as JSON values.
+
+        Those of freezing and of sentence pooling are in it where they are not
+        as in runs from before there were such.
+        """
         record = dataclasses.asdict(self) | {"epochs": list(self.epochs)}
-        for name in NOT_FROZEN:
+        for name in (*NOT_FROZEN, *NOT_MEAN):
             del record[name]
-        return record | self.freezing
+        pooling = sentence_pooling_settings(self.sentence_pooling)
+        return record | self.freezing | pooling

