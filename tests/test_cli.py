@@ -209,6 +209,7 @@ def test_options_reach_the_pipeline(monkeypatch):
             *("--limit", "8", "--no-frozen", "--control"),
             *("--skip-bad", "--dev-threshold", "--threshold-metric", "f1"),
             *("--freeze-layers", "2", "--freeze-embeddings"),
+            *("--sentence-pooling", "mean"),
         ],
     )
     assert given == (
@@ -227,6 +228,7 @@ def test_options_reach_the_pipeline(monkeypatch):
             "compute_dtype": "mixed_bfloat16",
             "freeze_layers": 2,
             "freeze_embeddings": True,
+            "sentence_pooling": "mean",
             "units": 5,
             "head_epochs": 6,
             "head_learning_rate": 0.01,

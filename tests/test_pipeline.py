@@ -360,6 +360,7 @@ def test_rows_can_be_left_out_of_a_finished_run(run_again, no_work):
         ("limit", 23),
         ("freeze_layers", 1),
         ("freeze_embeddings", True),
+        ("sentence_pooling", "mean"),
     ],
 )
 def test_changed_setting_is_refused_by_name(
@@ -538,6 +539,49 @@ def test_frozen_run_says_so_and_counts_what_is_trained(
         )
 
 
+def test_run_of_an_encoder_trained_with_the_mean(tiny_bert, glue_dir, tmp_path):
+    model = shutil.copytree(tiny_bert, tmp_path / "model")
+    (model / "1_Pooling").mkdir()
+    (model / "1_Pooling" / "config.json").write_text(
+        '{"pooling_mode_mean_tokens": true}'
+    )
+    output_dir = tmp_path / "run"
+    options = {**FAST, "head_epochs": 1, "data_dir": glue_dir, "control": True}
+    comparison = pipeline.run("sst2", str(model), output_dir, **options)
+    settings = json.loads((output_dir / "settings.json").read_text())
+    assert settings["sentence_pooling"] == "mean"
+    assert comparison.settings["sentence_pooling"] == "mean"
+    config = json.loads((tiny_bert / "config.json").read_text())
+    width = config["hidden_size"]
+    # All but the pooler, and the classifier.
+    whole = _bert_parameters(config)
+    trained = whole - width * (width + 1) + 2 * (width + 1)
+    for kind in ("encoder", "control"):
+        (system,) = [s for s in comparison.systems if s.kind == kind]
+        assert system.trained_parameters == trained
+        assert system.total_parameters == whole + 2 * (width + 1)
+    for folder in ("finetune", "control"):
+        encoder = load_backbone(output_dir / folder / "epoch_1" / "encoder")
+        assert encoder.sentence_pooling == "mean"
+    # Again, by the same command and by one that says it.
+    before = _contents(output_dir)
+    for more in ({}, {"sentence_pooling": "mean"}):
+        again = pipeline.run("sst2", str(model), output_dir, **options, **more)
+        assert [s.scores for s in again.systems] == [
+            s.scores for s in comparison.systems
+        ]
+    assert _contents(output_dir).keys() == before.keys()
+    with pytest.raises(RunError, match='sentence_pooling = "mean", not "cls"'):
+        pipeline.run("sst2", str(tiny_bert), output_dir, **options)
+    # As of a run from before there was a choice.
+    del settings["sentence_pooling"]
+    (output_dir / "settings.json").write_text(json.dumps(settings))
+    with pytest.raises(RunError, match='"cls", not "mean"') as caught:
+        pipeline.run("sst2", str(model), output_dir, **options)
+    assert "made with sentence_pooling = " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_more_frozen_layers_than_there_are(tiny_bert, glue_dir, tmp_path):
     with pytest.raises(ArgumentError, match=r"freeze_layers: .* from 0 to 2"):
         pipeline.run(
@@ -550,6 +594,7 @@ def test_more_frozen_layers_than_there_are(tiny_bert, glue_dir, tmp_path):
 def test_settings_of_a_run_from_before_there_was_freezing(finished):
     settings = json.loads((finished[1] / "settings.json").read_text())
     assert not [name for name in settings if name.startswith("freeze")]
+    assert "sentence_pooling" not in settings
 
 
 def test_limit_keeps_the_same_rows_for_every_seed(
@@ -603,6 +648,7 @@ def test_settings_default_to_the_task_and_the_size_of_the_encoder():
         ("token_pooling", "max"),
         ("cache_dtype", "int4"),
         ("freeze_layers", -1),
+        ("sentence_pooling", "max"),
         ("no_such_setting", 1),
     ],
 )

@@ -22,6 +22,7 @@ _OPTIONS = (
     "--max-tokens",
     "--freeze-layers",
     "--freeze-embeddings",
+    "--sentence-pooling",
     "--units",
     "--head-epochs",
     "--head-learning-rate",

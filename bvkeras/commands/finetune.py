@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> None:
     encoder = load_backbone(
         options.backbone or shared.default_backbone(options.task),
         dtype=options.compute_dtype,
+        sentence_pooling=options.sentence_pooling,
     )
     settings = RunSettings.for_task(
         task, encoder.hidden_dim, **shared.settings_of(options)

@@ -7,6 +7,7 @@ from typing import Any
 
 from bvkeras import tasks
 from bvkeras.errors import ArgumentError
+from bvkeras.sentence_pooling import SENTENCE_POOLINGS
 
 # As in fast_encoder.py and cache/format.py, which are slow to import.
 COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
@@ -25,6 +26,7 @@ _SETTINGS = (
     "compute_dtype",
     "freeze_layers",
     "freeze_embeddings",
+    "sentence_pooling",
     "units",
     "head_epochs",
     "head_learning_rate",
@@ -190,6 +192,17 @@ def add_finetune_settings(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         default=None,
         help="leave the embeddings as they came",
+    )
+    add_sentence_pooling(group)
+
+
+def add_sentence_pooling(parser: argparse._ActionsContainer) -> None:
+    """Adds `--sentence-pooling`."""
+    parser.add_argument(
+        "--sentence-pooling",
+        choices=SENTENCE_POOLINGS,
+        help="what stands for a text: BERT's pooled [CLS] output, or the mean "
+        "of all tokens; not of squad_v2 (what the encoder was trained with)",
     )
 
 

@@ -3,6 +3,7 @@
 import keras
 
 from bvkeras.ops.span_logits import answer_positions, masked_logits
+from bvkeras.sentence_pooling import check_sentence_pooling
 
 
 def finetuning_model(
@@ -11,10 +12,13 @@ def finetuning_model(
     dropout: float = 0.1,
     seed: int = 0,
     per_token: bool = False,
+    sentence_pooling: str = "cls",
 ) -> keras.Model:
     """BERT's [CLS] output, dropout, and one dense layer, all trained.
 
-    For spans, the same on the last hidden state of every token.
+    With the mean as sentence pooling, the same on the mean of the last hidden
+    states, without BERT's pooler; for spans, on the last hidden state of
+    every token.
 
     Args:
         backbone: keras-hub BertBackbone; its weights are shared, not copied.
@@ -25,17 +29,35 @@ def finetuning_model(
         per_token: bool. Whether every token has outputs: the logits of a
             span's start and end, masked where no answer can be (see
             `bvkeras.ops.span_logits`). Defaults to `False`.
+        sentence_pooling: str. What stands for a whole text: `"cls"`, BERT's
+            pooled output at [CLS], or `"mean"`, the mean of the last hidden
+            states of its tokens, without padding, in float32. Not used
+            `per_token`. Defaults to `"cls"`.
 
     Returns:
         Functional model from `{token_ids, segment_ids, padding_mask}`, each
         `(batch, tokens)`, to float32 logits `(batch, num_outputs)`, or
         `(batch, tokens, num_outputs)`.
 
+    Raises:
+        ArgumentError: `sentence_pooling` is neither of the two.
+
     Reference:
-        Devlin et al., "BERT", 2019, sections 4.1 to 4.3.
+        Devlin et al., "BERT", 2019, sections 4.1 to 4.3. Reimers and
+        Gurevych, "Sentence-BERT", 2019, section 3, for the mean.
     """
-    name = "sequence_output" if per_token else "pooled_output"
-    features = keras.layers.Dropout(dropout, seed=seed)(backbone.output[name])
+    check_sentence_pooling(sentence_pooling)
+    if per_token:
+        features = backbone.output["sequence_output"]
+    elif sentence_pooling == "mean":
+        mean = keras.layers.GlobalAveragePooling1D(dtype="float32", name="mean")
+        features = mean(
+            backbone.output["sequence_output"],
+            mask=backbone.input["padding_mask"],
+        )
+    else:
+        features = backbone.output["pooled_output"]
+    features = keras.layers.Dropout(dropout, seed=seed)(features)
     logits = keras.layers.Dense(
         num_outputs,
         kernel_initializer=keras.initializers.TruncatedNormal(0.02, seed=seed),

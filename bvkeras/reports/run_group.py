@@ -16,6 +16,7 @@ from bvkeras.evaluation.comparison import (
     SystemResult,
 )
 from bvkeras.reports.report import read_report, report_path
+from bvkeras.sentence_pooling import NOT_MEAN
 from bvkeras.training.freezing import NOT_FROZEN, frozen_part
 
 # Rows of tables, in this order, by their kind.
@@ -150,12 +151,18 @@ def _variant(run: Comparison) -> str:
     return run.backbone + (f", {part} frozen" if part else "")
 
 
+def _settings(run):
+    # Not the checkpoint's own, which is the default: a run from before there
+    # was a choice has the other one. Of spans it is null.
+    pooling = run.settings.get("sentence_pooling")
+    return {**run.settings, **(NOT_MEAN if pooling is None else {})}
+
+
 def _check_differ_by_seed(file, run, other_file, other):
     # Settings that a release has added are at their defaults before it.
-    names = set(run.settings) & set(other.settings)
-    differ = {
-        name for name in names if run.settings[name] != other.settings[name]
-    }
+    settings, others = _settings(run), _settings(other)
+    names = set(settings) & set(others)
+    differ = {name for name in names if settings[name] != others[name]}
     if "seed" not in differ:
         seed = run.settings.get("seed", 0)
         raise DataError(
@@ -166,8 +173,8 @@ def _check_differ_by_seed(file, run, other_file, other):
     if differ:
         name = min(differ)
         raise DataError(
-            f"{file}: has {name} {run.settings[name]}, {other_file} has "
-            f"{other.settings[name]}; expected runs that differ by their seed "
+            f"{file}: has {name} {settings[name]}, {other_file} has "
+            f"{others[name]}; expected runs that differ by their seed "
             "alone, or a report for each"
         )
     if run.examples != other.examples:

@@ -14,6 +14,10 @@ from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.ops.implementation import reference_only
 from bvkeras.ops.span_logits import answer_positions, masked_logits
+from bvkeras.sentence_pooling import (
+    SENTENCE_POOLINGS,
+    sentence_pooling_settings,
+)
 from bvkeras.training.finetune import Snapshot
 
 # A description of an export names one of these, and nothing else is made of
@@ -51,6 +55,10 @@ class ServedHead:
         self.is_span = config.get("is_span", False)
         self._model = None
         if config.get("type") == _OWN_HEAD:
+            # Exports from before there was a choice do not say it.
+            self._pooling = config.get("sentence_pooling", "cls")
+            if self._pooling not in SENTENCE_POOLINGS:
+                raise DataError(f"head: {config} describes none")
             self.variables = [
                 tf.Variable(weight, trainable=False) for weight in weights
             ]
@@ -106,15 +114,26 @@ class ServedHead:
         encoder, model = snapshot.load_model(num_outputs, per_token)
         num_layers = encoder.backbone.num_layers
         weights = model.get_layer("logits").get_weights()
-        if not per_token:
+        config = {
+            "type": _OWN_HEAD,
+            "is_span": per_token,
+            **sentence_pooling_settings(encoder.sentence_pooling, per_token),
+        }
+        if not per_token and "sentence_pooling" not in config:
             weights = encoder.backbone.pooled_dense.get_weights() + weights
-        config = {"type": _OWN_HEAD, "is_span": per_token}
+        if snapshot.frozen_parameters:
+            config["frozen_parameters"] = snapshot.frozen_parameters
         return cls({**config, "last_layer": num_layers}, weights)
 
     @property
     def is_encoders_own(self) -> bool:
         """Whether the encoder was trained with it."""
         return self._model is None
+
+    @property
+    def num_frozen_parameters(self) -> int:
+        """How many of the encoder's were not trained with it, if it was."""
+        return self.config.get("frozen_parameters", 0)
 
     @property
     def num_parameters(self) -> int:
@@ -153,8 +172,19 @@ class ServedHead:
             return masked_logits(
                 logits, answer_positions(inputs["segment_ids"])
             )
-        pooled = tf.tanh(tf.matmul(states[:, 0], pooler[0]) + pooler[1])
+        if self._pooling == "mean":
+            pooled = _mean(states, inputs["padding_mask"])
+        else:
+            pooled = tf.tanh(tf.matmul(states[:, 0], pooler[0]) + pooler[1])
         return tf.matmul(pooled, kernel) + bias
+
+
+def _mean(states, mask):
+    mask = tf.cast(mask, tf.bool)[:, :, tf.newaxis]
+    count = tf.reduce_sum(tf.cast(mask, tf.float32), axis=1)
+    # A row that only fills a batch up may have none: not a number in JSON.
+    count = tf.maximum(count, 1.0)
+    return tf.reduce_sum(tf.where(mask, states, 0.0), axis=1) / count
 
 
 def _pooling_model(config):

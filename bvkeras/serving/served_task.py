@@ -127,7 +127,9 @@ class ServedTask:
             encoder_parameters: int. Parameters of the encoder.
         """
         total = encoder_parameters + self.head.num_parameters
-        own = self.head.is_encoders_own
+        trained = self.head.num_parameters
+        if self.head.is_encoders_own:
+            trained = total - self.head.num_frozen_parameters
         return {
             "kind": self.kind,
             "inputs": list(self.input_names),
@@ -136,7 +138,7 @@ class ServedTask:
             "layers": list(self.layers),
             "windows": self.windows and dataclasses.asdict(self.windows),
             "head": self.head.config,
-            "trained_parameters": total if own else self.head.num_parameters,
+            "trained_parameters": trained,
             "total_parameters": total,
         }
 

@@ -28,6 +28,7 @@ from bvkeras.errors import ArgumentError, DataError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.progress import progress_bar
+from bvkeras.sentence_pooling import NOT_MEAN, sentence_pooling_settings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
 from bvkeras.training.freezing import (
@@ -35,6 +36,7 @@ from bvkeras.training.freezing import (
     check_freeze_layers,
     freeze,
     freeze_settings,
+    untrained_parameters,
 )
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
@@ -69,7 +71,9 @@ class Snapshot:
         parameters: int. Parameters of the task's head.
         history: list of `{"step", "loss"}`, one for every few steps.
         frozen_parameters: int. Parameters of the encoder that were not
-            trained; 0 in snapshots from before there was freezing.
+            trained: those frozen, and BERT's pooler where the task has no use
+            for it (spans, the mean as sentence pooling). 0 in snapshots from
+            before there was freezing.
     """
 
     directory: pathlib.Path
@@ -130,7 +134,10 @@ class Snapshot:
         """
         encoder = load_backbone(self.encoder_directory, dropout=0.0)
         model = finetuning_model(
-            encoder.backbone, num_outputs, per_token=per_token
+            encoder.backbone,
+            num_outputs,
+            per_token=per_token,
+            sentence_pooling=encoder.sentence_pooling,
         )
         _load_head(self.directory, model)
         return encoder, model
@@ -170,7 +177,8 @@ def finetune(
     weights.
 
     Args:
-        encoder: Encoder. Its backbone is trained in place.
+        encoder: Encoder. Its backbone is trained in place, its
+            `sentence_pooling` is what stands for a text (not of spans).
         task: TaskSpec. Gives the loss and the number of outputs.
         examples: Examples or SpanExamples. The training split.
         directory: str or path. Gets `epoch_<stop>/` for each stop point, and
@@ -189,7 +197,9 @@ def finetune(
             trained, and stay frozen in `encoder`; see
             `bvkeras.training.freezing.freeze`. Defaults to `0`.
         freeze_embeddings: bool. Whether the embeddings are not trained.
-            Defaults to `False`. The head and BERT's pooler always are.
+            Defaults to `False`. The head always is, and BERT's pooler
+            wherever it is used: not for spans, nor with the mean as sentence
+            pooling.
         save_every_seconds: float. How often the state is saved.
 
     Returns:
@@ -199,8 +209,8 @@ def finetune(
         ArgumentError: a stop point is not positive, `batch_size` is below 1,
             no example is given, `freeze_layers` is not a number of layers
             that the encoder has, or the loss became infinite.
-        RunError: `directory` holds a run with other settings, encoder or
-            data, or another process is using it.
+        RunError: `directory` holds a run with other settings, encoder,
+            sentence pooling or data, or another process is using it.
     """
     directory = pathlib.Path(directory)
     stops = sorted({float(stop) for stop in epochs})
@@ -229,6 +239,7 @@ def finetune(
         "warmup_fraction": warmup_fraction,
         "seed": seed,
         **freeze_settings(freeze_layers, freeze_embeddings),
+        **sentence_pooling_settings(encoder.sentence_pooling, task.is_span),
     }
     paths = [snapshot_directory(directory, stop) for stop in stops]
     with fileio.directory_lock(directory):
@@ -298,7 +309,7 @@ def _train(
     batch_size, stops = settings["batch_size"], settings["epochs"]
     state_path = directory / _STATE_FILE
     # Also frees what was frozen before: `HiddenStates` does so to the pooler.
-    frozen_parameters = freeze(
+    freeze(
         encoder.backbone,
         settings.get("freeze_layers", 0),
         settings.get("freeze_embeddings", False),
@@ -310,7 +321,9 @@ def _train(
         dropout=settings["dropout"],
         seed=seed,
         per_token=task.is_span,
+        sentence_pooling=encoder.sentence_pooling,
     )
+    frozen_parameters = untrained_parameters(encoder.backbone, model)
     seed_dropout(model, seed)
     if start is not None:
         _load_head(start.directory, model)
@@ -412,7 +425,8 @@ def _train_step(model, optimizer, task):
 def _require_same(
     where: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]
 ) -> None:
-    fileio.require_same(where, NOT_FROZEN | found, NOT_FROZEN | wanted)
+    defaults = NOT_FROZEN | NOT_MEAN
+    fileio.require_same(where, defaults | found, defaults | wanted)
 
 
 def _check_finite(loss: float, step: int, learning_rate: float) -> None:

@@ -1,5 +1,6 @@
 """Freezing a part of an encoder: what fine-tuning leaves as it came."""
 
+import math
 from typing import Any
 
 import keras
@@ -15,7 +16,7 @@ def freeze(
     backbone: keras.Model,
     freeze_layers: int = 0,
     freeze_embeddings: bool = False,
-) -> int:
+) -> None:
     """Freezes the embeddings of a BERT, or its lowest layers, or both.
 
     What is frozen keeps its weights; its dropout still drops in training. The
@@ -34,9 +35,6 @@ def freeze(
             and segments are frozen, with their LayerNorm. Defaults to
             `False`.
 
-    Returns:
-        int. Parameters that are frozen.
-
     Raises:
         ArgumentError: `freeze_layers` is below 0, or more layers than there
             are.
@@ -53,7 +51,23 @@ def freeze(
         ]
     for layer in frozen:
         layer.trainable = False
-    return sum(layer.count_params() for layer in frozen)
+
+
+def untrained_parameters(backbone: keras.Model, model: keras.Model) -> int:
+    """Parameters of an encoder that a model on it does not train.
+
+    They are those that are frozen, and those the model does not use.
+
+    Args:
+        backbone: keras_hub.models.BertBackbone.
+        model: keras.Model. What is trained, with the backbone in it.
+    """
+    trained = {id(weight) for weight in model.trainable_weights}
+    return sum(
+        math.prod(weight.shape)
+        for weight in backbone.weights
+        if id(weight) not in trained
+    )
 
 
 def check_freeze_layers(backbone: keras.Model, freeze_layers: int) -> None:

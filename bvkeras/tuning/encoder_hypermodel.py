@@ -15,6 +15,7 @@ from bvkeras.data.examples import Examples
 from bvkeras.data.token_batches import bucketed_batches, tokenize_examples
 from bvkeras.errors import ArgumentError
 from bvkeras.models.finetuning_model import finetuning_model
+from bvkeras.sentence_pooling import check_sentence_pooling
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import predict_scores
 from bvkeras.training.losses import task_loss
@@ -51,6 +52,8 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         held_out: float. Part of those that scores. Defaults to `0.2`.
         dropout: float. Dropout in front of the head. Defaults to `0.1`.
         compute_dtype: str. Keras dtype policy. Defaults to `"float32"`.
+        sentence_pooling: str or None. As of `load_backbone`. Defaults to
+            `None`: the encoder's own.
 
     Attributes:
         objective: keras_tuner.Objective. What to give a tuner.
@@ -83,6 +86,7 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         held_out: float = 0.2,
         dropout: float = 0.1,
         compute_dtype: str = "float32",
+        sentence_pooling: str | None = None,
     ):
         super().__init__(name="encoder")
         if rows_share is None:
@@ -92,11 +96,14 @@ class EncoderHyperModel(keras_tuner.HyperModel):
                 f"rows_share: expected a number above 0 and at most 1, got "
                 f"{rows_share}"
             )
+        if sentence_pooling is not None:
+            check_sentence_pooling(sentence_pooling)
         self.task = task
         self.backbone = backbone
         self.space = space or EncoderSpace()
         self.dropout = dropout
         self.compute_dtype = compute_dtype
+        self.sentence_pooling = sentence_pooling
         self.objective = objective(task)
         self._max_tokens = max_tokens
         rows = max(2, round(rows_share * len(examples)))
@@ -112,12 +119,17 @@ class EncoderHyperModel(keras_tuner.HyperModel):
 
     def build(self, hp):
         settings = self.space.declare(hp)
-        encoder = load_backbone(self.backbone, dtype=self.compute_dtype)
+        encoder = load_backbone(
+            self.backbone,
+            dtype=self.compute_dtype,
+            sentence_pooling=self.sentence_pooling,
+        )
         model = finetuning_model(
             encoder.backbone,
             self.task.num_labels,
             dropout=self.dropout,
             seed=settings["seed"],
+            sentence_pooling=encoder.sentence_pooling,
         )
         seed_dropout(model, settings["seed"])
         model.compile(

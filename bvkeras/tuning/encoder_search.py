@@ -11,6 +11,7 @@ from bvkeras.backbones import load_backbone
 from bvkeras.data.examples import Examples
 from bvkeras.errors import RunError
 from bvkeras.evaluation.evaluate import evaluate_snapshot
+from bvkeras.sentence_pooling import NOT_MEAN, sentence_pooling_settings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.tuning.encoder_hypermodel import EncoderHyperModel
@@ -65,6 +66,7 @@ def tune_encoder(
     keep: int = 1,
     retrain: bool = True,
     max_tokens: int | None = None,
+    sentence_pooling: str | None = None,
     **settings: Any,
 ) -> EncoderSearchResult:
     """Searches for the settings of fine-tuning, and trains with the best.
@@ -87,6 +89,7 @@ def tune_encoder(
         retrain: bool. Whether to fine-tune with the best settings on all
             training rows. Defaults to `True`.
         max_tokens: int or None. As of `EncoderHyperModel`.
+        sentence_pooling: str or None. As of `EncoderHyperModel`.
         **settings: `rows_share`, `held_out`, `dropout` and `compute_dtype`,
             as of `EncoderHyperModel`.
 
@@ -96,7 +99,7 @@ def tune_encoder(
             or no trial succeeded.
     """
     directory = pathlib.Path(directory)
-    encoder = load_backbone(backbone)
+    encoder = load_backbone(backbone, sentence_pooling=sentence_pooling)
     own = task.settings_for(encoder.hidden_dim)
     max_tokens = max_tokens or own.max_tokens
     model = EncoderHyperModel(
@@ -105,6 +108,7 @@ def tune_encoder(
         examples["train"],
         space,
         max_tokens=max_tokens,
+        sentence_pooling=encoder.sentence_pooling,
         **settings,
     )
     record = {
@@ -116,12 +120,14 @@ def tune_encoder(
         "seed": seed,
         "max_tokens": max_tokens,
         "settings": settings,
+        **sentence_pooling_settings(encoder.sentence_pooling),
     }
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
         path = directory / _SETTINGS_FILE
         if path.exists():
-            fileio.require_same(directory, fileio.read_json(path), record)
+            found = fileio.read_json(path)
+            fileio.require_same(directory, NOT_MEAN | found, NOT_MEAN | record)
         fileio.write_json(path, record)
         tuner = ResumableTuner(
             model,
@@ -181,7 +187,11 @@ def _timed(tuner: ResumableTuner, path: pathlib.Path) -> float:
 
 def _retrain(model, settings, examples, directory, max_tokens):
     snapshot = finetune(
-        load_backbone(model.backbone, dtype=model.compute_dtype),
+        load_backbone(
+            model.backbone,
+            dtype=model.compute_dtype,
+            sentence_pooling=model.sentence_pooling,
+        ),
         model.task,
         examples["train"],
         directory,

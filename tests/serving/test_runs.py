@@ -7,9 +7,10 @@ import tensorflow as tf
 from bvkeras import cli, fileio, load_backbone, pipeline, tasks
 from bvkeras.cache.writer import write_cache
 from bvkeras.data.sources import load_examples
+from bvkeras.errors import DataError
 from bvkeras.evaluation.evaluate import evaluate_snapshot
 from bvkeras.layers.hidden_states import HiddenStates
-from bvkeras.serving import export_runs, inspect
+from bvkeras.serving import ServedHead, export_runs, inspect
 from bvkeras.serving.layout import read_description
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.training.head import TrainedHead, train_head
@@ -90,12 +91,62 @@ def test_encoder_with_its_own_head(runs, bvkeras_export, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
     about = read_description(version)["tasks"]["sst2"]
     assert about["head"]["type"] == "EncoderHead"
+    assert "sentence_pooling" not in about["head"]
     total = encoder.backbone.count_params() + snapshot.parameters
     assert about["trained_parameters"] == about["total_parameters"] == total
     # Alone, the snapshot gives the same.
     bvkeras_export(snapshot.directory, output="snapshot")
     again = probabilities(tmp_path / "snapshot" / "1")["probabilities"]
     np.testing.assert_array_equal(again, found)
+
+
+def test_encoder_with_the_mean_as_sentence_pooling(
+    tiny_bert, glue_dir, bvkeras_export, tmp_path
+):
+    task = tasks.get("sst2")
+    examples = load_examples(task, "train", glue_dir)
+    [snapshot] = finetune(
+        load_backbone(tiny_bert, sentence_pooling="mean"),
+        task,
+        examples,
+        tmp_path / "ft",
+        learning_rate=1e-2,
+        batch_size=8,
+        max_tokens=FAST["max_tokens"],
+    )
+    encoder, model = snapshot.load_model(2)
+    status, _, error = bvkeras_export(snapshot.directory)
+    assert (status, error) == (0, "")
+    version = tmp_path / "out" / "1"
+    texts = [*examples.texts_a, *TEXTS]
+    batch = encoder.preprocess(texts, max_tokens=FAST["max_tokens"])
+    expected = tf.nn.softmax(model(batch, training=False))
+    found = probabilities(version, text=texts)["probabilities"]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    # The scores are those that were evaluated.
+    result = evaluate_snapshot(task, snapshot, examples, tmp_path / "scores")
+    predicted = found[: len(examples)].numpy().argmax(axis=1)
+    assert result.metrics["accuracy"] == np.mean(predicted == examples.labels)
+    about = read_description(version)["tasks"]["sst2"]
+    assert about["head"]["sentence_pooling"] == "mean"
+    pooler = 16 * 17
+    total = encoder.backbone.count_params() + snapshot.parameters
+    assert about["total_parameters"] == total
+    assert about["trained_parameters"] == total - pooler
+    assert inspect(tmp_path / "out").unusual == []
+    # A row of padding alone, which fills a batch up, harms no other.
+    batch["padding_mask"][0] = 0
+    served = tf.saved_model.load(str(version)).signatures["tokens"]
+    answers = served(**{k: tf.constant(v) for k, v in batch.items()})
+    answer = next(v for k, v in answers.items() if "probabilities" in k)
+    assert np.isfinite(answer).all()
+    np.testing.assert_allclose(answer[1:], expected[1:], atol=1e-5)
+
+
+def test_head_of_another_sentence_pooling():
+    config = {"type": "EncoderHead", "sentence_pooling": "max"}
+    with pytest.raises(DataError, match="describes none"):
+        ServedHead(config, [])
 
 
 def test_frozen_heads_share_an_export(

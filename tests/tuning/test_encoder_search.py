@@ -6,7 +6,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from bvkeras import cli
+from bvkeras import cli, fileio
 from bvkeras.backbones import load_backbone
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.training.finetune import Snapshot, finetune
@@ -84,13 +84,15 @@ def test_killed_in_the_second_trial(found, tiny_bert, tmp_path, monkeypatch):
         assert own.loss == pytest.approx(expected.loss, rel=1e-4)
 
 
-def test_trial_is_what_finetune_does(tiny_bert, tmp_path):
+@pytest.mark.parametrize("sentence_pooling", [None, "mean"])
+def test_trial_is_what_finetune_does(tiny_bert, tmp_path, sentence_pooling):
     model = EncoderHyperModel(
         SCORES,
         str(tiny_bert),
         make_examples(task=SCORES),
         _SPACE,
         max_tokens=16,
+        sentence_pooling=sentence_pooling,
     )
     hp = keras_tuner.HyperParameters()
     hp.values = {"batch_size": 4, "warmup": 0.5, "learning_rate": 5e-3}
@@ -98,7 +100,7 @@ def test_trial_is_what_finetune_does(tiny_bert, tmp_path):
     trained = model.build(hp)
     model.fit(hp, trained)
     snapshot = finetune(
-        load_backbone(tiny_bert),
+        load_backbone(tiny_bert, sentence_pooling=sentence_pooling),
         SCORES,
         model._parts[0],
         tmp_path,
@@ -112,6 +114,49 @@ def test_trial_is_what_finetune_does(tiny_bert, tmp_path):
     _, expected = snapshot.load_model(1)
     for own, other in zip(trained.weights, expected.weights, strict=True):
         np.testing.assert_allclose(own, other, atol=1e-4, err_msg=own.path)
+
+
+def test_search_with_the_mean(tiny_bert, tmp_path):
+    def search(sentence_pooling):
+        return tune_encoder(
+            CLASSES,
+            str(tiny_bert),
+            _examples(),
+            tmp_path,
+            trials=1,
+            sentence_pooling=sentence_pooling,
+            **_SETTINGS,
+        )
+
+    snapshot = search("mean").snapshot
+    encoder, _ = snapshot.load_model(2)
+    assert encoder.sentence_pooling == "mean"
+    assert snapshot.frozen_parameters == 16 * 17
+    assert search("mean").snapshot == snapshot
+    with pytest.raises(RunError, match='sentence_pooling = "mean", not "cls"'):
+        search(None)
+
+
+def test_search_that_was_made_with_cls(found, tiny_bert):
+    settings = fileio.read_json(found[0] / "settings.json")
+    assert "sentence_pooling" not in settings
+    with pytest.raises(RunError, match='sentence_pooling = "cls", not "mean"'):
+        tune_encoder(
+            CLASSES,
+            str(tiny_bert),
+            _examples(),
+            found[0],
+            trials=2,
+            sentence_pooling="mean",
+            **_SETTINGS,
+        )
+
+
+def test_another_sentence_pooling(tiny_bert):
+    with pytest.raises(ArgumentError, match="sentence_pooling: expected"):
+        EncoderHyperModel(
+            CLASSES, str(tiny_bert), make_examples(), sentence_pooling="max"
+        )
 
 
 @pytest.mark.parametrize(("task", "rows"), [(CLASSES, 4), (SCORES, 40)])
@@ -150,8 +195,11 @@ def test_command(glue_dir, tiny_bert, tmp_path, capsys):
         *("--data-dir", str(glue_dir), "--output-dir", str(tmp_path)),
         *("--trials", "1", "--set", "batch_size=8", "--max-tokens", "16"),
         *("--set", "epochs=0.5", "--limit", "20", "--no-retrain"),
+        *("--sentence-pooling", "mean"),
     ]
     assert cli.main(arguments) == 0
     text = capsys.readouterr().out
     assert "By accuracy on 4 of the 20 training rows" in text
     assert not (tmp_path / "best").exists()
+    settings = fileio.read_json(tmp_path / "settings.json")
+    assert settings["sentence_pooling"] == "mean"
