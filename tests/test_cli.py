@@ -147,7 +147,7 @@ def test_extract_needs_a_folder_or_a_plan(steps, capsys):
 def test_train_counts_the_parameters(steps):
     folder, _, printed = steps
     head = TrainedHead.open(folder / "head")
-    assert head.parameters == 4 * 17 + 2 * (32 * 3 * 4 + 1)
+    assert head.parameters == 4 * 17 + 2 * (3 * 4 + 1)
     assert printed["train"] == (
         f"{head.parameters} parameters: {head.model_path}\n"
     )
