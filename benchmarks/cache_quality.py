@@ -148,6 +148,7 @@ def _score(
         epochs=settings.head_epochs,
         batch_size=settings.head_batch_size,
         dropout=settings.head_dropout,
+        token_pooling=settings.token_pooling,
         projection_rate=settings.head_projection_rate,
         seed=seed,
     )

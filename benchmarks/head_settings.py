@@ -2,9 +2,10 @@
 
 The defaults in bvkeras/tasks/settings.py rest on this: on held-out *training*
 rows, never on a development set. For each task it fine-tunes MiniLM-L6 on the
-other training rows, caches the hidden states of both parts, and trains heads
-with every combination of settings below. Adds one line for each head to a CSV
-file and prints means over seeds.
+other training rows, by its [CLS] output or by the mean of its tokens, caches
+the hidden states of both parts, and trains heads with every combination of
+settings below. Adds one line for each head to a CSV file and prints means over
+seeds.
 
 A head is small and reading the cache is most of its work, so the heads with
 the same number of epochs are trained side by side: the sum over heads of what
@@ -16,6 +17,7 @@ the same number of epochs are trained side by side: the sum over heads of what
 import argparse
 import csv
 import dataclasses
+import itertools
 import math
 import pathlib
 from collections import defaultdict
@@ -48,6 +50,7 @@ class Setting:
     """What one head is trained with.
 
     Attributes:
+        token_pooling: str. `"flatten"` or `"mean"`.
         start: str. The projection's start, "glorot" or "zeros".
         rate: float. Highest rate.
         share: float. The projection's share of it.
@@ -56,6 +59,7 @@ class Setting:
         seed: int. Seed of the start, of dropout and of the order.
     """
 
+    token_pooling: str
     start: str
     rate: float
     share: float
@@ -65,21 +69,25 @@ class Setting:
 
 
 _CHOICES = (
-    ("glorot", 1e-3, 1.0),
-    ("zeros", 1e-3, 1.0),
-    ("zeros", 3e-4, 1.0),
-    ("zeros", 1e-3, 0.1),
-    ("zeros", 1e-3, 0.03),
-    ("zeros", 1e-3, 0.01),
+    ("flatten", "glorot", 1e-3, 1.0),
+    ("flatten", "zeros", 1e-3, 1.0),
+    ("flatten", "zeros", 3e-4, 1.0),
+    ("flatten", "zeros", 1e-3, 0.1),
+    ("flatten", "zeros", 1e-3, 0.03),
+    ("flatten", "zeros", 1e-3, 0.01),
+    ("mean", "zeros", 1e-3, 1.0),
+    ("mean", "zeros", 1e-3, 0.3),
 )
 _COLUMNS = (
     "task",
     "split",
+    "sentence_pooling",
     *(field.name for field in dataclasses.fields(Setting)),
     "metric",
     "score",
     "loss",
     "training_loss",
+    "encoder",
 )
 
 
@@ -88,6 +96,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=pathlib.Path)
     parser.add_argument("--tasks", nargs="+", default=list(_TASKS))
+    parser.add_argument(
+        "--sentence-poolings", nargs="+", default=["cls", "mean"]
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--epochs", nargs="+", type=int, default=[3, 6])
     parser.add_argument("--dropouts", nargs="+", type=float, default=[0.0, 0.3])
@@ -97,18 +108,30 @@ def main() -> None:
     )
     options = parser.parse_args()
     for name in options.tasks:
-        task = tasks.get(name)
-        caches = _caches(task, options)
-        rows = {split: _Rows(cache) for split, cache in caches.items()}
-        for epochs in options.epochs:
-            for seed in options.seeds:
-                settings = [
-                    Setting(*choice, dropout, epochs, seed)
-                    for choice in _CHOICES
-                    for dropout in options.dropouts
-                ]
-                _append(options.results, _train(task, rows, settings))
+        for sentence_pooling in options.sentence_poolings:
+            _try_all(tasks.get(name), sentence_pooling, options)
     _print_means(options.results)
+
+
+def _try_all(
+    task: tasks.TaskSpec, sentence_pooling: str, options: argparse.Namespace
+) -> None:
+    caches, encoder_scores = _caches(task, sentence_pooling, options)
+    rows = {split: _Rows(cache) for split, cache in caches.items()}
+    for epochs, seed, token_pooling in itertools.product(
+        options.epochs, options.seeds, ("flatten", "mean")
+    ):
+        settings = [
+            Setting(*choice, dropout, epochs, seed)
+            for choice in _CHOICES
+            for dropout in options.dropouts
+            if choice[0] == token_pooling
+        ]
+        lines = [
+            [task.name, split, sentence_pooling, *rest, encoder_scores[split]]
+            for split, *rest in _train(task, rows, settings)
+        ]
+        _append(options.results, lines)
 
 
 def _split(task: tasks.TaskSpec, examples: Examples) -> dict[str, Examples]:
@@ -137,14 +160,15 @@ def _split(task: tasks.TaskSpec, examples: Examples) -> dict[str, Examples]:
 
 
 def _caches(
-    task: tasks.TaskSpec, options: argparse.Namespace
-) -> dict[str, HiddenStateCache]:
+    task: tasks.TaskSpec, sentence_pooling: str, options: argparse.Namespace
+) -> tuple[dict[str, HiddenStateCache], dict[str, float]]:
+    """The caches of all parts, and the encoder's scores on those held out."""
     settings = task.small_settings
-    directory = options.work_dir / task.name
+    directory = options.work_dir / f"{task.name}-{sentence_pooling}"
     source = None if task.name == "reviews" else options.data_dir
     parts = _split(task, load_examples(task, "train", source))
     snapshot = bvkeras.finetune(
-        bvkeras.load_backbone(_BACKBONE),
+        bvkeras.load_backbone(_BACKBONE, sentence_pooling=sentence_pooling),
         task,
         parts["train"],
         directory / "finetune",
@@ -154,14 +178,16 @@ def _caches(
         epochs=(settings.epochs,),
         seed=_ENCODER_SEED,
     )[0]
+    scores = {}
     for part, examples in parts.items():
         if part != "train":
             score = evaluate_snapshot(
                 task, snapshot, examples, directory / "encoder" / part
             ).metrics[task.metrics[0]]
             print(f"{task.title}, {part}: encoder {score:.4f}")
+            scores[part] = round(float(score), 6)
     encoder = bvkeras.load_backbone(snapshot.encoder_directory, dropout=0.0)
-    return {
+    caches = {
         part: bvkeras.write_cache(
             encoder,
             task,
@@ -171,6 +197,7 @@ def _caches(
         )
         for part, examples in parts.items()
     }
+    return caches, scores
 
 
 class _Rows:
@@ -204,7 +231,8 @@ class _Heads:
     """Pooled heads side by side, each with its own weights and optimizer.
 
     Every variable has the heads on its first axis: pooling kernel and bias,
-    projection `(tokens · layers · units, outputs)`, output bias.
+    projection `(tokens · layers · units, outputs)`, of heads that take the
+    mean `(layers · units, outputs)`, output bias. All pool tokens alike.
     """
 
     def __init__(self, task, rows, settings):
@@ -212,7 +240,10 @@ class _Heads:
         self._task = task
         self._layers, self._features = cache.num_layers, cache.hidden_dim
         self._heads = len(settings)
-        positions = cache.max_tokens * self._layers * _UNITS
+        self._takes_mean = settings[0].token_pooling == "mean"
+        positions = self._layers * _UNITS
+        if not self._takes_mean:
+            positions *= cache.max_tokens
         glorot = [
             keras.initializers.GlorotUniform(setting.seed)
             for setting in settings
@@ -260,10 +291,14 @@ class _Heads:
             keep = self._keep[:, tf.newaxis]
             kept = tf.random.uniform(tf.shape(pooled)) < keep
             pooled *= tf.cast(kept, tf.float32) / keep
-        used = tokens * self._layers * _UNITS
-        pooled = tf.reshape(
-            tf.transpose(pooled, (3, 0, 1, 2, 4)), (self._heads, batch, used)
-        )
+        pooled = tf.transpose(pooled, (3, 0, 1, 2, 4))
+        used = self._layers * _UNITS
+        if self._takes_mean:
+            lengths = tf.reduce_sum(mask, axis=1)[:, tf.newaxis, tf.newaxis]
+            pooled = tf.reduce_sum(pooled, axis=2) / lengths
+        else:
+            used *= tokens
+        pooled = tf.reshape(pooled, (self._heads, batch, used))
         return pooled @ projection[:, :used] + bias[:, tf.newaxis]
 
     def losses(self, outputs, labels):
@@ -311,7 +346,7 @@ class _Heads:
 
 
 def _train(task, rows, settings):
-    """One line of the CSV file for each setting and held-out part."""
+    """Part, setting, metric and scores of each setting and held-out part."""
     seed, epochs = settings[0].seed, settings[0].epochs
     keras.utils.set_random_seed(seed)
     random = np.random.default_rng(seed)
@@ -354,7 +389,6 @@ def _train(task, rows, settings):
             scores = compute_metrics(task.metrics, held_out.labels, predictions)
             lines.append(
                 [
-                    task.name,
                     part,
                     *dataclasses.astuple(setting),
                     metric,
@@ -383,6 +417,7 @@ def _print_means(path: pathlib.Path) -> None:
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             groups[tuple(row[key] for key in keys)].append(row)
+    keys.append("encoder")
     results = ("score", "loss", "training_loss")
     print("| " + " | ".join((*keys, "seeds", *results)) + " |")
     print("|" + "---|" * (len(keys) + 1 + len(results)))
