@@ -15,7 +15,7 @@ _ROOT = pathlib.Path(__file__).parents[1]
 # A module may import those of its own line and of the lines above.
 _ORDER = (
     ("bvkeras.errors", "bvkeras._native"),
-    ("bvkeras.fileio", "bvkeras.progress"),
+    ("bvkeras.fileio", "bvkeras.progress", "bvkeras.sentence_pooling"),
     ("bvkeras.ops",),
     ("bvkeras.layers",),
     ("bvkeras.models",),

@@ -77,7 +77,8 @@ def test_heads_are_hundreds_of_times_smaller(demo):
     systems = read_report(demo[0] / "report.json").systems
     for system in systems:
         if "head" not in system.kind:
-            assert system.compression < 1
+            # MiniLM was trained with the mean: all but its pooler is trained.
+            assert 1 < system.compression < 1.01
     heads = [system for system in systems if "head" in system.kind]
     assert len(heads) == 2
     for head in heads:

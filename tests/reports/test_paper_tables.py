@@ -202,6 +202,18 @@ def test_encoders_stand_apart(make_run, tmp_path):
     assert (tmp_path / "tables" / "plots" / "scores_3.png").exists()
 
 
+def test_runs_from_before_there_was_sentence_pooling(make_run):
+    first = make_run("cola")
+    cls, none = (
+        make_run("cola", seed, settings={"sentence_pooling": value})
+        for seed, value in ((1, "cls"), (2, None))
+    )
+    assert len(make_paper_tables([first, cls, none]).variants) == 1
+    mean = make_run("cola", 3, settings={"sentence_pooling": "mean"})
+    with pytest.raises(DataError, match=r"has sentence_pooling mean, .* cls"):
+        make_paper_tables([first, mean])
+
+
 def test_what_is_written(make_run, tmp_path):
     runs = [make_run(task, seed) for task in ("cola", "rte") for seed in (0, 1)]
     tables = make_paper_tables(runs)

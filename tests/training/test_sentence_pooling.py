@@ -136,10 +136,24 @@ def test_interrupted_run_comes_to_the_same_weights(
             np.testing.assert_array_equal(own, expected, err_msg=own.path)
 
 
-def test_scores_in_mixed_bfloat16(tiny_bert, tmp_path):
+def test_mixed_bfloat16(tiny_bert, mean_run, tmp_path):
     encoder = load_backbone(
-        tiny_bert, dtype="mixed_bfloat16", dropout=0.0, sentence_pooling="mean"
+        tiny_bert, dtype="mixed_bfloat16", sentence_pooling="mean"
     )
+    snapshot = finetune(
+        encoder, CLASSES, make_examples(), tmp_path, **FINETUNE
+    )[0]
+    weights, exact = (
+        encoder_weights(directory / "encoder")
+        for directory in (snapshot.directory, mean_run / "epoch_0.5")
+    )
+    differences = [np.abs(weights[name] - exact[name]).max() for name in exact]
+    # Two steps: each moves a weight by about the learning rate at most.
+    assert 0 < max(differences) < 4 * FINETUNE["learning_rate"]
+
+
+def test_scores(tiny_bert, tmp_path):
+    encoder = load_backbone(tiny_bert, dropout=0.0, sentence_pooling="mean")
     examples = make_examples(task=SCORES)
     settings = {"learning_rate": 2e-2, "epochs": (8,), "dropout": 0.0}
     (snapshot,) = finetune(
