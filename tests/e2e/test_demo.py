@@ -82,7 +82,7 @@ def test_heads_are_hundreds_of_times_smaller(demo):
     heads = [system for system in systems if "head" in system.kind]
     assert len(heads) == 2
     for head in heads:
-        assert head.trained_parameters == 16 * 385 + 2 * (32 * 7 * 16 + 1)
+        assert head.trained_parameters == 16 * 385 + 2 * (7 * 16 + 1)
         assert head.compression > 209
 
 
