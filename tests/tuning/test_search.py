@@ -30,6 +30,8 @@ _SPACE = HeadSpace(
     weight_decay=0.1,
     batch_size=8,
     epochs=2,
+    # The task's own, which is what the command takes.
+    token_pooling="mean",
 )
 _COMMAND = (
     *("--set", "units=2,3", "--set", "learning_rate=1e-3:3e-2:log"),
