@@ -14,12 +14,13 @@ class TaskSettings:
         epochs: float. Passes over the training split.
         head_units: int. Width of the shared linear map over the layers.
         head_learning_rate: float. Peak rate of the head's AdamW.
-        head_token_pooling: str. `"flatten"` or `"mean"`; see
-            `bvkeras.training.head.build_head`.
         head_projection_rate: float. The projection's share of that rate.
         head_epochs: int. Passes over the cached hidden states.
         head_batch_size: int. Examples per step of the head's training.
         head_dropout: float in [0, 1). Dropout on the pooled features.
+        head_token_pooling: str. `"flatten"` or `"mean"`, as
+            `bvkeras.training.head.build_head` explains. Defaults to
+            `"flatten"`.
     """
 
     learning_rate: float
@@ -28,11 +29,11 @@ class TaskSettings:
     epochs: float
     head_units: int
     head_learning_rate: float
-    head_token_pooling: str
     head_projection_rate: float
     head_epochs: int
     head_batch_size: int
     head_dropout: float
+    head_token_pooling: str = "flatten"
 
 
 def paper_settings(
@@ -59,7 +60,6 @@ def paper_settings(
         epochs=1.0,
         head_units=max_tokens if head_units is None else head_units,
         head_learning_rate=head_learning_rate,
-        head_token_pooling="flatten",
         head_projection_rate=1.0,
         head_epochs=1,
         head_batch_size=batch_size,
