@@ -111,7 +111,9 @@ RTE = TaskSpec(
     paper_settings=paper_settings(
         2e-5, 16, head_learning_rate=3.59e-4, head_units=8, max_tokens=250
     ),
-    small_settings=small_settings(16, max_tokens=250, epochs=2.0),
+    small_settings=small_settings(
+        16, max_tokens=250, epochs=2.0, head_learning_rate=3e-4
+    ),
 )
 
 WNLI = TaskSpec(

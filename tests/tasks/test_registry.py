@@ -122,7 +122,15 @@ def test_settings_from_768_features_on_are_the_papers(
         ("qqp", {}),
         ("mrpc", {}),
         ("wnli", {"batch_size": 16}),
-        ("rte", {"batch_size": 16, "max_tokens": 250, "epochs": 2.0}),
+        (
+            "rte",
+            {
+                "batch_size": 16,
+                "max_tokens": 250,
+                "epochs": 2.0,
+                "head_learning_rate": 3e-4,
+            },
+        ),
         ("cola", {"batch_size": 16, "max_tokens": 48}),
         (
             "stsb",
