@@ -15,10 +15,10 @@ from bvkeras.sentence_pooling import (
 )
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.freezing import NOT_FROZEN, freeze_settings
-from bvkeras.training.head import check_token_pooling
+from bvkeras.training.head import NOT_POOLED, check_token_pooling
 
 # What runs of earlier versions were made with and do not say.
-EARLIER = {**NOT_FROZEN, **NOT_MEAN, "token_pooling": "flatten"}
+EARLIER = {**NOT_FROZEN, **NOT_MEAN, **NOT_POOLED}
 
 
 @dataclasses.dataclass(frozen=True)

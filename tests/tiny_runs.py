@@ -3,7 +3,9 @@
 import numpy as np
 
 from bvkeras import tasks
+from bvkeras.backbones import load_backbone
 from bvkeras.data.examples import Examples
+from bvkeras.training.finetune import finetune
 
 CLASSES = tasks.get("sst2")
 SCORES = tasks.get("stsb")
@@ -57,3 +59,22 @@ FINETUNE = {
     "dropout": 0.2,
     "seed": 3,
 }
+
+
+def finetune_classes(tiny_bert, directory, sentence_pooling=None, **changes):
+    """Fine-tunes a fresh tiny BERT on CLASSES; gives the snapshots."""
+    return finetune(
+        load_backbone(tiny_bert, sentence_pooling=sentence_pooling),
+        CLASSES,
+        make_examples(),
+        directory,
+        **{**FINETUNE, **changes},
+    )
+
+
+def encoder_weights(directory):
+    """The weights of a saved encoder, by their paths."""
+    return {
+        weight.path: weight.numpy()
+        for weight in load_backbone(directory).backbone.weights
+    }

@@ -18,6 +18,7 @@ from bvkeras.evaluation.comparison import (
 from bvkeras.reports.report import read_report, report_path
 from bvkeras.sentence_pooling import NOT_MEAN
 from bvkeras.training.freezing import NOT_FROZEN, frozen_part
+from bvkeras.training.head import NOT_POOLED
 
 # Rows of tables, in this order, by their kind.
 KINDS = {
@@ -155,7 +156,8 @@ def _settings(run):
     # Not the checkpoint's own, which is the default: a run from before there
     # was a choice has the other one. Of spans it is null.
     pooling = run.settings.get("sentence_pooling")
-    return {**run.settings, **(NOT_MEAN if pooling is None else {})}
+    mean = NOT_MEAN if pooling is None else {}
+    return {**NOT_POOLED, **run.settings, **mean}
 
 
 def _check_differ_by_seed(file, run, other_file, other):

@@ -30,6 +30,8 @@ from bvkeras.training.state import (
 )
 
 TOKEN_POOLINGS = ("flatten", "mean")
+# Records of heads from before there was a choice do not say it.
+NOT_POOLED = {"token_pooling": "flatten"}
 PROJECTION_STARTS = ("zeros", "glorot_uniform")
 
 _MODEL_FILE = "head.keras"
@@ -389,9 +391,7 @@ def _train(
 def _require_same(
     directory: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]
 ) -> None:
-    # Heads of earlier versions have no such entry.
-    found = {"token_pooling": "flatten"} | found
-    fileio.require_same(directory, found, wanted)
+    fileio.require_same(directory, NOT_POOLED | found, wanted)
 
 
 class _Recorder(keras.callbacks.Callback):

@@ -214,6 +214,17 @@ def test_runs_from_before_there_was_sentence_pooling(make_run):
         make_paper_tables([first, mean])
 
 
+def test_runs_from_before_there_was_token_pooling(make_run):
+    first = make_run("cola")
+    flatten, mean = (
+        make_run("cola", seed, settings={"token_pooling": value})
+        for seed, value in ((1, "flatten"), (2, "mean"))
+    )
+    assert len(make_paper_tables([first, flatten]).variants) == 1
+    with pytest.raises(DataError, match=r"has token_pooling .*mean"):
+        make_paper_tables([first, mean])
+
+
 def test_what_is_written(make_run, tmp_path):
     runs = [make_run(task, seed) for task in ("cola", "rte") for seed in (0, 1)]
     tables = make_paper_tables(runs)

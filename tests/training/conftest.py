@@ -2,21 +2,14 @@ import pytest
 
 from bvkeras.backbones import load_backbone
 from bvkeras.cache.writer import write_cache
-from bvkeras.training.finetune import finetune
-from tests.tiny_runs import CLASSES, FINETUNE, SCORES, make_examples
+from tests.tiny_runs import CLASSES, SCORES, finetune_classes, make_examples
 
 
 @pytest.fixture(scope="session")
 def finetuned(tiny_bert, tmp_path_factory):
     """A finished run with snapshots at 0.5, 1 and 2 epochs; do not change."""
     directory = tmp_path_factory.mktemp("finetune") / "run"
-    finetune(
-        load_backbone(tiny_bert),
-        CLASSES,
-        make_examples(),
-        directory,
-        **FINETUNE,
-    )
+    finetune_classes(tiny_bert, directory)
     return directory
 
 

@@ -9,7 +9,7 @@ from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.training import finetune as finetune_module
-from bvkeras.training.finetune import Snapshot, finetune, snapshot_directory
+from bvkeras.training.finetune import Snapshot, snapshot_directory
 from bvkeras.training.freezing import (
     freeze,
     frozen_part,
@@ -18,10 +18,10 @@ from bvkeras.training.freezing import (
 from bvkeras.training.optimizers import adamw
 from tests.tiny_runs import (
     CLASSES,
-    FINETUNE,
+    encoder_weights,
     fail_at_call,
+    finetune_classes,
     forbid,
-    make_examples,
 )
 
 _EMBEDDINGS = (
@@ -41,23 +41,6 @@ _CASES = [
     ((2, True), _EMBEDDINGS + _FIRST + _SECOND),
 ]
 _FROZEN = {"freeze_layers": 1, "freeze_embeddings": True}
-
-
-def run(tiny_bert, directory, **changes):
-    return finetune(
-        load_backbone(tiny_bert),
-        CLASSES,
-        make_examples(),
-        directory,
-        **{**FINETUNE, **changes},
-    )
-
-
-def encoder_weights(directory):
-    return {
-        weight.path: weight.numpy()
-        for weight in load_backbone(directory).backbone.weights
-    }
 
 
 def is_in(path, layers):
@@ -80,7 +63,7 @@ def assert_trained_but_for(layers, start, directory):
 def frozen_run(tiny_bert, tmp_path_factory):
     """A finished run with the embeddings and one layer frozen."""
     directory = tmp_path_factory.mktemp("frozen")
-    run(tiny_bert, directory, **_FROZEN)
+    finetune_classes(tiny_bert, directory, **_FROZEN)
     return directory
 
 
@@ -111,13 +94,13 @@ def test_layers_that_there_are_not(tiny_bert, tmp_path, layers):
     with pytest.raises(ArgumentError, match=message):
         freeze(load_backbone(tiny_bert).backbone, layers)
     with pytest.raises(ArgumentError, match=message):
-        run(tiny_bert, tmp_path / "run", freeze_layers=layers)
+        finetune_classes(tiny_bert, tmp_path / "run", freeze_layers=layers)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("asked", "layers"), _CASES[1:3])
 def test_only_the_rest_is_trained(tiny_bert, tmp_path, asked, layers):
-    run(
+    finetune_classes(
         tiny_bert,
         tmp_path,
         epochs=(0.2,),
@@ -173,10 +156,12 @@ def test_interrupted_run_comes_to_the_same_weights(
     with pytest.MonkeyPatch.context() as patch:
         fail_at_call(patch, TokenizedExamples, "batch", 4, KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt):
-            run(tiny_bert, tmp_path, save_every_seconds=0, **_FROZEN)
+            finetune_classes(
+                tiny_bert, tmp_path, save_every_seconds=0, **_FROZEN
+            )
     with pytest.raises(RunError, match="was made with freeze_layers = 1, not"):
-        run(tiny_bert, tmp_path)
-    snapshots = run(tiny_bert, tmp_path, **_FROZEN)
+        finetune_classes(tiny_bert, tmp_path)
+    snapshots = finetune_classes(tiny_bert, tmp_path, **_FROZEN)
     for snapshot in snapshots:
         other = Snapshot.open(snapshot_directory(frozen_run, snapshot.epochs))
         assert snapshot.digest() == other.digest()
@@ -208,7 +193,7 @@ def test_otherwise_frozen_in_the_same_directory(
 ):
     forbid(monkeypatch, finetune_module, "_train")
     with pytest.raises(RunError, match=f"was made with {message}"):
-        run(tiny_bert, frozen_run, **{**_FROZEN, **changes})
+        finetune_classes(tiny_bert, frozen_run, **{**_FROZEN, **changes})
 
 
 def test_words_for_what_is_frozen():

@@ -19,7 +19,9 @@ from tests.tiny_runs import (
     CLASSES,
     FINETUNE,
     SCORES,
+    encoder_weights,
     fail_at_call,
+    finetune_classes,
     forbid,
     make_examples,
 )
@@ -29,20 +31,7 @@ _POOLER = 16 * 17
 
 
 def run(tiny_bert, directory, sentence_pooling="mean", **changes):
-    return finetune(
-        load_backbone(tiny_bert, sentence_pooling=sentence_pooling),
-        CLASSES,
-        make_examples(),
-        directory,
-        **{**FINETUNE, **changes},
-    )
-
-
-def encoder_weights(directory):
-    return {
-        weight.path: weight.numpy()
-        for weight in load_backbone(directory).backbone.weights
-    }
+    return finetune_classes(tiny_bert, directory, sentence_pooling, **changes)
 
 
 @pytest.fixture(scope="module")
