@@ -2,13 +2,13 @@
 
 The defaults in bvkeras/tasks/settings.py rest on this: on held-out *training*
 rows, never on a development set. For each task it fine-tunes MiniLM-L6 on the
-other training rows, by its [CLS] output or by the mean of its tokens, caches
-the hidden states of both parts, and trains heads with every combination of
-settings below. Adds one line for each head to a CSV file and prints means over
-seeds and parts.
+other training rows, by its [CLS] output or by the mean of its tokens, with
+dropout or without, caches the hidden states of both parts, and trains heads
+with every combination of settings below. Adds one line for each head to a CSV
+file and prints means over seeds and parts.
 
-With `--parts 5` it does so five times, each time with other held-out rows and
-another seed of the encoder.
+With `--parts 0 1 2` it does so three times, each time with other held-out rows
+and another seed of the encoder.
 
 A head is small and reading the cache is most of its work, so the heads with
 the same number of epochs are trained side by side: the sum over heads of what
@@ -88,6 +88,7 @@ _COLUMNS = (
     "split",
     "part",
     "sentence_pooling",
+    "encoder_dropout",
     *(field.name for field in dataclasses.fields(Setting)),
     "metric",
     "score",
@@ -105,7 +106,13 @@ def main() -> None:
     parser.add_argument(
         "--sentence-poolings", nargs="+", default=["cls", "mean"]
     )
-    parser.add_argument("--parts", type=int, default=1)
+    parser.add_argument(
+        "--encoder-dropouts", nargs="+", type=float, default=[0.0, 0.1]
+    )
+    parser.add_argument(
+        "--token-poolings", nargs="+", default=["flatten", "mean"]
+    )
+    parser.add_argument("--parts", nargs="+", type=int, default=[0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--epochs", nargs="+", type=int, default=[3, 6])
     parser.add_argument("--dropouts", nargs="+", type=float, default=[0.0, 0.3])
@@ -115,23 +122,40 @@ def main() -> None:
     )
     options = parser.parse_args()
     for name in options.tasks:
-        for part, sentence_pooling in itertools.product(
-            range(options.parts), options.sentence_poolings
+        for encoder in itertools.starmap(
+            _Encoder,
+            itertools.product(
+                options.parts,
+                options.sentence_poolings,
+                options.encoder_dropouts,
+            ),
         ):
-            _try_all(tasks.get(name), part, sentence_pooling, options)
+            _try_all(tasks.get(name), encoder, options)
     _print_means(options.results)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Encoder:
+    """What an encoder is fine-tuned with.
+
+    Attributes:
+        part: int. Which training rows are held out; its seed, too.
+        sentence_pooling: str. `"cls"` or `"mean"`.
+        dropout: float. Everywhere in it, and in front of its head.
+    """
+
+    part: int
+    sentence_pooling: str
+    dropout: float
+
+
 def _try_all(
-    task: tasks.TaskSpec,
-    part: int,
-    sentence_pooling: str,
-    options: argparse.Namespace,
+    task: tasks.TaskSpec, encoder: _Encoder, options: argparse.Namespace
 ) -> None:
-    caches, encoder_scores = _caches(task, part, sentence_pooling, options)
+    caches, encoder_scores = _caches(task, encoder, options)
     rows = {split: _Rows(cache) for split, cache in caches.items()}
     for epochs, seed, token_pooling in itertools.product(
-        options.epochs, options.seeds, ("flatten", "mean")
+        options.epochs, options.seeds, options.token_poolings
     ):
         settings = [
             Setting(*choice, dropout, epochs, seed)
@@ -141,7 +165,7 @@ def _try_all(
         ]
         lines = [
             [
-                *(task.name, split, part, sentence_pooling),
+                *(task.name, split, *dataclasses.astuple(encoder)),
                 *(*rest, encoder_scores[split]),
             ]
             for split, *rest in _train(task, rows, settings)
@@ -180,18 +204,20 @@ def _split(
 
 
 def _caches(
-    task: tasks.TaskSpec,
-    part: int,
-    sentence_pooling: str,
-    options: argparse.Namespace,
+    task: tasks.TaskSpec, tuned: _Encoder, options: argparse.Namespace
 ) -> tuple[dict[str, HiddenStateCache], dict[str, float]]:
     """The caches of all parts, and the encoder's scores on those held out."""
     settings = task.small_settings
-    directory = options.work_dir / f"{task.name}-{sentence_pooling}-{part}"
+    names = (task.name, *map(str, dataclasses.astuple(tuned)))
+    directory = options.work_dir / "-".join(names)
     source = None if task.name == "reviews" else options.data_dir
-    parts = _split(task, load_examples(task, "train", source), part)
+    parts = _split(task, load_examples(task, "train", source), tuned.part)
     snapshot = bvkeras.finetune(
-        bvkeras.load_backbone(_BACKBONE, sentence_pooling=sentence_pooling),
+        bvkeras.load_backbone(
+            _BACKBONE,
+            dropout=tuned.dropout,
+            sentence_pooling=tuned.sentence_pooling,
+        ),
         task,
         parts["train"],
         directory / "finetune",
@@ -199,7 +225,8 @@ def _caches(
         batch_size=settings.batch_size,
         max_tokens=settings.max_tokens,
         epochs=(settings.epochs,),
-        seed=_ENCODER_SEED + part,
+        dropout=tuned.dropout,
+        seed=_ENCODER_SEED + tuned.part,
     )[0]
     scores = {}
     for split, examples in parts.items():

@@ -46,8 +46,9 @@ from bvkeras.evaluation.span_tables import (
 )
 from bvkeras.reports.report import write_report
 from bvkeras.run_pairs import PairReports
-from bvkeras.run_settings import EARLIER, RunSettings
+from bvkeras.run_settings import RunSettings
 from bvkeras.tasks.spec import TaskSpec
+from bvkeras.training.earlier import EARLIER
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.training.freezing import (
     NOT_FROZEN,
@@ -202,6 +203,7 @@ class _Run:
         self._check_directory()
         tuned = load_backbone(
             self.backbone,
+            dropout=settings.dropout,
             dtype=settings.compute_dtype,
             sentence_pooling=self.encoder.sentence_pooling,
         )
@@ -258,6 +260,7 @@ class _Run:
             batch_size=self.settings.batch_size,
             max_tokens=self.settings.max_tokens,
             epochs=epochs,
+            dropout=self.settings.dropout,
             seed=self.settings.seed,
             start=start,
             **self.settings.freezing,
@@ -350,7 +353,9 @@ class _Run:
     def _control_system(self, snapshot: Snapshot) -> SystemResult:
         further = self._finetune(
             load_backbone(
-                snapshot.encoder_directory, dtype=self.settings.compute_dtype
+                snapshot.encoder_directory,
+                dropout=self.settings.dropout,
+                dtype=self.settings.compute_dtype,
             ),
             self.output_dir / "control",
             (1.0,),

@@ -15,10 +15,7 @@ from bvkeras.sentence_pooling import (
 )
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.freezing import NOT_FROZEN, freeze_settings
-from bvkeras.training.head import NOT_POOLED, check_token_pooling
-
-# What runs of earlier versions were made with and do not say.
-EARLIER = {**NOT_FROZEN, **NOT_MEAN, **NOT_POOLED}
+from bvkeras.training.head import check_token_pooling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +27,8 @@ class RunSettings:
         learning_rate: float. Highest rate of the encoder.
         batch_size: int. Examples a step, encoder.
         max_tokens: int. Longer examples are cut.
+        dropout: float. Dropout of the encoder, and in front of its head, in
+            fine-tuning.
         units: int. Width of the linear pooling.
         head_epochs: int. Epochs of a head.
         head_learning_rate: float. Highest rate of a head.
@@ -56,6 +55,7 @@ class RunSettings:
     learning_rate: float
     batch_size: int
     max_tokens: int
+    dropout: float
     units: int
     head_epochs: int
     head_learning_rate: float
@@ -94,6 +94,7 @@ class RunSettings:
             "learning_rate": own.learning_rate,
             "batch_size": own.batch_size,
             "max_tokens": own.max_tokens,
+            "dropout": own.dropout,
             "units": own.head_units,
             "head_epochs": own.head_epochs,
             "head_learning_rate": own.head_learning_rate,
@@ -144,11 +145,12 @@ class RunSettings:
             raise ArgumentError(
                 f"epochs: expected numbers above 0, got {list(self.epochs)}"
             )
-        if not 0 <= self.head_dropout < 1:
-            raise ArgumentError(
-                f"head_dropout: expected a number in [0, 1), got "
-                f"{self.head_dropout}"
-            )
+        for name in ("dropout", "head_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ArgumentError(
+                    f"{name}: expected a number in [0, 1), got "
+                    f"{getattr(self, name)}"
+                )
         for name, expected in (
             ("pooler", POOLERS),
             ("cache_dtype", tuple(DTYPES)),

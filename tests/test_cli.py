@@ -209,7 +209,7 @@ def test_options_reach_the_pipeline(monkeypatch):
             *("--limit", "8", "--no-frozen", "--control"),
             *("--skip-bad", "--dev-threshold", "--threshold-metric", "f1"),
             *("--freeze-layers", "2", "--freeze-embeddings"),
-            *("--sentence-pooling", "mean"),
+            *("--sentence-pooling", "mean", "--dropout", "0.3"),
         ],
     )
     assert given == (
@@ -225,6 +225,7 @@ def test_options_reach_the_pipeline(monkeypatch):
             "learning_rate": 1e-5,
             "batch_size": 4,
             "max_tokens": 9,
+            "dropout": 0.3,
             "compute_dtype": "mixed_bfloat16",
             "freeze_layers": 2,
             "freeze_embeddings": True,
@@ -292,6 +293,7 @@ def test_options_left_out_leave_the_choice_to_the_task(
         ("finetune rte --batch-size 0", "batch_size: expected at least 1"),
         ("finetune rte --max-tokens 129", "max_tokens must be at most 128"),
         ("finetune rte --seed -1", "seed: expected a number from 0"),
+        ("finetune rte --dropout 1", "dropout: expected a number in [0, 1)"),
         ("finetune rte --limit 0", "limit: expected at least 1"),
         ("extract rte --encoder nowhere", "'nowhere' is neither"),
         ("extract rte --split test", "split: rte has no split 'test'"),

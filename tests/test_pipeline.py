@@ -346,6 +346,7 @@ def test_rows_can_be_left_out_of_a_finished_run(run_again, no_work):
         ("learning_rate", 3e-5),
         ("batch_size", 9),
         ("max_tokens", 31),
+        ("dropout", 0.1),
         ("units", 5),
         ("head_epochs", 3),
         ("head_learning_rate", 2e-3),
@@ -582,6 +583,35 @@ def test_run_of_an_encoder_trained_with_the_mean(tiny_bert, glue_dir, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_dropout_of_fine_tuning(tiny_bert, glue_dir, tmp_path, monkeypatch):
+    rates = []
+
+    def finetune(encoder, *arguments, dropout, **options):
+        rates.append((encoder.backbone.dropout, dropout))
+        return original(encoder, *arguments, dropout=dropout, **options)
+
+    original = pipeline.finetune
+    monkeypatch.setattr(pipeline, "finetune", finetune)
+    options = {**FAST, "head_epochs": 1, "data_dir": glue_dir, "frozen": False}
+    for rate in (None, 0.1):
+        pipeline.run(
+            *("rte", str(tiny_bert), tmp_path / str(rate)),
+            control=True,
+            dropout=rate,
+            **options,
+        )
+    assert rates == [(0, 0), (0, 0), (0.1, 0.1), (0.1, 0.1)]
+    # As of a run from before there was a choice.
+    path = tmp_path / "0.1" / "settings.json"
+    settings = json.loads(path.read_text())
+    assert settings.pop("dropout") == 0.1
+    path.write_text(json.dumps(settings))
+    arguments = ("rte", str(tiny_bert), tmp_path / "0.1")
+    pipeline.run(*arguments, control=True, dropout=0.1, **options)
+    with pytest.raises(RunError, match=r"with dropout = 0.1, not 0.0"):
+        pipeline.run(*arguments, **options)
+
+
 def test_more_frozen_layers_than_there_are(tiny_bert, glue_dir, tmp_path):
     with pytest.raises(ArgumentError, match=r"freeze_layers: .* from 0 to 2"):
         pipeline.run(
@@ -621,6 +651,7 @@ def test_settings_default_to_the_task_and_the_size_of_the_encoder():
     assert (small.seed, small.max_tokens) == (0, 250)
     large = pipeline.RunSettings.for_task(task, 768, batch_size=7)
     assert large.units == task.paper_settings.head_units
+    assert (small.dropout, large.dropout) == (0, 0.1)
     assert large.batch_size == 7
 
 
@@ -639,6 +670,7 @@ def test_settings_default_to_the_task_and_the_size_of_the_encoder():
         ("units", -1),
         ("head_epochs", 0),
         ("head_batch_size", 0),
+        ("dropout", 1.0),
         ("head_dropout", 1.0),
         ("head_dropout", float("nan")),
         ("limit", 0),

@@ -31,13 +31,17 @@ def run(options: argparse.Namespace) -> None:
     from bvkeras.training.finetune import finetune
 
     task = shared.task_of(options)
+    backbone = options.backbone or shared.default_backbone(options.task)
+    settings = RunSettings.for_task(
+        task,
+        load_backbone(backbone, dropout=0.0).hidden_dim,
+        **shared.settings_of(options),
+    )
     encoder = load_backbone(
-        options.backbone or shared.default_backbone(options.task),
+        backbone,
+        dropout=settings.dropout,
         dtype=options.compute_dtype,
         sentence_pooling=options.sentence_pooling,
-    )
-    settings = RunSettings.for_task(
-        task, encoder.hidden_dim, **shared.settings_of(options)
     )
     examples = load_examples(
         task, "train", options.data_dir, skip_bad=options.skip_bad
@@ -51,6 +55,7 @@ def run(options: argparse.Namespace) -> None:
         batch_size=settings.batch_size,
         max_tokens=settings.max_tokens,
         epochs=settings.epochs,
+        dropout=settings.dropout,
         seed=settings.seed,
         **settings.freezing,
     )

@@ -23,6 +23,7 @@ _SETTINGS = (
     "learning_rate",
     "batch_size",
     "max_tokens",
+    "dropout",
     "compute_dtype",
     "freeze_layers",
     "freeze_embeddings",
@@ -176,6 +177,7 @@ def add_finetune_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--learning-rate", type=float, help="highest rate")
     group.add_argument("--batch-size", type=int, help="examples a step")
     group.add_argument("--max-tokens", type=int, help="longer texts are cut")
+    add_dropout(group)
     group.add_argument(
         "--compute-dtype",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
@@ -194,6 +196,15 @@ def add_finetune_settings(parser: argparse.ArgumentParser) -> None:
         help="leave the embeddings as they came",
     )
     add_sentence_pooling(group)
+
+
+def add_dropout(parser: argparse._ActionsContainer) -> None:
+    """Adds `--dropout`."""
+    parser.add_argument(
+        "--dropout",
+        type=float,
+        help="dropout of the encoder and in front of its head",
+    )
 
 
 def add_sentence_pooling(parser: argparse._ActionsContainer) -> None:

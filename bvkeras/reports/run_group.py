@@ -17,8 +17,8 @@ from bvkeras.evaluation.comparison import (
 )
 from bvkeras.reports.report import read_report, report_path
 from bvkeras.sentence_pooling import NOT_MEAN
+from bvkeras.training.earlier import EARLIER
 from bvkeras.training.freezing import NOT_FROZEN, frozen_part
-from bvkeras.training.head import NOT_POOLED
 
 # Rows of tables, in this order, by their kind.
 KINDS = {
@@ -157,7 +157,7 @@ def _settings(run):
     # was a choice has the other one. Of spans it is null.
     pooling = run.settings.get("sentence_pooling")
     mean = NOT_MEAN if pooling is None else {}
-    return {**NOT_POOLED, **run.settings, **mean}
+    return {**EARLIER, **run.settings, **mean}
 
 
 def _check_differ_by_seed(file, run, other_file, other):

@@ -21,6 +21,8 @@ class TaskSettings:
         head_token_pooling: str. `"flatten"` or `"mean"`, as
             `bvkeras.training.head.build_head` explains. Defaults to
             `"flatten"`.
+        dropout: float in [0, 1). Dropout in fine-tuning, of the encoder and in
+            front of its head. Defaults to `0.1`, BERT's own.
     """
 
     learning_rate: float
@@ -34,6 +36,7 @@ class TaskSettings:
     head_batch_size: int
     head_dropout: float
     head_token_pooling: str = "flatten"
+    dropout: float = 0.1
 
 
 def paper_settings(
@@ -76,9 +79,9 @@ def small_settings(
 ) -> TaskSettings:
     """Settings for an encoder with fewer than 768 features.
 
-    A small encoder needs a larger rate than BERT-base to leave the majority
-    class in one epoch, and its head needs fewer units, more passes and the
-    mean over tokens. These are this package's own, not the paper's;
+    A small encoder needs a larger rate than BERT-base and no dropout to leave
+    the majority class in one epoch, and its head needs fewer units, more passes
+    and the mean over tokens. These are this package's own, not the paper's;
     docs/reproduce.md says how they were chosen.
 
     Args:
@@ -93,6 +96,7 @@ def small_settings(
         batch_size=batch_size,
         max_tokens=max_tokens,
         epochs=epochs,
+        dropout=0.0,
         head_units=16,
         head_learning_rate=head_learning_rate,
         head_token_pooling="mean",

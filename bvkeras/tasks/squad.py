@@ -31,6 +31,7 @@ SQUAD_V2 = TaskSpec(
         small_settings(
             16, learning_rate=2e-4, max_tokens=384, head_learning_rate=3e-3
         ),
+        dropout=0.1,
         head_units=64,
         head_token_pooling="flatten",
         head_epochs=3,

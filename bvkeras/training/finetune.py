@@ -177,8 +177,9 @@ def finetune(
     weights.
 
     Args:
-        encoder: Encoder. Its backbone is trained in place, its
-            `sentence_pooling` is what stands for a text (not of spans).
+        encoder: Encoder. Its backbone is trained in place, with the dropout
+            it was loaded with; its `sentence_pooling` is what stands for a
+            text (not of spans).
         task: TaskSpec. Gives the loss and the number of outputs.
         examples: Examples or SpanExamples. The training split.
         directory: str or path. Gets `epoch_<stop>/` for each stop point, and
@@ -236,6 +237,7 @@ def finetune(
         **examples.window_identity,
         "epochs": stops,
         "dropout": dropout,
+        "encoder_dropout": encoder.backbone.dropout,
         "warmup_fraction": warmup_fraction,
         "seed": seed,
         **freeze_settings(freeze_layers, freeze_embeddings),
@@ -426,7 +428,9 @@ def _require_same(
     where: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]
 ) -> None:
     defaults = NOT_FROZEN | NOT_MEAN
-    fileio.require_same(where, defaults | found, defaults | wanted)
+    # Runs of earlier versions do not say with which they were made.
+    unknown = {"encoder_dropout": wanted["encoder_dropout"]}
+    fileio.require_same(where, defaults | unknown | found, defaults | wanted)
 
 
 def _check_finite(loss: float, step: int, learning_rate: float) -> None:

@@ -104,6 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "tasks, all for the others)",
     )
     encoders.add_argument("--max-tokens", type=int, help="longer texts are cut")
+    shared.add_dropout(encoders)
     shared.add_sentence_pooling(encoders)
     encoders.add_argument(
         "--retrain",
@@ -260,6 +261,7 @@ def _tune_encoder(options):
         held_out=options.held_out,
         rows_share=options.rows_share,
         max_tokens=options.max_tokens,
+        dropout=options.dropout,
         sentence_pooling=options.sentence_pooling,
         retrain=options.retrain,
     )

@@ -16,6 +16,7 @@ from bvkeras.data.token_batches import bucketed_batches, tokenize_examples
 from bvkeras.errors import ArgumentError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.sentence_pooling import check_sentence_pooling
+from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import predict_scores
 from bvkeras.training.losses import task_loss
@@ -50,7 +51,8 @@ class EncoderHyperModel(keras_tuner.HyperModel):
             tenth for MNLI, QNLI, QQP and SST-2 as in the paper, all for the
             others.
         held_out: float. Part of those that scores. Defaults to `0.2`.
-        dropout: float. Dropout in front of the head. Defaults to `0.1`.
+        dropout: float or None. Dropout of the encoder and in front of its
+            head. Defaults to `None`: the task's number for the encoder.
         compute_dtype: str. Keras dtype policy. Defaults to `"float32"`.
         sentence_pooling: str or None. As of `load_backbone`. Defaults to
             `None`: the encoder's own.
@@ -84,7 +86,7 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         max_tokens: int | None = None,
         rows_share: float | None = None,
         held_out: float = 0.2,
-        dropout: float = 0.1,
+        dropout: float | None = None,
         compute_dtype: str = "float32",
         sentence_pooling: str | None = None,
     ):
@@ -101,11 +103,11 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         self.task = task
         self.backbone = backbone
         self.space = space or EncoderSpace()
-        self.dropout = dropout
         self.compute_dtype = compute_dtype
         self.sentence_pooling = sentence_pooling
         self.objective = objective(task)
         self._max_tokens = max_tokens
+        self._dropout = dropout
         rows = max(2, round(rows_share * len(examples)))
         examples = examples.limit(rows, _ROWS_SEED)
         self._parts = [
@@ -114,6 +116,18 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         ]
         self.training_rows, self.held_out_rows = map(len, self._parts)
 
+    @property
+    def max_tokens(self) -> int:
+        """Longer examples are cut."""
+        return self._max_tokens or self._own_settings.max_tokens
+
+    @property
+    def dropout(self) -> float:
+        """Dropout of the encoder and in front of its head."""
+        if self._dropout is None:
+            return self._own_settings.dropout
+        return self._dropout
+
     def declare_hyperparameters(self, hp):
         self.space.declare(hp)
 
@@ -121,6 +135,7 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         settings = self.space.declare(hp)
         encoder = load_backbone(
             self.backbone,
+            dropout=self.dropout,
             dtype=self.compute_dtype,
             sentence_pooling=self.sentence_pooling,
         )
@@ -217,11 +232,15 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         return itertools.islice(itertools.chain.from_iterable(epochs), steps)
 
     @functools.cached_property
+    def _own_settings(self) -> TaskSettings:
+        encoder = load_backbone(self.backbone)
+        return self.task.settings_for(encoder.hidden_dim)
+
+    @functools.cached_property
     def _tokens(self):
         """Both parts as token ids."""
         encoder = load_backbone(self.backbone)
-        own = self.task.settings_for(encoder.hidden_dim)
-        max_tokens = self._max_tokens or own.max_tokens
         return [
-            tokenize_examples(part, encoder, max_tokens) for part in self._parts
+            tokenize_examples(part, encoder, self.max_tokens)
+            for part in self._parts
         ]

@@ -11,8 +11,9 @@ from bvkeras.backbones import load_backbone
 from bvkeras.data.examples import Examples
 from bvkeras.errors import RunError
 from bvkeras.evaluation.evaluate import evaluate_snapshot
-from bvkeras.sentence_pooling import NOT_MEAN, sentence_pooling_settings
+from bvkeras.sentence_pooling import sentence_pooling_settings
 from bvkeras.tasks.spec import TaskSpec
+from bvkeras.training.earlier import EARLIER
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.tuning.encoder_hypermodel import EncoderHyperModel
 from bvkeras.tuning.oracles import make_oracle
@@ -66,6 +67,7 @@ def tune_encoder(
     keep: int = 1,
     retrain: bool = True,
     max_tokens: int | None = None,
+    dropout: float | None = None,
     sentence_pooling: str | None = None,
     **settings: Any,
 ) -> EncoderSearchResult:
@@ -89,9 +91,10 @@ def tune_encoder(
         retrain: bool. Whether to fine-tune with the best settings on all
             training rows. Defaults to `True`.
         max_tokens: int or None. As of `EncoderHyperModel`.
+        dropout: float or None. As of `EncoderHyperModel`.
         sentence_pooling: str or None. As of `EncoderHyperModel`.
-        **settings: `rows_share`, `held_out`, `dropout` and `compute_dtype`,
-            as of `EncoderHyperModel`.
+        **settings: `rows_share`, `held_out` and `compute_dtype`, as of
+            `EncoderHyperModel`.
 
     Raises:
         ArgumentError: an argument is out of its range.
@@ -101,13 +104,13 @@ def tune_encoder(
     directory = pathlib.Path(directory)
     encoder = load_backbone(backbone, sentence_pooling=sentence_pooling)
     own = task.settings_for(encoder.hidden_dim)
-    max_tokens = max_tokens or own.max_tokens
     model = EncoderHyperModel(
         task,
         backbone,
         examples["train"],
         space,
-        max_tokens=max_tokens,
+        max_tokens=max_tokens or own.max_tokens,
+        dropout=own.dropout if dropout is None else dropout,
         sentence_pooling=encoder.sentence_pooling,
         **settings,
     )
@@ -118,7 +121,8 @@ def tune_encoder(
         "space": model.space.as_json(),
         "oracle": oracle,
         "seed": seed,
-        "max_tokens": max_tokens,
+        "max_tokens": model.max_tokens,
+        "dropout": model.dropout,
         "settings": settings,
         **sentence_pooling_settings(encoder.sentence_pooling),
     }
@@ -127,7 +131,7 @@ def tune_encoder(
         path = directory / _SETTINGS_FILE
         if path.exists():
             found = fileio.read_json(path)
-            fileio.require_same(directory, NOT_MEAN | found, NOT_MEAN | record)
+            fileio.require_same(directory, EARLIER | found, EARLIER | record)
         fileio.write_json(path, record)
         tuner = ResumableTuner(
             model,
@@ -150,7 +154,6 @@ def tune_encoder(
                 model.space.declare(hp),
                 examples,
                 directory / "best" / ranked[0].trial,
-                max_tokens,
             )
         report_path = write_report(
             directory,
@@ -185,10 +188,11 @@ def _timed(tuner: ResumableTuner, path: pathlib.Path) -> float:
     return seconds
 
 
-def _retrain(model, settings, examples, directory, max_tokens):
+def _retrain(model, settings, examples, directory):
     snapshot = finetune(
         load_backbone(
             model.backbone,
+            dropout=model.dropout,
             dtype=model.compute_dtype,
             sentence_pooling=model.sentence_pooling,
         ),
@@ -197,7 +201,7 @@ def _retrain(model, settings, examples, directory, max_tokens):
         directory,
         learning_rate=settings["learning_rate"],
         batch_size=settings["batch_size"],
-        max_tokens=max_tokens,
+        max_tokens=model.max_tokens,
         epochs=(settings["epochs"],),
         dropout=model.dropout,
         warmup_fraction=settings["warmup"],

@@ -225,6 +225,17 @@ def test_runs_from_before_there_was_token_pooling(make_run):
         make_paper_tables([first, mean])
 
 
+def test_runs_from_before_dropout_was_recorded(make_run):
+    first = make_run("cola")
+    with_it, without = (
+        make_run("cola", seed, settings={"dropout": value})
+        for seed, value in ((1, 0.1), (2, 0.0))
+    )
+    assert len(make_paper_tables([first, with_it]).variants) == 1
+    with pytest.raises(DataError, match=r"has dropout 0.0, .* 0.1"):
+        make_paper_tables([first, without])
+
+
 def test_what_is_written(make_run, tmp_path):
     runs = [make_run(task, seed) for task in ("cola", "rte") for seed in (0, 1)]
     tables = make_paper_tables(runs)

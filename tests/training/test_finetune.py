@@ -228,6 +228,12 @@ def test_other_encoder_in_the_same_directory(run, finetuned):
         run(finetuned, encoder=trained)
 
 
+def test_other_dropout_of_the_encoder(run, finetuned, tiny_bert):
+    encoder = load_backbone(tiny_bert, dropout=0.3)
+    with pytest.raises(RunError, match=r"with encoder_dropout = 0.1, not 0.3"):
+        run(finetuned, encoder=encoder)
+
+
 def test_run_from_before_there_was_freezing(
     run, finetuned, tmp_path, monkeypatch
 ):
@@ -235,6 +241,7 @@ def test_run_from_before_there_was_freezing(
     for path in directory.glob("epoch_*/snapshot.json"):
         record = fileio.read_json(path)
         del record["frozen_parameters"]
+        del record["settings"]["encoder_dropout"]
         assert not [name for name in record["settings"] if "freeze" in name]
         fileio.write_json(path, record)
     forbid(monkeypatch, finetune_module, "_train")

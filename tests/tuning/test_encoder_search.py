@@ -1,6 +1,7 @@
 """Searches for the settings of fine-tuning, on the tiny BERT."""
 
 import csv
+import shutil
 
 import keras_tuner
 import numpy as np
@@ -84,14 +85,19 @@ def test_killed_in_the_second_trial(found, tiny_bert, tmp_path, monkeypatch):
         assert own.loss == pytest.approx(expected.loss, rel=1e-4)
 
 
-@pytest.mark.parametrize("sentence_pooling", [None, "mean"])
-def test_trial_is_what_finetune_does(tiny_bert, tmp_path, sentence_pooling):
+@pytest.mark.parametrize(
+    ("dropout", "sentence_pooling"), [(None, None), (0.2, "mean")]
+)
+def test_trial_is_what_finetune_does(
+    tiny_bert, tmp_path, dropout, sentence_pooling
+):
     model = EncoderHyperModel(
         SCORES,
         str(tiny_bert),
         make_examples(task=SCORES),
         _SPACE,
         max_tokens=16,
+        dropout=dropout,
         sentence_pooling=sentence_pooling,
     )
     hp = keras_tuner.HyperParameters()
@@ -99,8 +105,12 @@ def test_trial_is_what_finetune_does(tiny_bert, tmp_path, sentence_pooling):
     hp.values["seed"] = 3
     trained = model.build(hp)
     model.fit(hp, trained)
+    # A small encoder's own is none.
+    rate = dropout or 0.0
     snapshot = finetune(
-        load_backbone(tiny_bert, sentence_pooling=sentence_pooling),
+        load_backbone(
+            tiny_bert, dropout=rate, sentence_pooling=sentence_pooling
+        ),
         SCORES,
         model._parts[0],
         tmp_path,
@@ -108,6 +118,7 @@ def test_trial_is_what_finetune_does(tiny_bert, tmp_path, sentence_pooling):
         batch_size=4,
         max_tokens=16,
         epochs=(0.5,),
+        dropout=rate,
         warmup_fraction=0.5,
         seed=3,
     )[0]
@@ -135,6 +146,22 @@ def test_search_with_the_mean(tiny_bert, tmp_path):
     assert search("mean").snapshot == snapshot
     with pytest.raises(RunError, match='sentence_pooling = "mean", not "cls"'):
         search(None)
+
+
+def test_search_from_before_dropout_was_recorded(found, tiny_bert, tmp_path):
+    path = shutil.copytree(found[0], tmp_path / "search") / "settings.json"
+    settings = fileio.read_json(path)
+    assert settings.pop("dropout") == 0
+    fileio.write_json(path, settings)
+    with pytest.raises(RunError, match=r"dropout = 0.1, not 0.0"):
+        tune_encoder(
+            CLASSES,
+            str(tiny_bert),
+            _examples(),
+            path.parent,
+            trials=2,
+            **_SETTINGS,
+        )
 
 
 def test_search_that_was_made_with_cls(found, tiny_bert):
