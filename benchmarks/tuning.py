@@ -347,6 +347,7 @@ def _wide_space(task):
         learning_rate=Range(1e-4, 1e-2, log=True),
         batch_size=own.head_batch_size,
         epochs=own.head_epochs,
+        token_pooling=own.head_token_pooling,
     )
 
 
