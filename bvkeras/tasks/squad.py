@@ -28,11 +28,10 @@ SQUAD_V2 = TaskSpec(
     # Every token has the same projection, of a few hundred numbers: it may
     # move as fast as the pooling. docs/squad.md says how these were chosen.
     small_settings=dataclasses.replace(
-        small_settings(
-            16, learning_rate=2e-4, max_tokens=384, head_learning_rate=3e-3
-        ),
+        small_settings(16, learning_rate=2e-4, max_tokens=384),
         dropout=0.1,
         head_units=64,
+        head_learning_rate=3e-3,
         head_token_pooling="flatten",
         head_epochs=3,
     ),
