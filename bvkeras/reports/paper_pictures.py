@@ -1,5 +1,7 @@
 """Pictures of the paper's tables: scores, and layers, task by task."""
 
+import math
+
 import numpy as np
 
 from bvkeras import tasks
@@ -47,7 +49,13 @@ def _scores(variant: Variant, ending: str) -> Picture:
             [names.index(name) + width * (number + 0.5) for name in shown],
             [scores[name].mean for name in shown],
             width * 0.92,
-            yerr=[scores[name].deviation or 0 for name in shown],
+            # Of one seed there is none, and NaN draws none.
+            yerr=[
+                math.nan
+                if scores[name].deviation is None
+                else scores[name].deviation
+                for name in shown
+            ],
             label=KINDS[kind],
             color=COLOURS[number % len(COLOURS)],
             hatch=_HATCHES[number % len(_HATCHES)],

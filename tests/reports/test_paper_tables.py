@@ -6,9 +6,11 @@ import shutil
 import numpy as np
 import pytest
 import scipy.stats
+from matplotlib.container import BarContainer
 
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.evaluation.predictions import read_predictions
+from bvkeras.reports.paper_pictures import paper_pictures
 from bvkeras.reports.paper_report import write_paper_report
 from bvkeras.reports.paper_tables import make_paper_tables
 from bvkeras.reports.report import read_report
@@ -223,6 +225,20 @@ def test_runs_from_before_there_was_token_pooling(make_run):
     assert len(make_paper_tables([first, flatten]).variants) == 1
     with pytest.raises(DataError, match=r"has token_pooling .*mean"):
         make_paper_tables([first, mean])
+
+
+def test_one_seed_has_no_deviation(make_run):
+    runs = [make_run("cola", 0), make_run("cola", 1), make_run("rte", 0)]
+    scores = paper_pictures(make_paper_tables(runs))[0]
+    (axes,) = scores.figure.axes
+    drawn = [
+        [len(line) > 0 for line in lines.get_segments()]
+        for bars in axes.containers
+        if isinstance(bars, BarContainer)
+        for lines in bars.errorbar.lines[2]
+    ]
+    assert drawn
+    assert all(of_kind == [True, False] for of_kind in drawn)
 
 
 def test_runs_from_before_dropout_was_recorded(make_run):
