@@ -233,13 +233,13 @@ class EncoderHyperModel(keras_tuner.HyperModel):
 
     @functools.cached_property
     def _own_settings(self) -> TaskSettings:
-        encoder = load_backbone(self.backbone)
+        encoder = load_backbone(self.backbone, dropout=0.0)
         return self.task.settings_for(encoder.hidden_dim)
 
     @functools.cached_property
     def _tokens(self):
         """Both parts as token ids."""
-        encoder = load_backbone(self.backbone)
+        encoder = load_backbone(self.backbone, dropout=0.0)
         return [
             tokenize_examples(part, encoder, self.max_tokens)
             for part in self._parts

@@ -102,7 +102,9 @@ def tune_encoder(
             or no trial succeeded.
     """
     directory = pathlib.Path(directory)
-    encoder = load_backbone(backbone, sentence_pooling=sentence_pooling)
+    encoder = load_backbone(
+        backbone, dropout=0.0, sentence_pooling=sentence_pooling
+    )
     own = task.settings_for(encoder.hidden_dim)
     model = EncoderHyperModel(
         task,

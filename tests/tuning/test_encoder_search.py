@@ -9,7 +9,7 @@ import pytest
 
 from bvkeras import cli, fileio
 from bvkeras.backbones import load_backbone
-from bvkeras.errors import ArgumentError, RunError
+from bvkeras.errors import ArgumentError, BackboneError, RunError
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.tuning import encoder_search
 from bvkeras.tuning.encoder_hypermodel import EncoderHyperModel
@@ -146,6 +146,22 @@ def test_search_with_the_mean(tiny_bert, tmp_path):
     assert search("mean").snapshot == snapshot
     with pytest.raises(RunError, match='sentence_pooling = "mean", not "cls"'):
         search(None)
+
+
+def test_checkpoint_with_two_rates_of_dropout(tiny_bert, tmp_path):
+    model = shutil.copytree(tiny_bert, tmp_path / "model")
+    config = fileio.read_json(model / "config.json")
+    config["attention_probs_dropout_prob"] = 0.3
+    fileio.write_json(model / "config.json", config)
+    with pytest.raises(BackboneError, match="one rate for both"):
+        load_backbone(model)
+    result = tune_encoder(
+        *(CLASSES, str(model), _examples(), tmp_path / "search"),
+        trials=1,
+        retrain=False,
+        **_SETTINGS,
+    )
+    assert len(result.trials) == 1
 
 
 def test_search_from_before_dropout_was_recorded(found, tiny_bert, tmp_path):
