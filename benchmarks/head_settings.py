@@ -9,14 +9,14 @@ file and prints means over seeds and parts.
 
 With `--parts 0 1 2` it does so three times, each time with other held-out rows
 and another seed of the encoder. With `--apart` whole groups of similar rows
-are held out: pairs of RTE come again in other words, and a row's nearest
-neighbour in the training file mostly has its label.
+are held out: pairs of RTE come again in other words, more often than not with
+the same label.
 
 A head is small and reading the cache is most of its work, so the heads with
 the same number of epochs are trained side by side: the sum over heads of what
 `bvkeras.train_head` does, written out.
 
-    python benchmarks/head_settings.py --data-dir GLUE
+    python -m benchmarks.head_settings --data-dir GLUE
 """
 
 import argparse

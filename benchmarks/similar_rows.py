@@ -14,7 +14,6 @@ import pathlib
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.sparse import spmatrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -43,8 +42,9 @@ def main() -> None:
             zip(_columns(rows), _columns(train), strict=True)
         ):
             vectorizer = TfidfVectorizer().fit([*known, *texts])
-            cosines = _cosines(
-                vectorizer.transform(texts), vectorizer.transform(known)
+            # Rows of TF-IDF have the norm 1.
+            cosines = (
+                vectorizer.transform(texts) @ vectorizer.transform(known).T
             ).toarray()
             if rows is train:
                 np.fill_diagonal(cosines, 0.0)
@@ -61,7 +61,7 @@ def similar_groups(examples: Examples) -> np.ndarray:
     similar = 0
     for texts in _columns(examples):
         features = TfidfVectorizer().fit_transform(texts)
-        similar += (_cosines(features, features) > _SIMILAR).astype(int)
+        similar += (features @ features.T > _SIMILAR).astype(int)
     return connected_components(similar, directed=False)[1]
 
 
@@ -69,11 +69,6 @@ def _columns(examples: Examples) -> Iterator[tuple[str, ...]]:
     yield examples.texts_a
     if examples.texts_b is not None:
         yield examples.texts_b
-
-
-def _cosines(first: spmatrix, second: spmatrix) -> spmatrix:
-    # Rows of TF-IDF have the norm 1.
-    return first @ second.T
 
 
 if __name__ == "__main__":
