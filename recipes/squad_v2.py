@@ -9,7 +9,7 @@ one epoch. `SQUAD` holds `train-v2.0.json` and `dev-v2.0.json`.
 
 import sys
 
-from bvkeras.cli import recipe
+from bvkeras.cli.main import recipe
 
 if __name__ == "__main__":
     sys.exit(recipe("squad_v2"))

@@ -15,7 +15,7 @@ _TESTS = pathlib.Path(__file__).parent
 _LONGEST_FILES = (
     "models/test_pooling_models.py",
     "cuda/test_emulation.py",
-    "test_pipeline.py",
+    "pipeline/test_run.py",
     "e2e/test_demo.py",
     "tuning/test_stacked_tuner.py",
     "faults/test_interrupted_run.py",

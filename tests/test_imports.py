@@ -3,6 +3,7 @@
 import ast
 import functools
 import graphlib
+import importlib
 import pathlib
 import subprocess
 import sys
@@ -10,71 +11,32 @@ from collections.abc import Iterable
 
 import pytest
 
+from bvkeras import errors
+
 _ROOT = pathlib.Path(__file__).parents[1]
 
 # A module may import those of its own line and of the lines above.
 _ORDER = (
-    ("bvkeras.errors", "bvkeras._native"),
-    ("bvkeras.fileio", "bvkeras.progress", "bvkeras.sentence_pooling"),
+    # The public names open what lies below when they are used.
+    ("bvkeras", "bvkeras.errors", "bvkeras._native"),
+    ("bvkeras.fileio", "bvkeras.progress"),
     ("bvkeras.ops",),
     ("bvkeras.layers",),
-    ("bvkeras.models",),
-    (
-        "bvkeras.encoder",
-        "bvkeras.fast_encoder",
-        "bvkeras.huggingface",
-        "bvkeras.backbones",
-    ),
-    ("bvkeras.tasks",),
-    # The public names; only what lies above is imported at once.
-    ("bvkeras",),
-    ("bvkeras.commands.options",),
-    ("bvkeras.data",),
+    ("bvkeras.encoders", "bvkeras.tasks"),
+    ("bvkeras.models", "bvkeras.data"),
     ("bvkeras.cache",),
     ("bvkeras.training",),
-    (
-        "bvkeras.tuning",
-        "bvkeras.evaluation",
-        "bvkeras.reports",
-        "bvkeras.serving",
-    ),
-    ("bvkeras.run_settings", "bvkeras.run_pairs"),
-    ("bvkeras.pipeline", "bvkeras.paper_runs", "bvkeras.doctor"),
-    ("bvkeras.commands",),
+    ("bvkeras.evaluation",),
+    ("bvkeras.tuning", "bvkeras.serving", "bvkeras.reports"),
+    ("bvkeras.pipeline",),
     ("bvkeras.cli", "bvkeras.__main__", "recipes"),
 )
 _RANKS = {name: rank for rank, line in enumerate(_ORDER) for name in line}
 
-# Imported against the order, each for its reason. They import nothing but
-# what is named behind them, and that is held by a test.
-_LEAVES = {
-    # The tokenizer knows texts and word pieces, and no data set.
-    "bvkeras.data.word_piece": ("bvkeras.errors", "bvkeras.fileio"),
-    # Registered with Keras: a compiled model that is loaded may hold them.
-    "bvkeras.training.optimizers": (
-        "bvkeras.training.rated_adamw",
-        "bvkeras.training.schedules",
-    ),
-    "bvkeras.training.rated_adamw": (),
-    "bvkeras.training.schedules": (),
-}
-_LEAF_USERS = {
-    "bvkeras.data.word_piece": (
-        "bvkeras.encoder",
-        "bvkeras.huggingface",
-        "bvkeras.backbones",
-    ),
-    "bvkeras.training.optimizers": ("bvkeras",),
-}
+_KERAS_HUB_USERS = ("bvkeras.encoders", "bvkeras.layers", "bvkeras.serving")
 
-_KERAS_HUB_USERS = (
-    "bvkeras.backbones",
-    "bvkeras.encoder",
-    "bvkeras.huggingface",
-    "bvkeras.layers.hidden_states",
-    "bvkeras.data",
-    "bvkeras.serving",
-)
+# Registered with Keras the moment it is imported, by bvkeras/__init__.py.
+_REGISTERED = ("ops", "layers", "encoders", "models", "training")
 
 
 def test_every_module_has_a_place_in_the_order():
@@ -88,16 +50,9 @@ def test_imports_point_towards_the_start(line):
         f"{module} imports {imported}"
         for module, path in _modules().items()
         for imported in _own_imports(path)
-        if _rank(module) == line
-        and _rank(imported) > line
-        and module not in _LEAF_USERS.get(imported, ())
+        if _rank(module) == line and _rank(imported) > line
     ]
     assert not wrong
-
-
-@pytest.mark.parametrize("leaf", _LEAVES)
-def test_leaf_imports_nothing_more(leaf):
-    assert _own_imports(_modules()[leaf]) == set(_LEAVES[leaf])
 
 
 def test_no_module_imports_itself_round_a_circle():
@@ -109,12 +64,12 @@ def test_recipes_import_the_command_line_only():
     recipes = [name for name in _modules() if name.startswith("recipes")]
     assert len(recipes) >= 10
     for recipe in recipes:
-        assert _own_imports(_modules()[recipe]) == {"bvkeras.cli"}
+        assert _own_imports(_modules()[recipe]) == {"bvkeras.cli.main"}
 
 
 def test_command_line_is_parsed_without_what_is_slow():
     """Verbs import what they work with when they run."""
-    seen, others, waiting = set(), set(), ["bvkeras.cli"]
+    seen, others, waiting = set(), set(), ["bvkeras.cli.main"]
     while waiting:
         module = waiting.pop()
         seen.add(module)
@@ -122,8 +77,8 @@ def test_command_line_is_parsed_without_what_is_slow():
         names = _names_imported(tree.body)
         waiting += _own(names) - seen
         others |= {name.split(".")[0] for name in names}
-    assert "bvkeras.tuning.command" in seen
-    assert others - sys.stdlib_module_names == {"bvkeras", "filelock"}
+    assert "bvkeras.cli.tune" in seen
+    assert others - sys.stdlib_module_names == {"bvkeras"}
 
 
 def test_cache_reader_needs_neither_model_nor_data():
@@ -151,37 +106,82 @@ def test_keras_hub_has_few_doors():
         for module, path in _modules().items()
         if "keras_hub" in {name.split(".")[0] for name in _imports(path)}
     }
-    assert "bvkeras.backbones" in users
+    assert "bvkeras.encoders.loading" in users
     strangers = [
         user for user in users if not _lies_in_one_of(user, _KERAS_HUB_USERS)
     ]
     assert not strangers
 
 
-def test_import_works_without_what_only_later_steps_need():
+@pytest.mark.parametrize("package", _REGISTERED)
+def test_registered_packages_import_keras_first(package):
+    """Else Keras, come by a module of theirs, would find that half done."""
+    tree = ast.parse(_modules()[f"bvkeras.{package}"].read_text("utf-8"))
+    first = next(node for node in tree.body if not _is_docstring(node))
+    assert isinstance(first, ast.Import)
+    assert [alias.name for alias in first.names] == ["keras"]
+
+
+def test_registered_packages_are_all_that_is_loaded():
+    """What Keras brings with it, and so nothing of the lines below."""
+    seen, waiting = set(), [f"bvkeras.{name}" for name in _REGISTERED[:2]]
+    waiting += ["bvkeras.models", "bvkeras.training.optimizers"]
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        waiting += _own_imports(_modules()[module]) - seen
+    ground = {"bvkeras", "bvkeras.errors", "bvkeras.fileio", "bvkeras._native"}
+    assert {
+        module
+        for module in seen - ground
+        if module.split(".")[1] not in _REGISTERED
+    } == set()
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import bvkeras, keras",
+        "import keras, bvkeras",
+        "import bvkeras; import tensorflow, keras",
+        "import bvkeras.training.rated_adamw, keras",
+        "import bvkeras.cache.reader, keras",
+        "from bvkeras.models import pooling_model; import keras",
+    ],
+)
+def test_layers_are_registered_whatever_is_imported_first(imports):
     # Keras imports matplotlib and scikit-learn itself where it finds them.
-    script = """
+    script = f"""
 import sys
 for name in ("matplotlib", "sklearn", "tensorflow_datasets"):
     sys.modules[name] = None
-import bvkeras
-print(*sorted(name for name in sys.modules if name.startswith("bvkeras.")))
+{imports}
+for name in ("HiddenStates", "PoolingSpanModel", "RatedAdamW"):
+    assert keras.saving.get_registered_object(f"bvkeras>{{name}}"), name
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    loaded = done.stdout.split()
-    assert "bvkeras.layers.hidden_states" in loaded
-    late = {name for name in loaded if _rank(name) > _RANKS["bvkeras"]}
-    assert late == {
-        "bvkeras.training",
-        "bvkeras.training.optimizers",
-        "bvkeras.training.rated_adamw",
-        "bvkeras.training.schedules",
-    }
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_public_names_open_at_first_use():
+    import bvkeras
+
+    assert set(bvkeras.__all__) == set(dir(bvkeras))
+    for name in bvkeras.__all__:
+        assert getattr(bvkeras, name) is not None
+    with pytest.raises(AttributeError, match="nothing_such"):
+        _ = bvkeras.nothing_such
+
+
+def test_another_backend_is_refused(monkeypatch):
+    from bvkeras import ops
+
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+    with pytest.raises(errors.BackendError, match="KERAS_BACKEND=tensorflow"):
+        importlib.reload(ops)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 @functools.cache
@@ -204,8 +204,18 @@ def _imports(path: pathlib.Path) -> set[str]:
 
 
 def _names_imported(nodes: Iterable[ast.AST]) -> set[str]:
+    nodes = list(nodes)
+    for_types = [
+        inner
+        for node in nodes
+        if isinstance(node, ast.If)
+        and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    ]
     names = set()
     for node in nodes:
+        if node in for_types:
+            continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -3,8 +3,8 @@
 import numpy as np
 
 from bvkeras import tasks
-from bvkeras.backbones import load_backbone
 from bvkeras.data.examples import Examples
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.training.finetune import finetune
 
 CLASSES = tasks.get("sst2")

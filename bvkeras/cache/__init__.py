@@ -1,0 +1,1 @@
+"""Hidden states on disk: written, verified, read, converted."""

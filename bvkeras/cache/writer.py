@@ -33,9 +33,9 @@ from bvkeras.data.token_batches import (
     tokenize_examples,
 )
 from bvkeras.data.tokenized_examples import TokenizedExamples
-from bvkeras.encoder import Encoder
+from bvkeras.encoders.encoder import Encoder
+from bvkeras.encoders.fast_encoder import COMPUTE_DTYPES, FastEncoder
 from bvkeras.errors import ArgumentError, CacheError, DataError
-from bvkeras.fast_encoder import COMPUTE_DTYPES, FastEncoder
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.spec import TaskSpec
 

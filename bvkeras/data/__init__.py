@@ -1,0 +1,1 @@
+"""Labelled texts: from official files, data sets and packages to tokens."""

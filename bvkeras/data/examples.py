@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bvkeras.data.tokenized_examples import TokenizedExamples
-from bvkeras.data.word_piece import WordPiece
+from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.fileio import value_digest
 

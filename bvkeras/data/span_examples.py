@@ -9,7 +9,7 @@ from bvkeras.data.examples import random_subset
 from bvkeras.data.span_question import SpanQuestion
 from bvkeras.data.squad_windows import make_windows
 from bvkeras.data.tokenized_examples import TokenizedExamples
-from bvkeras.data.word_piece import WordPiece
+from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import DataError
 from bvkeras.fileio import value_digest
 from bvkeras.tasks.window_plan import WindowPlan

@@ -11,7 +11,7 @@ import numpy as np
 
 from bvkeras.data.span_question import SpanQuestion
 from bvkeras.data.tokenized_examples import TokenizedExamples
-from bvkeras.data.word_piece import WordPiece
+from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import ArgumentError
 from bvkeras.tasks.window_plan import WindowPlan
 

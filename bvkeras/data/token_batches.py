@@ -5,7 +5,7 @@ import numpy as np
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.tokenized_examples import TokenizedExamples
-from bvkeras.encoder import Encoder
+from bvkeras.encoders.encoder import Encoder
 
 _BATCHES_SORTED_TOGETHER = 50
 

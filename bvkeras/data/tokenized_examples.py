@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bvkeras.data.word_piece import pad_rows
+from bvkeras.encoders.word_piece import pad_rows
 
 
 @dataclasses.dataclass(frozen=True)

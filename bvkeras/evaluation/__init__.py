@@ -1,0 +1,1 @@
+"""Scores of systems on a split, and analyses of their errors."""

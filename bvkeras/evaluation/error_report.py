@@ -13,9 +13,9 @@ from bvkeras.evaluation.error_analysis import (
     analyze_errors,
     differing_rows,
 )
+from bvkeras.evaluation.markdown_table import markdown_table
 from bvkeras.evaluation.outcomes import Outcomes
 from bvkeras.fileio import write_json, write_text
-from bvkeras.reports.markdown import markdown_table
 
 
 def report_errors(

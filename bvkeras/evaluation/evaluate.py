@@ -22,7 +22,7 @@ from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.evaluation import Evaluation
 from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.evaluation.predictions import write_predictions
-from bvkeras.evaluation.span_answers import WindowLogits, evaluate_spans
+from bvkeras.evaluation.spans.answers import WindowLogits, evaluate_spans
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.spec import TaskSpec
@@ -44,7 +44,7 @@ def evaluate_head(
     """Scores a pooled head on the hidden states of a split.
 
     Writes `<split>.tsv`, the predictions, and `<split>.json`, the scores; of
-    a span task what `bvkeras.evaluation.span_answers.evaluate_spans` writes,
+    a span task what `bvkeras.evaluation.spans.answers.evaluate_spans` writes,
     and gives a `SpanEvaluation`. Done before, it reads them instead.
 
     Args:

@@ -1,5 +1,7 @@
 """Keras models: pooled heads on hidden states, and the loss of a span."""
 
+import keras  # noqa: F401, before any module of ours: bvkeras/__init__.py
+
 from bvkeras.models.multi_task import MultiTaskModel
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor

@@ -2,8 +2,8 @@
 
 import keras
 
+from bvkeras.encoders.sentence_pooling import check_sentence_pooling
 from bvkeras.ops.span_logits import answer_positions, masked_logits
-from bvkeras.sentence_pooling import check_sentence_pooling
 
 
 def finetuning_model(

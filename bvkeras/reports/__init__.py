@@ -1,0 +1,1 @@
+"""A run's page, the paper's tables, and pictures."""

@@ -1,5 +1,6 @@
 """A report as Markdown."""
 
+from bvkeras.evaluation.markdown_table import markdown_table
 from bvkeras.reports.document import Document, Section
 
 
@@ -19,22 +20,6 @@ def to_markdown(document: Document, picture_directory: str = "plots") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table; a cell may have bars and line breaks.
-
-    Args:
-        header: list of str.
-        rows: list of lists of str, as many as in `header`.
-
-    Returns:
-        str.
-    """
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        "| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines
-    )
-
-
 def _section_parts(section: Section, picture_directory: str) -> list[str]:
     parts = [f"## {section.title}"] if section.title else []
     parts += section.texts
@@ -46,7 +31,3 @@ def _section_parts(section: Section, picture_directory: str) -> list[str]:
         path = f"{picture_directory}/{picture.file_names['png']}"
         parts.append(f"![{picture.title}](<{path}>)")
     return parts
-
-
-def _cell(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", "<br>")

@@ -5,6 +5,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from bvkeras.encoders.sentence_pooling import NOT_MEAN
 from bvkeras.errors import DataError
 from bvkeras.evaluation.comparison import (
     CONTROL,
@@ -16,7 +17,6 @@ from bvkeras.evaluation.comparison import (
     SystemResult,
 )
 from bvkeras.reports.report import read_report, report_path
-from bvkeras.sentence_pooling import NOT_MEAN
 from bvkeras.training.earlier import EARLIER
 from bvkeras.training.freezing import NOT_FROZEN, frozen_part
 

@@ -57,7 +57,7 @@ def character_table(
 
     Args:
         lowercase: bool. As the other arguments, that of
-            `bvkeras.data.word_piece.WordPiece`.
+            `bvkeras.encoders.word_piece.WordPiece`.
     """
     normalizer = tokenizers.normalizers.BertNormalizer(
         clean_text=True,

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bvkeras.data.word_piece import WordPiece
+from bvkeras.encoders.word_piece import WordPiece
 
 
 class Rows(NamedTuple):
@@ -57,7 +57,7 @@ def pack(
 
     Returns:
         dict of int32 tensors `(rows, tokens)`, as
-        `bvkeras.data.word_piece.pad_rows` gives them.
+        `bvkeras.encoders.word_piece.pad_rows` gives them.
     """
     # Something to gather where there is no piece at all.
     ids = tf.concat([ids, [tokenizer.pad_id]], 0)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bvkeras import fileio, tasks
-from bvkeras.backbones import load_backbone
-from bvkeras.encoder import Encoder
+from bvkeras.encoders.encoder import Encoder
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.serving import layout
 from bvkeras.serving.saved_model import add_tasks, export

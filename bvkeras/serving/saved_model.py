@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from bvkeras import __version__, fileio
-from bvkeras.data.word_piece import WordPiece
-from bvkeras.encoder import Encoder
+from bvkeras.encoders.encoder import Encoder
+from bvkeras.encoders.fast_encoder import FastEncoder
+from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import ArgumentError, DataError
-from bvkeras.fast_encoder import FastEncoder
 from bvkeras.layers.gelu import set_hidden_act
 from bvkeras.serving import layout, warm_up
 from bvkeras.serving.served_model import ServedModel

@@ -7,6 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bvkeras.encoders.sentence_pooling import (
+    SENTENCE_POOLINGS,
+    sentence_pooling_settings,
+)
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_model import PoolingModel
@@ -14,10 +18,6 @@ from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.ops.implementation import reference_only
 from bvkeras.ops.span_logits import answer_positions, masked_logits
-from bvkeras.sentence_pooling import (
-    SENTENCE_POOLINGS,
-    sentence_pooling_settings,
-)
 from bvkeras.training.finetune import Snapshot
 
 # A description of an export names one of these, and nothing else is made of

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from bvkeras.data.word_piece import WordPiece
-from bvkeras.fast_encoder import FastEncoder
+from bvkeras.encoders.fast_encoder import FastEncoder
+from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.serving import packing, span_graph
 from bvkeras.serving.served_task import ServedTask
 from bvkeras.serving.text_graph import TextGraph

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bvkeras.evaluation.span_search import MAX_ANSWER_TOKENS, NUM_BEST
+from bvkeras.evaluation.spans.search import MAX_ANSWER_TOKENS, NUM_BEST
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.serving.packing import Rows
 from bvkeras.serving.text_graph import Pieces
@@ -81,7 +81,7 @@ def best_spans(
 ) -> dict[str, tf.Tensor]:
     """The best span of every question.
 
-    The first of the candidates of `bvkeras.evaluation.span_search.find_spans`.
+    The first of the candidates of `bvkeras.evaluation.spans.search.find_spans`.
 
     Args:
         logits: float32 tensor `(windows, tokens, 2)`.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_text
 
-from bvkeras.data.word_piece import WordPiece
+from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.serving import character_table as table
 
 # As BERT's code: longer words are unknown, whatever they are.

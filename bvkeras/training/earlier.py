@@ -1,6 +1,6 @@
 """What runs of earlier versions were made with and do not say."""
 
-from bvkeras.sentence_pooling import NOT_MEAN
+from bvkeras.encoders.sentence_pooling import NOT_MEAN
 from bvkeras.training.freezing import NOT_FROZEN
 from bvkeras.training.head import NOT_POOLED
 

@@ -14,7 +14,6 @@ import safetensors.numpy
 import tensorflow as tf
 
 from bvkeras import fileio
-from bvkeras.backbones import load_backbone
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.token_batches import (
@@ -23,12 +22,16 @@ from bvkeras.data.token_batches import (
     tokenize_examples,
 )
 from bvkeras.data.tokenized_examples import TokenizedExamples
-from bvkeras.encoder import Encoder
+from bvkeras.encoders.encoder import Encoder
+from bvkeras.encoders.loading import load_backbone
+from bvkeras.encoders.sentence_pooling import (
+    NOT_MEAN,
+    sentence_pooling_settings,
+)
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.progress import progress_bar
-from bvkeras.sentence_pooling import NOT_MEAN, sentence_pooling_settings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
 from bvkeras.training.freezing import (

@@ -10,12 +10,12 @@ import keras_tuner
 import numpy as np
 import tensorflow as tf
 
-from bvkeras.backbones import load_backbone
 from bvkeras.data.examples import Examples
 from bvkeras.data.token_batches import bucketed_batches, tokenize_examples
+from bvkeras.encoders.loading import load_backbone
+from bvkeras.encoders.sentence_pooling import check_sentence_pooling
 from bvkeras.errors import ArgumentError
 from bvkeras.models.finetuning_model import finetuning_model
-from bvkeras.sentence_pooling import check_sentence_pooling
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import predict_scores

@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 from bvkeras import fileio
-from bvkeras.backbones import load_backbone
 from bvkeras.data.examples import Examples
+from bvkeras.encoders.loading import load_backbone
+from bvkeras.encoders.sentence_pooling import sentence_pooling_settings
 from bvkeras.errors import RunError
 from bvkeras.evaluation.evaluate import evaluate_snapshot
-from bvkeras.sentence_pooling import sentence_pooling_settings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.earlier import EARLIER
 from bvkeras.training.finetune import Snapshot, finetune

@@ -5,7 +5,7 @@ python recipes/glue/qqp.py --data-dir GLUE --output-dir runs/qqp
 
 import sys
 
-from bvkeras.cli import recipe
+from bvkeras.cli.main import recipe
 
 if __name__ == "__main__":
     sys.exit(recipe("qqp"))

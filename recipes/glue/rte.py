@@ -5,7 +5,7 @@ python recipes/glue/rte.py --data-dir GLUE --output-dir runs/rte
 
 import sys
 
-from bvkeras.cli import recipe
+from bvkeras.cli.main import recipe
 
 if __name__ == "__main__":
     sys.exit(recipe("rte"))

@@ -5,7 +5,7 @@ python recipes/glue/sst2.py --data-dir GLUE --output-dir runs/sst2
 
 import sys
 
-from bvkeras.cli import recipe
+from bvkeras.cli.main import recipe
 
 if __name__ == "__main__":
     sys.exit(recipe("sst2"))

@@ -5,7 +5,7 @@ python recipes/glue/stsb.py --data-dir GLUE --output-dir runs/stsb
 
 import sys
 
-from bvkeras.cli import recipe
+from bvkeras.cli.main import recipe
 
 if __name__ == "__main__":
     sys.exit(recipe("stsb"))

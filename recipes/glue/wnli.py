@@ -5,7 +5,7 @@ python recipes/glue/wnli.py --data-dir GLUE --output-dir runs/wnli
 
 import sys
 
-from bvkeras.cli import recipe
+from bvkeras.cli.main import recipe
 
 if __name__ == "__main__":
     sys.exit(recipe("wnli"))

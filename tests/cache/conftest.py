@@ -2,9 +2,9 @@ import shutil
 
 import pytest
 
-from bvkeras.backbones import load_backbone
 from bvkeras.cache import writer
 from bvkeras.cache.writer import write_cache
+from bvkeras.encoders.loading import load_backbone
 from tests.tiny_runs import CLASSES, make_examples
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bvkeras.backbones import load_backbone
 from bvkeras.cache.format import IDENTITY, Manifest
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.writer import write_cache
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import CacheError
 from tests.tiny_runs import SCORES, make_examples
 

@@ -19,8 +19,8 @@ from bvkeras.cache.verify import find_problems
 from bvkeras.cache.writer import plan_cache, write_cache
 from bvkeras.data.sources import load_examples
 from bvkeras.data.token_batches import tokenize_examples
+from bvkeras.encoders.fast_encoder import FastEncoder
 from bvkeras.errors import CacheError, RunError
-from bvkeras.fast_encoder import FastEncoder
 from tests.cache.made_caches import made_arrays, write_shard
 from tests.data.squad_fixtures import SQUAD, write_squad
 from tests.tiny_runs import fail_at_call

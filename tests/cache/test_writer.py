@@ -7,12 +7,12 @@ import pytest
 
 import bvkeras
 from bvkeras import fileio
-from bvkeras.backbones import load_backbone
 from bvkeras.cache import writer
 from bvkeras.cache.format import DTYPES
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import verify_cache
 from bvkeras.cache.writer import plan_cache, write_cache
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, CacheError, DataError, RunError
 from bvkeras.layers.hidden_states import HiddenStates
 from tests.tiny_runs import CLASSES, SCORES, forbid, make_examples

@@ -7,13 +7,13 @@ import shutil
 import pytest
 import tensorflow_datasets as tfds
 
-from bvkeras.backbones import load_backbone
 from bvkeras.data.sources import load_examples
 from bvkeras.data.squad_windows import (
     make_windows,
     span_characters,
     span_tokens,
 )
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, DataError
 
 from .squad_fixtures import SQUAD, write_squad

@@ -7,7 +7,6 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from bvkeras.backbones import load_backbone
 from bvkeras.data.squad_windows import (
     TokenSpan,
     make_windows,
@@ -16,6 +15,7 @@ from bvkeras.data.squad_windows import (
     window_question,
     window_starts,
 )
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError
 from bvkeras.tasks import WindowPlan
 

@@ -3,12 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bvkeras.backbones import load_backbone
 from bvkeras.data.token_batches import (
     bucketed_batches,
     token_budget_batches,
     tokenize_examples,
 )
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError
 from tests.tiny_runs import make_examples
 

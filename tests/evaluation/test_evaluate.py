@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bvkeras import tasks
-from bvkeras.backbones import load_backbone
 from bvkeras.cache.writer import write_cache
 from bvkeras.data.sources import load_examples
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.evaluation import evaluate
 from bvkeras.evaluation.predictions import read_predictions

@@ -14,7 +14,7 @@ import signal
 import sys
 from unittest import mock
 
-from bvkeras import cli
+from bvkeras.cli import main as cli
 
 
 @contextlib.contextmanager

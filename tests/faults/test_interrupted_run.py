@@ -13,8 +13,8 @@ from bvkeras import pipeline
 from bvkeras.errors import RunError
 from bvkeras.training.finetune import Snapshot
 from bvkeras.training.head import TrainedHead
-from tests.fast_run import FAST, without_pictures
 from tests.faults.paused_run import before_call, small_shards
+from tests.pipeline.fast_run import FAST, without_pictures
 
 _ROOT = pathlib.Path(__file__).parents[2]
 # Hidden states in float32: rounding would hide a small difference.
@@ -46,8 +46,8 @@ _STOPS = (
     ("bvkeras.cache.writer:write_shard", 2),
     ("bvkeras.training.head:save_state", 2),
     ("bvkeras.evaluation.evaluate:write_predictions", 1),
-    ("bvkeras.pipeline:train_head", 2),
-    ("bvkeras.pipeline:write_report", 1),
+    ("bvkeras.pipeline.run:train_head", 2),
+    ("bvkeras.pipeline.run:write_report", 1),
     ("bvkeras.reports.report:write_text", 1),
 )
 
@@ -171,7 +171,7 @@ def test_stopped_fine_tuning_goes_on_from_its_last_state(run, tmp_path):
     with pytest.raises(_Stop), third:
         run(tmp_path)
     again = before_call("bvkeras.training.finetune:_check_finite", 2, _fail)
-    end = before_call("bvkeras.pipeline:evaluate_snapshot", 1, _stop)
+    end = before_call("bvkeras.pipeline.run:evaluate_snapshot", 1, _stop)
     with pytest.raises(_Stop), again, end:
         run(tmp_path)
 

@@ -13,8 +13,8 @@ from bvkeras import pipeline
 from bvkeras.training.finetune import Snapshot
 from bvkeras.training.head import TrainedHead
 from tests.data.squad_fixtures import write_squad
-from tests.fast_run import FAST, without_pictures
 from tests.faults.paused_run import before_call, small_shards
+from tests.pipeline.fast_run import FAST, without_pictures
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _SETTINGS = {
@@ -38,8 +38,8 @@ _KILLS = (
 _STOPS = (
     ("bvkeras.training.finetune:save_state", 1),
     ("bvkeras.cache.writer:write_shard", 4),
-    ("bvkeras.evaluation.span_answers:find_spans", 1),
-    ("bvkeras.pipeline:write_report", 1),
+    ("bvkeras.evaluation.spans.answers:find_spans", 1),
+    ("bvkeras.pipeline.run:write_report", 1),
 )
 
 

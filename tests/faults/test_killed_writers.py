@@ -11,12 +11,12 @@ import pytest
 import safetensors.numpy
 
 from bvkeras import fileio
-from bvkeras.backbones import load_backbone
 from bvkeras.cache import writer
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import verify_cache
 from bvkeras.cache.writer import write_cache
 from bvkeras.data.tokenized_examples import TokenizedExamples
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import CacheError
 from bvkeras.training.finetune import finetune
 from tests.tiny_runs import CLASSES, FINETUNE, fail_at_call, make_examples

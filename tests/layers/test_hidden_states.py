@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bvkeras.backbones import load_backbone
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError
 from bvkeras.layers.gelu import gelu_tanh, get_hidden_act, set_hidden_act
 from bvkeras.layers.hidden_states import HiddenStates

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from bvkeras.backbones import load_backbone
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError
 from bvkeras.models.finetuning_model import finetuning_model
 

@@ -9,8 +9,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from bvkeras.backbones import load_backbone
-from bvkeras.data.word_piece import WordPiece
+from bvkeras.encoders.loading import load_backbone
+from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.layers.hidden_states import HiddenStates
 
 HERE = pathlib.Path(__file__).parent

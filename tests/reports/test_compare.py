@@ -1,6 +1,6 @@
 import pytest
 
-from bvkeras import cli
+from bvkeras.cli import main as cli
 from bvkeras.reports.compare import compare_reports
 from bvkeras.reports.markdown import to_markdown
 from bvkeras.reports.report import read_report

@@ -1,4 +1,4 @@
-from bvkeras import cli
+from bvkeras.cli import main as cli
 
 
 def test_tables_are_written_and_printed(make_run, tmp_path, capsys):

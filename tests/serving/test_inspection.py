@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from bvkeras import cli
+from bvkeras.cli import main as cli
 from bvkeras.errors import DataError
 from bvkeras.serving import inspect
 from bvkeras.serving.inspection import format_inspection

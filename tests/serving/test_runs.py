@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bvkeras import cli, fileio, load_backbone, pipeline, tasks
+from bvkeras import fileio, load_backbone, pipeline, tasks
 from bvkeras.cache.writer import write_cache
+from bvkeras.cli import main as cli
 from bvkeras.data.sources import load_examples
 from bvkeras.errors import DataError
 from bvkeras.evaluation.evaluate import evaluate_snapshot
@@ -15,7 +16,7 @@ from bvkeras.serving.layout import read_description
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.training.head import TrainedHead, train_head
 from tests.data.squad_fixtures import write_squad
-from tests.fast_run import FAST
+from tests.pipeline.fast_run import FAST
 
 RUN = {**FAST, "limit": 16, "head_epochs": 1}
 TEXTS = ["the cat sat", "a b c " * 20, ""]

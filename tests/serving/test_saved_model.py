@@ -13,7 +13,7 @@ import bvkeras
 from bvkeras import fileio, tasks
 from bvkeras.data.squad_windows import make_windows
 from bvkeras.errors import ArgumentError, DataError
-from bvkeras.evaluation.span_answers import (
+from bvkeras.evaluation.spans.answers import (
     WindowLogits,
     best_texts,
     find_candidates,

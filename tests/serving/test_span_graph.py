@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 from bvkeras.data.squad_windows import make_windows
-from bvkeras.evaluation.span_answers import (
+from bvkeras.evaluation.spans.answers import (
     WindowLogits,
     best_texts,
     find_candidates,

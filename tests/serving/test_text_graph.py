@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from bvkeras.backbones import load_backbone, package_directory
-from bvkeras.data.word_piece import WordPiece, pad_rows
-from bvkeras.huggingface import read_vocabulary
+from bvkeras.encoders.huggingface import read_vocabulary
+from bvkeras.encoders.loading import load_backbone, package_directory
+from bvkeras.encoders.word_piece import WordPiece, pad_rows
 from bvkeras.serving import packing
 from bvkeras.serving.text_graph import TextGraph
 from tests.serving.texts import AWKWARD, TEXTS

@@ -1,7 +1,7 @@
 import pytest
 
-from bvkeras.backbones import load_backbone
 from bvkeras.cache.writer import write_cache
+from bvkeras.encoders.loading import load_backbone
 from tests.tiny_runs import CLASSES, SCORES, finetune_classes, make_examples
 
 

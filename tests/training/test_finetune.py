@@ -7,9 +7,9 @@ import pytest
 import safetensors.numpy
 
 from bvkeras import fileio
-from bvkeras.backbones import load_backbone
 from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.data.tokenized_examples import TokenizedExamples
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, DataError, RunError
 from bvkeras.layers.hidden_states import HiddenStates
 from bvkeras.training import finetune as finetune_module

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bvkeras import fileio
-from bvkeras.backbones import load_backbone
 from bvkeras.data.tokenized_examples import TokenizedExamples
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.training import finetune as finetune_module

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from bvkeras.backbones import load_backbone
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.training.optimizers import adamw

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from bvkeras import fileio
-from bvkeras.backbones import load_backbone
 from bvkeras.data.sources import load_examples
 from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.data.tokenized_examples import TokenizedExamples
+from bvkeras.encoders.loading import load_backbone
+from bvkeras.encoders.sentence_pooling import sentence_pooling_settings
 from bvkeras.errors import RunError
 from bvkeras.models.finetuning_model import finetuning_model
-from bvkeras.sentence_pooling import sentence_pooling_settings
 from bvkeras.tasks import get
 from bvkeras.training import finetune as finetune_module
 from bvkeras.training.finetune import Snapshot, finetune, predict_scores

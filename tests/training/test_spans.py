@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from bvkeras.backbones import load_backbone
 from bvkeras.cache.writer import write_cache
 from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.data.tokenized_examples import TokenizedExamples
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.ops.span_logits import MASKED_LOGIT

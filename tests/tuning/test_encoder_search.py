@@ -7,8 +7,9 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from bvkeras import cli, fileio
-from bvkeras.backbones import load_backbone
+from bvkeras import fileio
+from bvkeras.cli import main as cli
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, BackboneError, RunError
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.tuning import encoder_search

@@ -11,11 +11,13 @@ import time
 import numpy as np
 import pytest
 
-from bvkeras import cli, fileio
+from bvkeras import fileio
 from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.cli import main as cli
+from bvkeras.cli import tune as command
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.training.head import TrainedHead
-from bvkeras.tuning import command, head_search, workers
+from bvkeras.tuning import head_search, workers
 from bvkeras.tuning.head_search import HeadSearch, tune_head
 from bvkeras.tuning.spaces import Choice, HeadSpace, Range
 from tests.cache.made_caches import make_cache

@@ -6,8 +6,8 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from bvkeras.cli.tune import given_settings
 from bvkeras.errors import ArgumentError
-from bvkeras.tuning.command import given_settings
 from bvkeras.tuning.head_hypermodel import out_of_patience
 from bvkeras.tuning.head_settings import parsed_layers
 from bvkeras.tuning.held_out import held_out_score, held_out_split

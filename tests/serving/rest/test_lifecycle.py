@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from bvkeras import cli
+from bvkeras.cli import main as cli
 from tests.serving.rest.running_server import RunningServer
 
 _PATH = "/v1/models/tiny:predict"

@@ -1,0 +1,63 @@
+"""`bvkeras finetune`: fine-tunes an encoder, with a snapshot at each stop."""
+
+import argparse
+
+from bvkeras.cli import options as shared
+
+SUMMARY = "fine-tune an encoder"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `bvkeras finetune`."""
+    shared.add_task(parser)
+    shared.add_backbone(parser)
+    shared.add_data(parser)
+    shared.add_output(parser)
+    shared.add_finetune_settings(parser)
+    shared.add_windows(parser)
+    shared.add_seed(parser)
+    shared.add_limit(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Fine-tunes, and prints where the snapshots are.
+
+    Raises:
+        BvkerasError: an argument, the data or the encoder cannot be used.
+    """
+    from bvkeras.data.sources import load_examples
+    from bvkeras.encoders.loading import load_backbone
+    from bvkeras.pipeline.settings import RunSettings
+    from bvkeras.training.finetune import finetune
+
+    task = shared.task_of(options)
+    backbone = options.backbone or shared.default_backbone(options.task)
+    settings = RunSettings.for_task(
+        task,
+        load_backbone(backbone, dropout=0.0).hidden_dim,
+        **shared.settings_of(options),
+    )
+    encoder = load_backbone(
+        backbone,
+        dropout=settings.dropout,
+        dtype=options.compute_dtype,
+        sentence_pooling=options.sentence_pooling,
+    )
+    examples = load_examples(
+        task, "train", options.data_dir, skip_bad=options.skip_bad
+    )
+    snapshots = finetune(
+        encoder,
+        task,
+        examples.limit(settings.limit),
+        options.output_dir,
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
+        max_tokens=settings.max_tokens,
+        epochs=settings.epochs,
+        dropout=settings.dropout,
+        seed=settings.seed,
+        **settings.freezing,
+    )
+    for snapshot in snapshots:
+        print(f"epoch {snapshot.epochs:g}: {snapshot.directory}")

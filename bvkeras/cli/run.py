@@ -1,0 +1,104 @@
+"""`bvkeras run`, and every task's recipe: all steps, one after the other."""
+
+import argparse
+import pathlib
+
+from bvkeras.cli import options as shared
+from bvkeras.cli import tune as tuning
+from bvkeras.errors import ArgumentError
+
+SUMMARY = "all steps on one task, and the comparison"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `bvkeras run`."""
+    shared.add_task(parser)
+    add_recipe_arguments(parser)
+
+
+def add_recipe_arguments(
+    parser: argparse.ArgumentParser, task: str | None = None
+) -> None:
+    """Adds the options of a recipe, which are those of `run` but the task.
+
+    Args:
+        parser: argparse.ArgumentParser.
+        task: str or None. The recipe's, for the defaults that help names.
+    """
+    shared.add_backbone(parser, task)
+    shared.add_data(parser)
+    shared.add_output(parser, f"runs/{task or 'TASK'}")
+    shared.add_finetune_settings(parser)
+    shared.add_head_settings(parser)
+    shared.add_windows(parser)
+    shared.add_cache_dtype(parser)
+    parser.add_argument(
+        "--extraction-dtype",
+        choices=shared.COMPUTE_DTYPES,
+        help="what the encoder computes hidden states in (float32)",
+    )
+    parser.add_argument(
+        "--frozen",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also train a head on the encoder as it came",
+    )
+    parser.add_argument(
+        "--control",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="also train the encoder one epoch further",
+    )
+    shared.add_threshold_choice(parser)
+    parser.add_argument(
+        "--tune",
+        type=int,
+        metavar="TRIALS",
+        help="then search for a better head on the last fine-tuned encoder",
+    )
+    tuning.add_finalist_arguments(parser)
+    shared.add_seed(parser)
+    shared.add_limit(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Makes the run, prints its table and where all is.
+
+    Raises:
+        BvkerasError: an argument, the data or the encoder cannot be used, or
+            the directory holds a run with other settings.
+    """
+    from bvkeras import pipeline
+    from bvkeras.reports.terminal import print_table
+
+    final = tuning.finalist_settings(options)
+    if options.tune is not None:
+        tuning.require_searchable(options.task)
+    elif final:
+        raise ArgumentError(
+            f"--{next(iter(final)).replace('_', '-')}: expected with --tune"
+        )
+    output_dir = options.output_dir or pathlib.Path("runs") / options.task
+    comparison = pipeline.run(
+        shared.task_of(options),
+        options.backbone or shared.default_backbone(options.task),
+        output_dir,
+        data_dir=options.data_dir,
+        frozen=options.frozen,
+        control=options.control,
+        skip_bad=options.skip_bad,
+        dev_threshold=options.dev_threshold,
+        threshold_metric=options.threshold_metric,
+        **shared.settings_of(options),
+    )
+    print_table(comparison)
+    print("Written:")
+    written = {
+        "report": "report.md",
+        "report, machine-readable": "report.json",
+        **comparison.files,
+    }
+    for name, path in written.items():
+        print(f"  {name}: {output_dir / path}")
+    if options.tune is not None:
+        tuning.tune_run(options.task, output_dir, options.tune, **final)

@@ -1,5 +1,0 @@
-"""The verbs of the command line whose packages have no `command.py`.
-
-A verb is a summary, a function that adds its options to a parser, and one that
-does the work with what was parsed. Nothing slow is imported before the last.
-"""

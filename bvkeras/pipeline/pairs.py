@@ -1,0 +1,107 @@
+"""Each head of a run against its encoder: the class `PairReports`."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bvkeras.data.examples import Examples
+from bvkeras.data.span_examples import SpanExamples
+from bvkeras.evaluation.error_report import error_note, report_errors
+from bvkeras.evaluation.outcomes import read_outcomes
+from bvkeras.evaluation.paired_bootstrap import measured_difference
+from bvkeras.evaluation.spans.answers_file import read_answers
+from bvkeras.evaluation.spans.error_report import (
+    report_span_errors,
+    span_error_note,
+)
+from bvkeras.tasks.spec import TaskSpec
+
+# Names of a head and of its encoder.
+Pairs = Sequence[tuple[str, str]]
+
+
+class PairReports:
+    """Where heads and their encoders err, and how surely they differ.
+
+    Args:
+        task: TaskSpec.
+        examples: mapping of split to its examples.
+        output_dir: path. The run's directory.
+        files: dict of name to path relative to it. Has the predictions of
+            every system; gets what is written.
+        seed: int. Seed of the examples that are sampled.
+    """
+
+    def __init__(
+        self,
+        task: TaskSpec,
+        examples: Mapping[str, Examples | SpanExamples],
+        output_dir: pathlib.Path,
+        files: dict[str, str],
+        seed: int,
+    ):
+        self.task = task
+        self.examples = examples
+        self.output_dir = output_dir
+        self.files = files
+        self.seed = seed
+
+    def error_notes(self, pairs: Pairs) -> list[str]:
+        """Writes where both systems of each pair err; gives a note on each."""
+        notes = []
+        for head, encoder in pairs:
+            for split in self.task.evaluation_splits:
+                paths = self._paths(encoder, head, split)
+                # A span task's answers have a folder for each split.
+                parent = paths[1].parents[1 if self.task.is_span else 0]
+                directory = parent / f"errors_{split}"
+                notes.append(
+                    self._report(split, paths, directory, (encoder, head))
+                )
+                path = (directory / "errors.md").relative_to(self.output_dir)
+                self.files[f"{head}, errors on {split}"] = path.as_posix()
+        return notes
+
+    def differences(self, pairs: Pairs) -> list[dict[str, Any]]:
+        """Differences by the main metric, as `Comparison` has them."""
+        metric = self.task.metrics[0]
+        differences = []
+        for head, encoder in pairs:
+            for split in self.task.evaluation_splits:
+                paths = self._paths(encoder, head, split)
+                found = measured_difference(
+                    metric, *paths, paths[1].parent / f"difference_{split}.json"
+                )
+                differences.append(
+                    {
+                        "first": encoder,
+                        "second": head,
+                        "split": split,
+                        "metric": metric,
+                        **dataclasses.asdict(found),
+                    }
+                )
+        return differences
+
+    def _paths(self, encoder, head, split):
+        return [
+            self.output_dir / self.files[f"{name}, {split}"]
+            for name in (encoder, head)
+        ]
+
+    def _report(self, split, paths, directory, names):
+        examples = self.examples[split]
+        options = {"names": names, "seed": self.seed}
+        if self.task.is_span:
+            answers = [read_answers(path, examples) for path in paths]
+            return span_error_note(
+                report_span_errors(
+                    examples.questions, *answers, directory, **options
+                )
+            )
+        outcomes = [read_outcomes(path) for path in paths]
+        texts = examples.texts_of(outcomes[0].ids)
+        return error_note(
+            report_errors(*outcomes, directory, texts=texts, **options)
+        )
