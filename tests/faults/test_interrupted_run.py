@@ -46,8 +46,8 @@ _STOPS = (
     ("bvkeras.cache.writer:write_shard", 2),
     ("bvkeras.training.head:save_state", 2),
     ("bvkeras.evaluation.evaluate:write_predictions", 1),
-    ("bvkeras.pipeline.run:train_head", 2),
-    ("bvkeras.pipeline.run:write_report", 1),
+    ("bvkeras.pipeline.steps.head_row:train_head", 2),
+    ("bvkeras.pipeline.steps.report:write_report", 1),
     ("bvkeras.reports.report:write_text", 1),
 )
 
@@ -171,7 +171,9 @@ def test_stopped_fine_tuning_goes_on_from_its_last_state(run, tmp_path):
     with pytest.raises(_Stop), third:
         run(tmp_path)
     again = before_call("bvkeras.training.finetune:_check_finite", 2, _fail)
-    end = before_call("bvkeras.pipeline.run:evaluate_snapshot", 1, _stop)
+    end = before_call(
+        "bvkeras.pipeline.steps.encoder_row:evaluate_snapshot", 1, _stop
+    )
     with pytest.raises(_Stop), again, end:
         run(tmp_path)
 

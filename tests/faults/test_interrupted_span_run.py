@@ -39,7 +39,7 @@ _STOPS = (
     ("bvkeras.training.finetune:save_state", 1),
     ("bvkeras.cache.writer:write_shard", 4),
     ("bvkeras.evaluation.spans.answers:find_spans", 1),
-    ("bvkeras.pipeline.run:write_report", 1),
+    ("bvkeras.pipeline.steps.report:write_report", 1),
 )
 
 

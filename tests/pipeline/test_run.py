@@ -12,6 +12,7 @@ from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.data.sources import load_examples
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
+from bvkeras.pipeline.steps import fine_tuning
 from bvkeras.reports.report import read_report
 from bvkeras.tasks.glue import GLUE
 from tests.pipeline.fast_run import FAST, without_pictures
@@ -103,7 +104,7 @@ def chosen_rows(monkeypatch):
 
     def chosen(*args, **kwargs):
         with monkeypatch.context() as patched:
-            patched.setattr(pipeline, "finetune", finetune)
+            patched.setattr(fine_tuning, "finetune", finetune)
             with pytest.raises(Reached) as reached:
                 pipeline.run(*args, **kwargs)
         return reached.value.args[0]
@@ -590,8 +591,8 @@ def test_dropout_of_fine_tuning(tiny_bert, glue_dir, tmp_path, monkeypatch):
         rates.append((encoder.backbone.dropout, dropout))
         return original(encoder, *arguments, dropout=dropout, **options)
 
-    original = pipeline.finetune
-    monkeypatch.setattr(pipeline, "finetune", finetune)
+    original = fine_tuning.finetune
+    monkeypatch.setattr(fine_tuning, "finetune", finetune)
     options = {**FAST, "head_epochs": 1, "data_dir": glue_dir, "frozen": False}
     for rate in (None, 0.1):
         pipeline.run(

@@ -1,0 +1,39 @@
+"""Which steps a run has, and in what order."""
+
+from bvkeras.evaluation.ensemble import RULES
+from bvkeras.pipeline.run_state import RunState
+from bvkeras.pipeline.step import Step
+from bvkeras.pipeline.steps.control_row import ControlRow
+from bvkeras.pipeline.steps.encoder_row import EncoderRow
+from bvkeras.pipeline.steps.ensemble_row import EnsembleRow
+from bvkeras.pipeline.steps.fine_tuning import FineTuning
+from bvkeras.pipeline.steps.head_row import HeadRow
+from bvkeras.pipeline.steps.hidden_state_caches import HiddenStateCaches
+from bvkeras.pipeline.steps.report import Report
+
+
+def plan(state: RunState, frozen: bool, control: bool) -> list[Step]:
+    """The steps of a run in order, the report last.
+
+    Args:
+        state: RunState.
+        frozen: bool. Whether a head is trained on the encoder as it came.
+        control: bool. Whether the encoder is trained one epoch further.
+
+    Returns:
+        list of Step. None is performed yet.
+    """
+    rules = RULES[:1] if state.task.is_regression else RULES
+    steps: list[Step] = [FineTuning(state)]
+    for epochs in state.settings.epochs:
+        steps += [
+            EncoderRow(state, epochs),
+            HiddenStateCaches(state, epochs),
+            HeadRow(state, epochs),
+            *(EnsembleRow(state, epochs, rule) for rule in rules),
+        ]
+    if frozen:
+        steps += [HiddenStateCaches(state), HeadRow(state)]
+    if control:
+        steps.append(ControlRow(state))
+    return [*steps, Report(state)]

@@ -1,0 +1,177 @@
+"""What the steps of a run share: the class `RunState`."""
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.data.examples import Examples
+from bvkeras.data.sources import load_examples
+from bvkeras.data.span_examples import SpanExamples
+from bvkeras.encoders.loading import load_backbone
+from bvkeras.evaluation.comparison import SystemResult
+from bvkeras.evaluation.evaluation import Evaluation
+from bvkeras.evaluation.spans.evaluation import SpanEvaluation
+from bvkeras.pipeline.settings import RunSettings
+from bvkeras.tasks.spec import TaskSpec
+from bvkeras.training.finetune import Snapshot
+from bvkeras.training.freezing import (
+    NOT_FROZEN,
+    check_freeze_layers,
+    frozen_part,
+)
+
+# The rows kept by `limit` are chosen by a seed of their own, so that runs
+# with other seeds train on the same rows.
+_LIMIT_SEED = 0
+
+
+class RunState:
+    """One run's inputs, and what its steps have found so far.
+
+    Args:
+        task: TaskSpec.
+        backbone: str. What `load_backbone` opens.
+        output_dir: path. Everything is written below it.
+        data_dir: str, path or None. As `load_examples`.
+        skip_bad: bool. As `load_examples`.
+        dev_threshold: bool. As `bvkeras.pipeline.run`.
+        threshold_metric: str. As `bvkeras.pipeline.run`.
+        overrides: dict. Settings that replace the task's own.
+
+    Attributes:
+        encoder: Encoder, as it came, without dropout.
+        settings: RunSettings.
+        examples: dict of split to its examples.
+        snapshots: list of Snapshot. What fine-tuning gave.
+        caches: dict of stop point, 0 for the encoder as it came, to dict of
+            split to HiddenStateCache.
+        systems: list of SystemResult. Rows of the comparison.
+        histories, files, layer_importance: dicts, as `Comparison` has them.
+        evaluations: dict of split to dict of system to SpanEvaluation, of a
+            span task.
+        compared: list of pairs of names, of heads and their encoders.
+
+    Raises:
+        BvkerasError: an argument, the data or the encoder cannot be used.
+    """
+
+    def __init__(
+        self,
+        task: TaskSpec,
+        backbone: str,
+        output_dir: pathlib.Path,
+        data_dir: str | os.PathLike | None,
+        *,
+        skip_bad: bool,
+        dev_threshold: bool,
+        threshold_metric: str,
+        overrides: dict[str, Any],
+    ):
+        self.task = task
+        self.backbone = backbone
+        self.output_dir = output_dir
+        self.dev_threshold = dev_threshold
+        self.threshold_metric = threshold_metric
+        self.encoder = load_backbone(
+            backbone,
+            dropout=0.0,
+            sentence_pooling=overrides.get("sentence_pooling"),
+        )
+        # Spans pool nothing, whatever is asked for.
+        pooling = None if task.is_span else self.encoder.sentence_pooling
+        self.settings = RunSettings.for_task(
+            task,
+            self.encoder.hidden_dim,
+            **{**overrides, "sentence_pooling": pooling},
+        )
+        check_freeze_layers(self.encoder.backbone, self.settings.freeze_layers)
+        self.examples: dict[str, Examples | SpanExamples] = {
+            split: load_examples(task, split, data_dir, skip_bad=skip_bad)
+            for split in task.splits
+        }
+        self.examples["train"] = self.examples["train"].limit(
+            self.settings.limit, seed=_LIMIT_SEED
+        )
+        self.snapshots: list[Snapshot] = []
+        self.caches: dict[float, dict[str, HiddenStateCache]] = {}
+        self.systems: list[SystemResult] = []
+        self.histories: dict[str, list[dict[str, float]]] = {}
+        self.layer_importance: dict[str, list[float]] = {}
+        self.files: dict[str, str] = {}
+        self.evaluations: dict[str, dict[str, SpanEvaluation]] = {}
+        self.compared: list[tuple[str, str]] = []
+
+    @property
+    def frozen_note(self) -> str:
+        """What names of rows with a fine-tuned encoder say of freezing."""
+        part = frozen_part(**NOT_FROZEN | self.settings.freezing)
+        return part and f", {part} frozen"
+
+    @property
+    def encoder_parameters(self) -> int:
+        """Parameters of the encoder alone."""
+        return self.encoder.backbone.count_params()
+
+    def suffix(self, epochs: float) -> str:
+        """What the names of rows say of a stop point, if there are several."""
+        several = len(self.settings.epochs) > 1
+        return f", epoch {epochs:g}" if several else ""
+
+    def place(self, epochs: float) -> str:
+        """Folder name of what rests on a stop point; 0 is the encoder."""
+        return f"epoch_{epochs:g}" if epochs else "frozen"
+
+    def system(self, kind: str, epochs: float) -> SystemResult:
+        """The row of a kind at a stop point, which an earlier step added."""
+        return next(
+            system
+            for system in self.systems
+            if (system.kind, system.epochs) == (kind, epochs)
+        )
+
+    def add_file(self, name: str, path: pathlib.Path) -> None:
+        """Names a file of the run for its report."""
+        self.files[name] = path.relative_to(self.output_dir).as_posix()
+
+    def scores(
+        self,
+        name: str,
+        directory: pathlib.Path,
+        evaluate: Callable[..., Evaluation],
+    ) -> tuple[dict[str, dict[str, float]], float]:
+        """Scores a system on every evaluation split.
+
+        Args:
+            name: str. The system's.
+            directory: path. Where the files go.
+            evaluate: callable. Given a split, the directory, and of a span
+                task a threshold.
+
+        Returns:
+            Pair of dict of split to its metrics, and seconds.
+        """
+        scores, seconds = {}, 0.0
+        options = self._threshold(directory, evaluate)
+        for split in self.task.evaluation_splits:
+            result = evaluate(split, directory, *options)
+            self.add_file(f"{name}, {split}", result.predictions_path)
+            scores[split] = result.metrics
+            seconds += result.seconds
+            if self.task.is_span:
+                self.evaluations.setdefault(split, {})[name] = result
+        return scores, seconds
+
+    def _threshold(
+        self, directory: pathlib.Path, evaluate: Callable[..., Evaluation]
+    ) -> tuple[float | str, ...]:
+        """The threshold a span task's system is scored with; no other's."""
+        if not self.task.is_span:
+            return ()
+        if self.dev_threshold:
+            return (self.threshold_metric,)
+        held_out = evaluate(
+            self.task.threshold_split, directory, self.threshold_metric
+        )
+        return (held_out.threshold,)
