@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
     """
     if (options.task is not None) and (options.texts is not None):
         raise ArgumentError("--task, --texts: expected one of them")
-    if options.task is not None and tasks.get(options.task).is_span:
+    if options.task is not None and options.task.is_span:
         print(_span_report(options), end="")
     else:
         print(_report(options), end="")
@@ -126,8 +126,10 @@ def _span_report(options: argparse.Namespace) -> str:
 
     for name in ("columns", "regression"):
         if getattr(options, name) is not None:
-            raise ArgumentError(f"--{name}: not with --task {options.task}")
-    spec = tasks.get(options.task)
+            raise ArgumentError(
+                f"--{name}: not with --task {options.task.name}"
+            )
+    spec = options.task
     examples = load_examples(
         spec,
         options.split or spec.evaluation_splits[0],
@@ -161,7 +163,7 @@ def _texts_of(
     if options.task is not None:
         from bvkeras.data.sources import load_examples
 
-        spec = tasks.get(options.task)
+        spec = options.task
         split = options.split or spec.evaluation_splits[0]
         return load_examples(spec, split, options.data_dir).texts_of(ids)
     if options.texts is None:

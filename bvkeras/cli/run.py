@@ -78,10 +78,10 @@ def run(options: argparse.Namespace) -> None:
         raise ArgumentError(
             f"--{next(iter(final)).replace('_', '-')}: expected with --tune"
         )
-    output_dir = options.output_dir or pathlib.Path("runs") / options.task
+    output_dir = options.output_dir or pathlib.Path("runs") / options.task.name
     comparison = pipeline.run(
         shared.task_of(options),
-        options.backbone or shared.default_backbone(options.task),
+        options.backbone or options.task.backbone,
         output_dir,
         data_dir=options.data_dir,
         frozen=options.frozen,

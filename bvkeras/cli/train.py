@@ -3,7 +3,6 @@
 import argparse
 import pathlib
 
-from bvkeras import tasks
 from bvkeras.cli import options as shared
 
 SUMMARY = "train a pooled head on a cache"
@@ -30,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     from bvkeras.pipeline.settings import RunSettings
     from bvkeras.training.head import train_head
 
-    task = tasks.get(options.task)
+    task = options.task
     cache = HiddenStateCache(options.cache)
     settings = RunSettings.for_task(
         task, cache.hidden_dim, **shared.settings_of(options)

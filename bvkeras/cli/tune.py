@@ -141,18 +141,18 @@ def finalist_settings(options: argparse.Namespace) -> dict[str, int]:
     }
 
 
-def require_searchable(task: str) -> None:
+def require_searchable(task: tasks.TaskSpec) -> None:
     """Refuses a task that the search does not know.
 
     Args:
-        task: str. Name of the task.
+        task: TaskSpec.
 
     Raises:
         ArgumentError: it is a span task.
     """
-    if tasks.get(task).is_span:
+    if task.is_span:
         raise ArgumentError(
-            f"task: {task} finds spans, expected one for classification or "
+            f"task: {task.name} finds spans, expected one for classification or "
             "regression: the search scores no others"
         )
 
@@ -176,12 +176,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def tune_run(
-    task: str, output_dir: pathlib.Path, trials: int, **final: int
+    task: tasks.TaskSpec, output_dir: pathlib.Path, trials: int, **final: int
 ) -> None:
     """Searches for a head on the caches of a finished run, and prints it.
 
     Args:
-        task: str. Name of the task.
+        task: TaskSpec.
         output_dir: path. What `bvkeras run` wrote; the search goes into its
             folder `tuning`.
         trials: int. How many to try.
@@ -189,14 +189,13 @@ def tune_run(
     """
     from bvkeras import fileio
 
-    spec = tasks.get(task)
     epochs = max(fileio.read_json(output_dir / "settings.json")["epochs"])
     caches = output_dir / "cache" / f"epoch_{epochs:g}"
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     options = parser.parse_args(
         [
-            spec.name,
+            str(output_dir),
             *("--cache", str(caches / "train")),
             *("--output-dir", str(output_dir / "tuning")),
             *("--trials", str(trials)),
@@ -204,7 +203,7 @@ def tune_run(
     )
     vars(options).update(final)
     options.evaluation_cache = [
-        caches / split for split in spec.evaluation_splits
+        caches / split for split in task.evaluation_splits
     ]
     run(options)
 
@@ -213,7 +212,7 @@ def _tune_head(options):
     from bvkeras.cache.reader import HiddenStateCache
     from bvkeras.tuning.head_search import tune_head
 
-    task = tasks.get(options.task)
+    task = options.task
     cache = HiddenStateCache(options.cache)
     own = task.settings_for(cache.hidden_dim)
     return tune_head(
@@ -240,7 +239,7 @@ def _tune_encoder(options):
     from bvkeras.tuning.encoder_search import tune_encoder
     from bvkeras.tuning.spaces import EncoderSpace, paper_encoder
 
-    task = tasks.get(options.task)
+    task = options.task
     space = EncoderSpace()
     if options.space == "paper":
         space = paper_encoder(task.paper_settings.batch_size)

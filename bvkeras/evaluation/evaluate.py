@@ -122,7 +122,7 @@ def evaluate_snapshot(
     settings = {"snapshot": snapshot.digest(), "data": examples.digest}
 
     def outputs():
-        encoder, model = snapshot.load_model(task.num_labels, task.is_span)
+        encoder, model = snapshot.load_model()
         cut = examples
         if task.is_span:
             cut = dataclasses.replace(examples, windows=snapshot.windows)

@@ -16,7 +16,7 @@ _SETTINGS_FILE = "settings.json"
 
 
 def run(
-    task: str | TaskSpec,
+    task: str | os.PathLike | TaskSpec,
     backbone: str,
     output_dir: str | os.PathLike,
     *,
@@ -40,8 +40,9 @@ def run(
     training file, and the threshold of no answer is chosen on those.
 
     Args:
-        task: str or TaskSpec. The contexts of a span task are cut by the
-            spec's plan of windows.
+        task: str, path or TaskSpec. As `bvkeras.tasks.get` takes it, or one
+            of your own. The contexts of a span task are cut by the spec's
+            plan of windows.
         backbone: str. What `load_backbone` opens.
         output_dir: str or path. Everything is written below it.
         data_dir: str or path. Official files or a prepared TFDS directory.
@@ -95,19 +96,22 @@ def run(
             overrides=overrides,
         )
         record = {"task": task.name, **state.settings.as_record()}
-        _check_directory(output_dir, record)
+        _check_directory(output_dir, record, task)
         steps = plan(state, frozen, control)
         for step in steps:
             step.perform()
             # Not before something was made: a run that cannot start leaves
             # the directory free.
             if step is steps[0]:
+                tasks.write_task(task, output_dir / tasks.TASK_FILE)
                 fileio.write_json(output_dir / _SETTINGS_FILE, record)
         return steps[-1].comparison
 
 
-def _check_directory(output_dir: pathlib.Path, record: dict[str, Any]) -> None:
-    """Refuses, before any work, a directory of a run with other settings.
+def _check_directory(
+    output_dir: pathlib.Path, record: dict[str, Any], task: TaskSpec
+) -> None:
+    """Refuses, before any work, a directory of another task's run, or settings.
 
     The steps would do so too, but only one by one, and fine-tuning to more
     stop points would first overwrite the snapshots of fewer.
@@ -116,4 +120,9 @@ def _check_directory(output_dir: pathlib.Path, record: dict[str, Any]) -> None:
     if path.exists():
         fileio.require_same(
             output_dir, EARLIER | fileio.read_json(path), EARLIER | record
+        )
+        fileio.require_same(
+            output_dir,
+            tasks.task_to_record(tasks.read_task(output_dir)),
+            tasks.task_to_record(task),
         )

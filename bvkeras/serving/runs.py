@@ -3,9 +3,9 @@
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from bvkeras import fileio, tasks
+from bvkeras import fileio
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, DataError
@@ -140,11 +140,13 @@ def _open(path, system, epochs, encoder) -> _Source:
 def _head(path, encoder) -> _Source:
     head = TrainedHead.open(path)
     identity = head.cache_identity
-    task = _served(
-        identity,
+    windows = identity.get("windows")
+    task = ServedTask.of(
+        head.task,
         ServedHead.of(head.load_model()),
-        tuple(identity["layers"]),
-        identity["max_tokens"],
+        max_tokens=identity["max_tokens"],
+        layers=tuple(identity["layers"]),
+        windows=windows and WindowPlan(**windows),
     )
     return _Source(
         path, task, identity["encoder"], identity["tokenizer"], encoder
@@ -153,23 +155,16 @@ def _head(path, encoder) -> _Source:
 
 def _snapshot(path) -> _Source:
     snapshot = Snapshot.open(path)
-    settings = fileio.read_json(path / "snapshot.json")["settings"]
-    task = tasks.get(settings["task"])
-    head = ServedHead.of_snapshot(snapshot, task.num_labels, task.is_span)
+    head = ServedHead.of_snapshot(snapshot)
     layers = (head.config["last_layer"],)
-    served = _served(settings, head, layers, snapshot.max_tokens)
-    return _Source(path, served, None, None, snapshot.encoder_directory)
-
-
-def _served(settings: dict[str, Any], head, layers, max_tokens) -> ServedTask:
-    windows = settings.get("windows")
-    return ServedTask.of(
-        tasks.get(settings["task"]),
+    served = ServedTask.of(
+        snapshot.task,
         head,
-        max_tokens=max_tokens,
+        max_tokens=snapshot.max_tokens,
         layers=layers,
-        windows=windows and WindowPlan(**windows),
+        windows=snapshot.windows,
     )
+    return _Source(path, served, None, None, snapshot.encoder_directory)
 
 
 def _open_encoder(source: _Source) -> Encoder:

@@ -101,17 +101,14 @@ class ServedHead:
         )
 
     @classmethod
-    def of_snapshot(
-        cls, snapshot: Snapshot, num_outputs: int, per_token: bool
-    ) -> "ServedHead":
+    def of_snapshot(cls, snapshot: Snapshot) -> "ServedHead":
         """The head that an encoder was fine-tuned with.
 
         Args:
             snapshot: Snapshot.
-            num_outputs: int. Outputs of its task.
-            per_token: bool. Whether every token has them, as of spans.
         """
-        encoder, model = snapshot.load_model(num_outputs, per_token)
+        encoder, model = snapshot.load_model()
+        per_token = snapshot.task.is_span
         num_layers = encoder.backbone.num_layers
         weights = model.get_layer("logits").get_weights()
         config = {

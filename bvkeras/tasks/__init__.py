@@ -1,8 +1,28 @@
 """The tasks: `get` one by name, `names` lists them."""
 
+from bvkeras.tasks.description import (
+    TASK_FILE,
+    read_task,
+    task_from_record,
+    task_to_record,
+    write_task,
+)
 from bvkeras.tasks.registry import get, names
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TaskSpec
+from bvkeras.tasks.table_files import TableFiles
 from bvkeras.tasks.window_plan import WindowPlan
 
-__all__ = ["TaskSettings", "TaskSpec", "WindowPlan", "get", "names"]
+__all__ = [
+    "TASK_FILE",
+    "TableFiles",
+    "TaskSettings",
+    "TaskSpec",
+    "WindowPlan",
+    "get",
+    "names",
+    "read_task",
+    "task_from_record",
+    "task_to_record",
+    "write_task",
+]

@@ -1,6 +1,10 @@
-"""Finds a task by its name."""
+"""Finds a task by its name, or by the file that describes it."""
+
+import os
+import pathlib
 
 from bvkeras.errors import ArgumentError
+from bvkeras.tasks.description import TASK_FILE, read_task
 from bvkeras.tasks.glue import GLUE
 from bvkeras.tasks.reviews import REVIEWS
 from bvkeras.tasks.spec import TaskSpec
@@ -16,15 +20,17 @@ def names() -> tuple[str, ...]:
     return tuple(_TASKS)
 
 
-def get(name: str) -> TaskSpec:
+def get(name: str | os.PathLike) -> TaskSpec:
     """Finds a task.
 
     Args:
-        name: str. Case, `-`, `_` and blanks do not count: `"sst2"`,
-            `"SST-2"`, `"SQuAD 2.0"`.
+        name: str or path. Case, `-`, `_` and blanks of a name do not count:
+            `"sst2"`, `"SST-2"`, `"SQuAD 2.0"`. Or a file that describes a
+            task, or a directory with such a `task.json`: a run of it.
 
     Raises:
         ArgumentError: there is no such task.
+        DataError: the file describes none.
 
     Example:
 
@@ -33,8 +39,12 @@ def get(name: str) -> TaskSpec:
     """
     key = "".join(c for c in str(name).lower() if c not in "-_ ")
     key = _OTHER_NAMES.get(key, key)
-    if key not in _KEYS:
-        raise ArgumentError(
-            f"task: no task {name!r}, expected one of {', '.join(_TASKS)}"
-        )
-    return _TASKS[_KEYS[key]]
+    if key in _KEYS:
+        return _TASKS[_KEYS[key]]
+    path = pathlib.Path(name)
+    if path.suffix == ".json" or (path / TASK_FILE).is_file():
+        return read_task(path)
+    raise ArgumentError(
+        f"task: no task {str(name)!r}, expected one of {', '.join(_TASKS)}, a "
+        f"{TASK_FILE}, or the directory of a run on a table of your own"
+    )

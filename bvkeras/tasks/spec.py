@@ -2,7 +2,9 @@
 
 import dataclasses
 
+from bvkeras.errors import ArgumentError
 from bvkeras.tasks.settings import TaskSettings
+from bvkeras.tasks.table_files import TableFiles
 from bvkeras.tasks.window_plan import WindowPlan
 
 _BASE_HIDDEN_DIM = 768
@@ -34,6 +36,17 @@ class TaskSpec:
         threshold_split: str, or None. The part of the training file on which
             a span task's threshold of no answer is chosen; it is not trained
             on. Defaults to `None`.
+        source: str. Which reader of `bvkeras.data.sources` brings the
+            examples: `"glue"`, `"reviews"`, `"squad"` or `"table"`. Defaults
+            to `"glue"`.
+        backbone: str. The encoder where none is named, as
+            `bvkeras.load_backbone` takes it. Defaults to BERT-base.
+        table: `TableFiles`, or None. The files of a task of one's own.
+            Defaults to `None`.
+
+    Raises:
+        ArgumentError: there is no text column or no metric, or a class has no
+            name of its own.
 
     Example:
 
@@ -58,6 +71,28 @@ class TaskSpec:
     evaluation_splits: tuple[str, ...] = ("validation",)
     windows: WindowPlan | None = None
     threshold_split: str | None = None
+    source: str = "glue"
+    backbone: str = "bert_base_en_uncased"
+    table: TableFiles | None = None
+
+    def __post_init__(self):
+        if len(self.text_columns) not in (1, 2):
+            raise ArgumentError(
+                f"text_columns: expected one or two, got "
+                f"{list(self.text_columns)}"
+            )
+        if not self.metrics:
+            raise ArgumentError("metrics: expected at least one, got none")
+        names = self.label_names
+        if names is None:
+            return
+        if len(names) < 2:
+            raise ArgumentError(
+                f"label_names: expected at least two classes, got {list(names)}"
+            )
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ArgumentError(f"label_names: {twice!r} comes twice")
 
     @property
     def is_span(self) -> bool:

@@ -32,6 +32,7 @@ from bvkeras.errors import ArgumentError, DataError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.progress import progress_bar
+from bvkeras.tasks.description import task_from_record, task_to_record
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
 from bvkeras.training.freezing import (
@@ -67,6 +68,7 @@ class Snapshot:
 
     Attributes:
         directory: path. `encoder/` in it opens with `load_backbone`.
+        task: TaskSpec. What it was fine-tuned for.
         epochs: float. Epochs trained when it was taken.
         max_tokens: int. Longer examples were cut.
         windows: WindowPlan, or None. How contexts were cut; of a span task.
@@ -80,6 +82,7 @@ class Snapshot:
     """
 
     directory: pathlib.Path
+    task: TaskSpec
     epochs: float
     max_tokens: int
     windows: WindowPlan | None
@@ -116,6 +119,7 @@ class Snapshot:
         windows = record["settings"].get("windows")
         return cls(
             directory,
+            task_from_record(record["task"], path),
             record["epochs"],
             record["settings"]["max_tokens"],
             windows and WindowPlan(**windows),
@@ -125,21 +129,13 @@ class Snapshot:
             record.get("frozen_parameters", 0),
         )
 
-    def load_model(
-        self, num_outputs: int, per_token: bool = False
-    ) -> tuple[Encoder, keras.Model]:
-        """The fine-tuned encoder and the model that predicts with it.
-
-        Args:
-            num_outputs: int. Outputs of the task it was fine-tuned for.
-            per_token: bool. Whether every token has them, as of spans.
-                Defaults to `False`.
-        """
+    def load_model(self) -> tuple[Encoder, keras.Model]:
+        """The fine-tuned encoder and the model that predicts with it."""
         encoder = load_backbone(self.encoder_directory, dropout=0.0)
         model = finetuning_model(
             encoder.backbone,
-            num_outputs,
-            per_token=per_token,
+            self.task.num_labels,
+            per_token=self.task.is_span,
             sentence_pooling=encoder.sentence_pooling,
         )
         _load_head(self.directory, model)
@@ -231,6 +227,7 @@ def finetune(
     check_freeze_layers(encoder.backbone, freeze_layers)
     settings = {
         "task": task.name,
+        "label_names": task.label_names and list(task.label_names),
         "encoder": encoder.digest(),
         "data": examples.digest,
         "start": start and start.digest(),
@@ -382,6 +379,7 @@ def _train(
                     "history": history,
                     "frozen_parameters": frozen_parameters,
                     "settings": settings,
+                    "task": task_to_record(task),
                 }
                 for stop, stop_step in zip(stops, stop_steps, strict=True):
                     if stop_step == step:

@@ -19,6 +19,7 @@ from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.progress import Bar, progress_bar
+from bvkeras.tasks.description import task_from_record, task_to_record
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
@@ -53,6 +54,7 @@ class TrainedHead:
         parameters: int. Parameters trained.
         history: list of `{"step", "loss"}`.
         cache_identity: dict. The identity of the cache it was trained on.
+        task: TaskSpec. What it was trained for.
     """
 
     directory: pathlib.Path
@@ -60,6 +62,7 @@ class TrainedHead:
     parameters: int
     history: list[dict[str, float]]
     cache_identity: dict[str, Any]
+    task: TaskSpec
 
     @property
     def model_path(self) -> pathlib.Path:
@@ -86,6 +89,7 @@ class TrainedHead:
             record["parameters"],
             record["history"],
             record["settings"]["cache"],
+            task_from_record(record["task"], path),
         )
 
     def load_model(self) -> keras.Model:
@@ -384,7 +388,11 @@ def _train(
         trained.save(temporary)
     fileio.write_json(
         directory / _RESULT_FILE,
-        {**record, "parameters": model.count_params()},
+        {
+            **record,
+            "parameters": model.count_params(),
+            "task": task_to_record(task),
+        },
     )
 
 

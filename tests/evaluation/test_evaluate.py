@@ -88,7 +88,7 @@ def scored(request, trained, tmp_path):
         result = evaluate.evaluate_snapshot(
             trained.task, trained.snapshot, trained.examples, tmp_path
         )
-        encoder, model = trained.snapshot.load_model(trained.task.num_labels)
+        encoder, model = trained.snapshot.load_model()
         texts = zip(
             trained.examples.texts_a, trained.examples.texts_b, strict=True
         )

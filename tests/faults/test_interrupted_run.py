@@ -204,7 +204,7 @@ def _weights(output_dir):
     weights = {}
     for name in ("epoch_0.5", "epoch_1"):
         snapshot = Snapshot.open(output_dir / "finetune" / name)
-        weights[f"encoder {name}"] = snapshot.load_model(2)[1].get_weights()
+        weights[f"encoder {name}"] = snapshot.load_model()[1].get_weights()
         head = TrainedHead.open(output_dir / "head" / name)
         weights[f"head {name}"] = head.load_model().get_weights()
     return weights

@@ -145,4 +145,4 @@ def _assert_same(comparison, output_dir, expected, expected_dir):
 def _models(output_dir, name):
     snapshot = Snapshot.open(output_dir / "finetune" / name)
     head = TrainedHead.open(output_dir / "head" / name)
-    return snapshot.load_model(2, per_token=True)[1], head.load_model()
+    return snapshot.load_model()[1], head.load_model()

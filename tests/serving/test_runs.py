@@ -84,7 +84,7 @@ def test_pooled_head_of_the_last_stop_point(runs, bvkeras_export, tmp_path):
 def test_encoder_with_its_own_head(runs, bvkeras_export, tmp_path):
     bvkeras_export(runs / "sst2", "--system", "encoder", "--epochs", "0.5")
     snapshot = Snapshot.open(runs / "sst2" / "finetune" / "epoch_0.5")
-    encoder, model = snapshot.load_model(2)
+    encoder, model = snapshot.load_model()
     batch = encoder.preprocess(TEXTS, max_tokens=FAST["max_tokens"])
     expected = tf.nn.softmax(model(batch, training=False))
     version = tmp_path / "out" / "1"
@@ -115,7 +115,7 @@ def test_encoder_with_the_mean_as_sentence_pooling(
         batch_size=8,
         max_tokens=FAST["max_tokens"],
     )
-    encoder, model = snapshot.load_model(2)
+    encoder, model = snapshot.load_model()
     assert bvkeras_export(snapshot.directory)[0] == 0
     version = tmp_path / "out" / "1"
     texts = [*examples.texts_a, *TEXTS]

@@ -71,7 +71,7 @@ def snapshots_of(directory):
 
 
 def snapshot_weights(snapshot):
-    encoder, model = snapshot.load_model(2)
+    encoder, model = snapshot.load_model()
     assert encoder.backbone.num_layers == 2
     return {weight.path: weight.numpy() for weight in model.weights}
 
@@ -104,7 +104,7 @@ def test_snapshots_predict(tiny_bert, finetuned):
     tokens = tokenize_examples(examples, start, 16)
     scores = []
     for snapshot in snapshots_of(finetuned):
-        _, model = snapshot.load_model(2)
+        _, model = snapshot.load_model()
         scores.append(predict_scores(model, tokens, max_batch_tokens=20))
         one_by_one = [model(tokens.batch([i]))[0] for i in range(7)]
         np.testing.assert_allclose(scores[-1], one_by_one, atol=1e-5)
@@ -135,7 +135,7 @@ def test_loss_falls(run, tiny_bert, tmp_path):
     losses = [record["loss"] for record in snapshot.history]
     assert len(losses) == 40
     assert np.mean(losses[-5:]) < 0.2 * np.mean(losses[:5])
-    encoder, model = snapshot.load_model(2)
+    encoder, model = snapshot.load_model()
     tokens = tokenize_examples(make_examples(), encoder, 16)
     predictions = predict_scores(model, tokens).argmax(axis=1)
     np.testing.assert_array_equal(predictions, make_examples().labels)
@@ -223,7 +223,7 @@ def test_other_settings_in_the_same_directory(
 
 
 def test_other_encoder_in_the_same_directory(run, finetuned):
-    trained, _ = snapshots_of(finetuned)[0].load_model(2)
+    trained, _ = snapshots_of(finetuned)[0].load_model()
     with pytest.raises(RunError, match="was made with encoder = "):
         run(finetuned, encoder=trained)
 
@@ -291,7 +291,7 @@ def test_scores(run, tiny_bert, tmp_path):
     (snapshot,) = run(tmp_path, task=SCORES, encoder=encoder, **EASY)
     losses = [record["loss"] for record in snapshot.history]
     assert np.mean(losses[-5:]) < 0.3 * np.mean(losses[:5])
-    _, model = snapshot.load_model(1)
+    _, model = snapshot.load_model()
     examples = make_examples(task=SCORES)
     scores = predict_scores(model, tokenize_examples(examples, encoder, 16))
     assert scores.shape == (40, 1)
@@ -381,7 +381,7 @@ def test_head_file_holds_the_head(finetuned):
     stored = safetensors.numpy.load_file(
         snapshot.directory / "head.safetensors"
     )
-    _, model = snapshot.load_model(2)
+    _, model = snapshot.load_model()
     kernel, bias = model.get_layer("logits").get_weights()
     np.testing.assert_array_equal(stored["kernel"], kernel)
     np.testing.assert_array_equal(stored["bias"], bias)

@@ -77,7 +77,7 @@ def test_all_but_the_pooler_is_trained(tiny_bert, mean_run):
 def test_frozen_parts_count_too(tiny_bert, tmp_path):
     frozen = {"freeze_layers": 2, "freeze_embeddings": True}
     (snapshot,) = run(tiny_bert, tmp_path, epochs=(0.2,), **frozen)
-    encoder, _ = snapshot.load_model(2)
+    encoder, _ = snapshot.load_model()
     assert snapshot.frozen_parameters == encoder.backbone.count_params()
 
 
@@ -93,7 +93,7 @@ def test_snapshot_predicts_as_the_model_that_was_trained(
         ),
     )
     (snapshot,) = run(tiny_bert, tmp_path, epochs=(1,))
-    encoder, model = snapshot.load_model(2)
+    encoder, model = snapshot.load_model()
     assert encoder.sentence_pooling == "mean"
     trained, loaded = made
     assert loaded is model
@@ -118,8 +118,8 @@ def test_interrupted_run_comes_to_the_same_weights(
         other = Snapshot.open(mean_run / snapshot.directory.name)
         assert snapshot.digest() == other.digest()
         for own, expected in zip(
-            snapshot.load_model(2)[1].weights,
-            other.load_model(2)[1].weights,
+            snapshot.load_model()[1].weights,
+            other.load_model()[1].weights,
             strict=True,
         ):
             np.testing.assert_array_equal(own, expected, err_msg=own.path)
@@ -148,7 +148,7 @@ def test_scores(tiny_bert, tmp_path):
     (snapshot,) = finetune(
         encoder, SCORES, examples, tmp_path, **{**FINETUNE, **settings}
     )
-    _, model = snapshot.load_model(1)
+    _, model = snapshot.load_model()
     scores = predict_scores(model, tokenize_examples(examples, encoder, 16))
     assert np.corrcoef(scores[:, 0], examples.labels)[0, 1] > 0.9
 

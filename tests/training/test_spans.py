@@ -107,7 +107,7 @@ def test_encoder_learns_to_find_the_answer(tiny_bert, tmp_path):
     )
     losses = [record["loss"] for record in snapshot.history]
     assert np.mean(losses[-5:]) < 0.3 * np.mean(losses[:5])
-    encoder, model = snapshot.load_model(2, per_token=True)
+    encoder, model = snapshot.load_model()
     tokens = tokenize_examples(EXAMPLES, encoder, 16)
     logits = predict_scores(model, tokens)
     assert logits.shape == (48, tokens.lengths.max(), 2)
@@ -135,8 +135,8 @@ def test_interrupted_fine_tuning_comes_to_the_same_weights(
     keras.utils.set_random_seed(9)
     run(tiny_bert, tmp_path, save_every_seconds=0)
     for name in ("epoch_0.5", "epoch_1"):
-        _, expected = Snapshot.open(finetuned / name).load_model(2, True)
-        _, found = Snapshot.open(tmp_path / name).load_model(2, True)
+        _, expected = Snapshot.open(finetuned / name).load_model()
+        _, found = Snapshot.open(tmp_path / name).load_model()
         assert_same_weights(found, expected)
 
 

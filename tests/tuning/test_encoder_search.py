@@ -123,7 +123,7 @@ def test_trial_is_what_finetune_does(
         warmup_fraction=0.5,
         seed=3,
     )[0]
-    _, expected = snapshot.load_model(1)
+    _, expected = snapshot.load_model()
     for own, other in zip(trained.weights, expected.weights, strict=True):
         np.testing.assert_allclose(own, other, atol=1e-4, err_msg=own.path)
 
@@ -141,7 +141,7 @@ def test_search_with_the_mean(tiny_bert, tmp_path):
         )
 
     snapshot = search("mean").snapshot
-    encoder, _ = snapshot.load_model(2)
+    encoder, _ = snapshot.load_model()
     assert encoder.sentence_pooling == "mean"
     assert snapshot.frozen_parameters == 16 * 17
     assert search("mean").snapshot == snapshot
