@@ -4,7 +4,6 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-from bvkeras import tasks
 from bvkeras.cli import options as shared
 from bvkeras.errors import ArgumentError
 
@@ -43,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--task",
-        choices=tasks.names(),
+        type=shared.task,
         help="take the texts from this task; of squad_v2 the questions",
     )
     parser.add_argument("--split", help="of which split (validation)")

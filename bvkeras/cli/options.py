@@ -46,7 +46,7 @@ def add_task(parser: argparse.ArgumentParser) -> None:
     """Adds the task, the first argument."""
     parser.add_argument(
         "task",
-        type=_task,
+        type=task,
         metavar="TASK",
         help=f"{', '.join(tasks.names())}; or a task.json, or a run on a table "
         "of your own",
@@ -125,11 +125,14 @@ def task_of(options: argparse.Namespace) -> tasks.TaskSpec:
     return dataclasses.replace(task, windows=windows)
 
 
-def _task(text: str) -> tasks.TaskSpec:
+def task(text: str) -> tasks.TaskSpec:
+    """Reads a task: its name, or what describes it."""
     try:
         return tasks.get(text)
     except BvkerasError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(
+            str(error).removeprefix("task: ")
+        ) from None
 
 
 def add_threshold_choice(parser: argparse.ArgumentParser) -> None:

@@ -152,8 +152,8 @@ def require_searchable(task: tasks.TaskSpec) -> None:
     """
     if task.is_span:
         raise ArgumentError(
-            f"task: {task.name} finds spans, expected one for classification or "
-            "regression: the search scores no others"
+            f"task: {task.name} finds spans, expected one for classification "
+            "or regression: the search scores no others"
         )
 
 

@@ -5,6 +5,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import keras
+
 from bvkeras import fileio
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
@@ -18,6 +20,8 @@ from bvkeras.training.finetune import Snapshot, snapshot_directory
 from bvkeras.training.head import TrainedHead
 
 SYSTEMS = ("head", "frozen", "encoder")
+# What a saved `TextClassifier` and its like are known by.
+MODEL_FILE = "model.json"
 
 
 class _Source(NamedTuple):
@@ -68,10 +72,7 @@ def export_runs(
         DataError: a folder is not what it should be, or is not finished.
         RunError: another process is writing to `directory`.
     """
-    if system not in SYSTEMS:
-        raise ArgumentError(
-            f"system: received {system!r}, expected one of {', '.join(SYSTEMS)}"
-        )
+    _check_system(system)
     if not runs:
         raise ArgumentError("runs: received none, expected at least one")
     sources = [
@@ -103,6 +104,45 @@ def export_runs(
     return export(opened, served, directory, dtype=dtype)
 
 
+def open_run(
+    path: str | os.PathLike,
+    system: str = "head",
+    epochs: float | None = None,
+    encoder: str | os.PathLike | None = None,
+) -> tuple[ServedTask, Encoder]:
+    """Opens the head of a finished run, and the encoder it is on.
+
+    Args:
+        path: str or path. As one of `export_runs`.
+        system: str. As there.
+        epochs: float. As there.
+        encoder: str or path. As there.
+
+    Raises:
+        ArgumentError: an argument has no possible value, or the encoder is
+            not the one that the head was trained on.
+        BackboneError: the encoder cannot be opened.
+        DataError: the folder is not what it should be, or is not finished.
+    """
+    _check_system(system)
+    source = _open(pathlib.Path(path), system, epochs, encoder)
+    opened = _open_encoder(source)
+    if source.digest not in (None, opened.digest()):
+        raise ArgumentError(
+            f"encoder: {opened.name} is not the one that the head in "
+            f"{source.path} was trained on"
+        )
+    _check_tokenizer([source], opened.tokenizer.digest)
+    return source.task, opened
+
+
+def _check_system(system: str) -> None:
+    if system not in SYSTEMS:
+        raise ArgumentError(
+            f"system: received {system!r}, expected one of {', '.join(SYSTEMS)}"
+        )
+
+
 def _check_tokenizer(sources: Sequence[_Source], digest: str) -> None:
     for source in sources:
         if source.tokenizer not in (None, digest):
@@ -113,6 +153,8 @@ def _check_tokenizer(sources: Sequence[_Source], digest: str) -> None:
 
 
 def _open(path, system, epochs, encoder) -> _Source:
+    if (path / MODEL_FILE).is_file():
+        return _head(path / "head", path / "encoder")
     if (path / "snapshot.json").is_file():
         return _snapshot(path)
     if (path / "head.json").is_file():
@@ -137,19 +179,33 @@ def _open(path, system, epochs, encoder) -> _Source:
     return _head(path / "head" / snapshot.name, snapshot / "encoder")
 
 
-def _head(path, encoder) -> _Source:
-    head = TrainedHead.open(path)
+def served_task(head: TrainedHead, model: keras.Model) -> ServedTask:
+    """A trained head as an export has it.
+
+    Args:
+        head: TrainedHead.
+        model: keras.Model. What its `load_model` gives.
+    """
     identity = head.cache_identity
     windows = identity.get("windows")
-    task = ServedTask.of(
+    return ServedTask.of(
         head.task,
-        ServedHead.of(head.load_model()),
+        ServedHead.of(model),
         max_tokens=identity["max_tokens"],
         layers=tuple(identity["layers"]),
         windows=windows and WindowPlan(**windows),
     )
+
+
+def _head(path, encoder) -> _Source:
+    head = TrainedHead.open(path)
+    identity = head.cache_identity
     return _Source(
-        path, task, identity["encoder"], identity["tokenizer"], encoder
+        path,
+        served_task(head, head.load_model()),
+        identity["encoder"],
+        identity["tokenizer"],
+        encoder,
     )
 
 

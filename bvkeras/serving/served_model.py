@@ -49,10 +49,7 @@ class ServedModel:
         several; `serving_default`, the same as the only task's or as `all`;
         `tokens`, all answers from token ids; `hidden_states`.
         """
-        traced = {
-            task.name: self._traced(self._answers([task]), task.input_names)
-            for task in self._tasks
-        }
+        traced = {task.name: self.answers(task) for task in self._tasks}
         default = self._tasks[0].name
         if len(self._tasks) > 1:
             default = "all"
@@ -68,6 +65,12 @@ class ServedModel:
             self._hidden_states, self._tasks[0].input_names
         )
         return traced
+
+    def answers(
+        self, task: ServedTask
+    ) -> tf.types.experimental.ConcreteFunction:
+        """What a task's signature computes, traced alone."""
+        return self._traced(self._answers([task]), task.input_names)
 
     def _traced(self, function, names, shape=(None,), dtype=tf.string):
         specs = {name: tf.TensorSpec(shape, dtype, name) for name in names}

@@ -1,0 +1,9 @@
+"""Text in, answer out: the objects a user meets first."""
+
+import keras  # noqa: F401, before any module of ours: bvkeras/__init__.py
+
+from bvkeras.classifiers.loading import load
+from bvkeras.classifiers.text_classifier import TextClassifier
+from bvkeras.classifiers.text_regressor import TextRegressor
+
+__all__ = ["TextClassifier", "TextRegressor", "load"]

@@ -1,0 +1,194 @@
+"""Texts and labels out of what people keep them in."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from bvkeras.errors import ArgumentError
+
+
+class Texts(NamedTuple):
+    """One or two columns of texts, and what they are called.
+
+    Attributes:
+        columns: list of lists of str, one or two.
+        names: tuple of str, or None. Names of the columns, where there are.
+    """
+
+    columns: list[list[str]]
+    names: tuple[str, ...] | None
+
+
+def read_texts(
+    x: Any, names: Sequence[str] | None = None, label: str | None = None
+) -> Texts:
+    """Reads texts, or pairs of texts.
+
+    Args:
+        x: a list, array or column of str; a tuple of two of those, pairs of
+            texts; a table: a DataFrame, a dict of columns or a
+            `datasets.Dataset`; a `tf.data.Dataset` of texts.
+        names: sequence of str, or None. The table's columns with texts.
+            Defaults to those that hold str, if they are one or two.
+        label: str, or None. The table's column with labels, which are none.
+
+    Raises:
+        ArgumentError: it is something else, or a text is no str; names the
+            row.
+    """
+    if isinstance(x, str):
+        raise ArgumentError("x: expected a list of texts, got one str")
+    if isinstance(x, tf.data.Dataset):
+        return Texts(_dataset_texts(x), None)
+    if _is_table(x):
+        names = tuple(names or _text_columns(x, label))
+        for name in names:
+            _require_column(x, name)
+        return Texts([_texts(x[name], f"x[{name!r}]") for name in names], names)
+    if isinstance(x, tuple) and len(x) == 2 and not isinstance(x[0], str):
+        columns = [_texts(column, f"x[{i}]") for i, column in enumerate(x)]
+        if len(columns[0]) != len(columns[1]):
+            raise ArgumentError(
+                f"x: expected as many second texts as first, got "
+                f"{len(columns[0])} and {len(columns[1])}"
+            )
+        return Texts(columns, None)
+    return Texts([_texts(x, "x")], None)
+
+
+def split_dataset(x: tf.data.Dataset) -> tuple[Any, list]:
+    """Texts and labels of a `tf.data.Dataset` of pairs, batched or not.
+
+    Returns:
+        What `read_texts` takes, and a list of labels.
+
+    Raises:
+        ArgumentError: it has no labels.
+    """
+    spec = x.element_spec
+    if not isinstance(spec, tuple) or len(spec) != 2:
+        raise ArgumentError(
+            "x: expected a tf.data.Dataset of texts and labels, or y"
+        )
+    texts, labels = x.map(lambda a, b: a), x.map(lambda a, b: b)
+    return (
+        _pair_or_one(_dataset_texts(texts)),
+        [_plain(item) for item in _flat(labels)],
+    )
+
+
+def read_labels(y: Any, x: Any = None) -> list:
+    """Labels as a list of Python values, one a row.
+
+    Args:
+        y: a list, array or column; or the name of a column of the table `x`.
+        x: what `read_texts` takes.
+
+    Raises:
+        ArgumentError: there is no such column.
+    """
+    if isinstance(y, str):
+        if not _is_table(x):
+            raise ArgumentError(
+                f"y: got the column name {y!r}, and x is no table"
+            )
+        _require_column(x, y)
+        y = x[y]
+    if isinstance(y, tf.data.Dataset):
+        return [_plain(item) for item in _flat(y)]
+    if not hasattr(y, "__iter__"):
+        raise ArgumentError(
+            f"y: expected labels, one a text, got {type(y).__name__}"
+        )
+    return [_plain(item) for item in y]
+
+
+def _is_table(x: Any) -> bool:
+    # A DataFrame has `columns`, a datasets.Dataset `column_names`.
+    return isinstance(x, Mapping) or any(
+        hasattr(x, name) for name in ("columns", "column_names")
+    )
+
+
+def _column_names(x: Any) -> list[str]:
+    for name in ("column_names", "columns"):
+        if hasattr(x, name):
+            return [str(column) for column in getattr(x, name)]
+    return [str(name) for name in x]
+
+
+def _require_column(x: Any, name: str) -> None:
+    if name not in _column_names(x):
+        raise ArgumentError(
+            f"x: has no column {name!r}, it has {', '.join(_column_names(x))}"
+        )
+
+
+def _text_columns(x: Any, label: str | None) -> list[str]:
+    found = []
+    for name in _column_names(x):
+        column = x[name]
+        first = next(iter(column), None)
+        if name != label and isinstance(first, str):
+            found.append(name)
+    if len(found) in (1, 2):
+        return found
+    raise ArgumentError(
+        f"x: {len(found)} of its columns {', '.join(_column_names(x))} hold "
+        "texts, expected one or two; name them by text="
+    )
+
+
+def _texts(column: Any, where: str) -> list[str]:
+    if isinstance(column, str | bytes) or not hasattr(column, "__iter__"):
+        raise ArgumentError(
+            f"{where}: expected a list of texts, got {type(column).__name__}"
+        )
+    texts = [_plain(text) for text in column]
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ArgumentError(
+                f"{where}: row {row} is {text!r:.40}, expected str"
+            )
+    return texts
+
+
+def _dataset_texts(x: tf.data.Dataset) -> list[list[str]]:
+    if isinstance(x.element_spec, tuple):
+        parts = len(x.element_spec)
+        columns = [
+            [_plain(item) for item in _flat(x.map(lambda *t, i=i: t[i]))]
+            for i in range(parts)
+        ]
+    else:
+        columns = [[_plain(item) for item in _flat(x)]]
+    if len(columns) > 2:
+        raise ArgumentError(
+            f"x: expected texts or pairs of texts, got {len(columns)} parts"
+        )
+    return [_texts(column, "x") for column in columns]
+
+
+def _flat(x: tf.data.Dataset):
+    """The elements of a dataset, or the rows of its batches."""
+    for item in x.as_numpy_iterator():
+        if np.ndim(item) == 0:
+            yield item
+        else:
+            yield from item
+
+
+def _pair_or_one(columns: list[list[str]]) -> Any:
+    return columns[0] if len(columns) == 1 else tuple(columns)
+
+
+def _plain(value: Any) -> Any:
+    """A value of numpy or TensorFlow as Python's own."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return value
+    return value.item() if isinstance(value, np.generic) else value

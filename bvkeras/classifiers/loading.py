@@ -1,0 +1,40 @@
+"""Opening what `save` of a text-in, answer-out object wrote."""
+
+import os
+import pathlib
+
+from bvkeras import fileio
+from bvkeras.classifiers.text_classifier import TextClassifier
+from bvkeras.classifiers.text_regressor import TextRegressor
+from bvkeras.classifiers.text_task import TextTask
+from bvkeras.errors import DataError
+from bvkeras.serving.runs import MODEL_FILE
+
+_CLASSES = {kind.__name__: kind for kind in (TextClassifier, TextRegressor)}
+
+
+def load(directory: str | os.PathLike) -> TextTask:
+    """Opens a saved `TextClassifier` or `TextRegressor`.
+
+    Args:
+        directory: str or path. What its `save` wrote.
+
+    Returns:
+        The object, trained. Trained again, it begins with the encoder that
+        was saved.
+
+    Raises:
+        DataError: `directory` holds none, or it is damaged.
+    """
+    directory = pathlib.Path(directory)
+    path = directory / MODEL_FILE
+    if not path.is_file():
+        raise DataError(
+            f"{directory} is no saved model: it has no {MODEL_FILE}"
+        )
+    record = fileio.read_json(path)
+    try:
+        kind = _CLASSES[record["class"]]
+        return kind.open(directory, record)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: cannot be read: {error!r}") from None
