@@ -17,7 +17,10 @@ _NAMES = {
     "Encoder": "bvkeras.encoders.encoder",
     "HiddenStateCache": "bvkeras.cache.reader",
     "MultiTaskModel": "bvkeras.models.multi_task",
+    "TextClassifier": "bvkeras.classifiers.text_classifier",
+    "TextRegressor": "bvkeras.classifiers.text_regressor",
     "finetune": "bvkeras.training.finetune",
+    "load": "bvkeras.classifiers.loading",
     "load_backbone": "bvkeras.encoders.loading",
     "load_examples": "bvkeras.data.sources",
     "train_head": "bvkeras.training.head",
@@ -25,6 +28,7 @@ _NAMES = {
 }
 _PACKAGES = (
     "cache",
+    "classifiers",
     "data",
     "encoders",
     "evaluation",
@@ -47,6 +51,7 @@ _REGISTERED = (
 if TYPE_CHECKING:
     from bvkeras import (
         cache,
+        classifiers,
         data,
         encoders,
         evaluation,
@@ -62,6 +67,9 @@ if TYPE_CHECKING:
     )
     from bvkeras.cache.reader import HiddenStateCache
     from bvkeras.cache.writer import write_cache
+    from bvkeras.classifiers.loading import load
+    from bvkeras.classifiers.text_classifier import TextClassifier
+    from bvkeras.classifiers.text_regressor import TextRegressor
     from bvkeras.data.sources import load_examples
     from bvkeras.encoders.encoder import Encoder
     from bvkeras.encoders.loading import load_backbone
@@ -73,13 +81,17 @@ __all__ = [
     "Encoder",
     "HiddenStateCache",
     "MultiTaskModel",
+    "TextClassifier",
+    "TextRegressor",
     "__version__",
     "cache",
+    "classifiers",
     "data",
     "encoders",
     "evaluation",
     "finetune",
     "layers",
+    "load",
     "load_backbone",
     "load_examples",
     "models",

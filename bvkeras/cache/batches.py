@@ -115,6 +115,7 @@ class HiddenStateBatches(abc.ABC):
         dtype: str | None = None,
         shard: tuple[int, int] = (0, 1),
         start: int = 0,
+        weights: np.ndarray | None = None,
     ) -> tf.data.Dataset:
         """Batches for `model.fit`, `evaluate` and `predict`.
 
@@ -141,6 +142,9 @@ class HiddenStateBatches(abc.ABC):
                 what they hold is not read. The dataset that is left is that
                 of an iterator which was stopped after so many. Defaults to
                 `0`.
+            weights: array `(examples,)`, or None. What an error on each
+                example counts, in the split's order; they stand behind the
+                labels of a batch. Defaults to `None`: none do.
 
         Returns:
             Dataset of `((hidden_states, mask), label)`: hidden states
@@ -168,6 +172,13 @@ class HiddenStateBatches(abc.ABC):
         """
         decode, index = self._decoder(dtype), self.index
         labels, mask_of = tf.constant(index.labels), self._masks()
+        if weights is not None:
+            if np.shape(weights) != (len(self),):
+                raise ArgumentError(
+                    f"weights: expected shape ({len(self)},), got "
+                    f"{np.shape(weights)}"
+                )
+            weights = tf.constant(weights, tf.float32)
 
         def batch(rows):
             arrays, mask = self._rows(rows, with_extras=False)
@@ -175,7 +186,13 @@ class HiddenStateBatches(abc.ABC):
             states = arrays["hidden_states"]
             if "scales" in arrays:
                 states = (states, arrays["scales"])
-            return (states, mask), tf.gather(labels, rows)
+            if weights is None:
+                return (states, mask), tf.gather(labels, rows)
+            return (
+                (states, mask),
+                tf.gather(labels, rows),
+                tf.gather(weights, rows),
+            )
 
         plan = BatchPlan(
             index.lengths, batch_size, shuffle, seed, bucket, shard, start

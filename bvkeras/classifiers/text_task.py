@@ -34,6 +34,8 @@ from bvkeras.training.head import TrainedHead, train_head
 TRAININGS = ("frozen", "fine_tuned")
 
 _FORMAT_VERSION = 1
+# Of columns that have none.
+_NAMES = ("text", "text_b")
 _OPTIONS = ("encoder_training", "text", "max_tokens", "seed")
 # Rows whose tokens are counted to choose the longest input.
 _COUNTED_ROWS = 10_000
@@ -170,8 +172,7 @@ class TextTask(abc.ABC):
         spec = TaskSpec(
             name=self.name,
             title=self.name,
-            text_columns=texts.names
-            or ("text", "text_b")[: len(texts.columns)],
+            text_columns=texts.names or _NAMES[: len(texts.columns)],
             label_column=y if isinstance(y, str) else "label",
             paper_settings=settings,
             small_settings=settings,

@@ -44,6 +44,7 @@ from bvkeras.training.freezing import (
 )
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
+from bvkeras.training.sample_weights import weights_setting
 from bvkeras.training.state import (
     load_state,
     read_progress,
@@ -166,6 +167,7 @@ def finetune(
     freeze_layers: int = 0,
     freeze_embeddings: bool = False,
     save_every_seconds: float = 60.0,
+    weights: np.ndarray | None = None,
 ) -> list[Snapshot]:
     """Trains encoder and head, and keeps a snapshot at every stop point.
 
@@ -201,6 +203,8 @@ def finetune(
             wherever it is used: not for spans, nor with the mean as sentence
             pooling.
         save_every_seconds: float. How often the state is saved.
+        weights: float array `(examples,)`, or None. What an error on each
+            example counts; not of spans. Defaults to `None`: 1 each.
 
     Returns:
         list of Snapshot, in the order of the stop points.
@@ -240,6 +244,7 @@ def finetune(
         "encoder_dropout": encoder.backbone.dropout,
         "warmup_fraction": warmup_fraction,
         "seed": seed,
+        **weights_setting(weights, len(examples)),
         **freeze_settings(freeze_layers, freeze_embeddings),
         **sentence_pooling_settings(encoder.sentence_pooling, task.is_span),
     }
@@ -258,6 +263,7 @@ def finetune(
                 settings,
                 start,
                 save_every_seconds,
+                weights,
             )
         (directory / _STATE_FILE).unlink(missing_ok=True)
     return [Snapshot.open(path) for path in paths]
@@ -306,6 +312,7 @@ def _train(
     settings: dict[str, Any],
     start: Snapshot | None,
     save_every_seconds: float,
+    weights: np.ndarray | None,
 ) -> None:
     learning_rate, seed = settings["learning_rate"], settings["seed"]
     batch_size, stops = settings["batch_size"], settings["epochs"]
@@ -338,7 +345,7 @@ def _train(
     )
     optimizer.build(model.trainable_variables)
     variables = [*state_variables(model), *optimizer.variables]
-    train_step = _train_step(model, optimizer, task)
+    train_step = _train_step(model, optimizer, task, weights is not None)
 
     step, earlier_seconds, history = 0, 0.0, []
     if state_path.exists():
@@ -357,8 +364,11 @@ def _train(
             epoch, first = divmod(step, steps_per_epoch)
             batches = bucketed_batches(tokens.lengths, batch_size, seed, epoch)
             for indices in batches[first : first + last_step - step]:
+                counted = None if weights is None else weights[indices]
                 losses.append(
-                    train_step(tokens.batch(indices), tokens.labels[indices])
+                    train_step(
+                        tokens.batch(indices), tokens.labels[indices], counted
+                    )
                 )
                 step += 1
                 note = ""
@@ -390,7 +400,7 @@ def _train(
                 saved_at = time.monotonic()
 
 
-def _train_step(model, optimizer, task):
+def _train_step(model, optimizer, task, weighted):
     loss_function = task_loss(task)
     label_dtype = tf.float32 if task.is_regression else tf.int64
     label_shape = (None, 2) if task.is_span else (None,)
@@ -399,9 +409,10 @@ def _train_step(model, optimizer, task):
         input_signature=[
             _INPUT_SIGNATURE,
             tf.TensorSpec(label_shape, label_dtype),
+            tf.TensorSpec((None,), tf.float32) if weighted else None,
         ]
     )
-    def step(inputs, labels):
+    def step(inputs, labels, weights):
         sources = [v.value for v in model.trainable_variables]
         # A tape that watches frozen weights, too, would go back to them.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -409,7 +420,7 @@ def _train_step(model, optimizer, task):
             outputs = model(inputs, training=True)
             if task.is_regression:
                 outputs = outputs[:, 0]
-            loss = loss_function(labels, outputs)
+            loss = loss_function(labels, outputs, sample_weight=weights)
         gradients = tape.gradient(loss, sources)
         # Gradients of embeddings come as one row a token. For the norm that
         # is clipped Keras squares the rows before it sums those of one token.

@@ -5,6 +5,7 @@ import math
 import os
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -23,6 +24,7 @@ from bvkeras.tasks.description import task_from_record, task_to_record
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
+from bvkeras.training.sample_weights import weights_setting
 from bvkeras.training.state import (
     load_state,
     read_progress,
@@ -55,6 +57,8 @@ class TrainedHead:
         history: list of `{"step", "loss"}`.
         cache_identity: dict. The identity of the cache it was trained on.
         task: TaskSpec. What it was trained for.
+        epoch_history: dict of `loss` and, where there was a validation cache,
+            `val_loss`, to one number an epoch.
     """
 
     directory: pathlib.Path
@@ -63,6 +67,7 @@ class TrainedHead:
     history: list[dict[str, float]]
     cache_identity: dict[str, Any]
     task: TaskSpec
+    epoch_history: dict[str, list[float]]
 
     @property
     def model_path(self) -> pathlib.Path:
@@ -90,6 +95,7 @@ class TrainedHead:
             record["history"],
             record["settings"]["cache"],
             task_from_record(record["task"], path),
+            record["epoch_history"],
         )
 
     def load_model(self) -> keras.Model:
@@ -226,6 +232,9 @@ def train_head(
     weight_decay: float = 0.01,
     projection_initializer: str = "zeros",
     seed: int = 0,
+    weights: np.ndarray | None = None,
+    validation_cache: HiddenStateCache | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainedHead:
     """Trains a head by `model.fit` and saves it.
 
@@ -257,6 +266,14 @@ def train_head(
         projection_initializer: str. `"zeros"` or `"glorot_uniform"`.
             Defaults to `"zeros"`.
         seed: int. Seed of the start, of dropout and of the order.
+        weights: float array `(examples,)`, or None. What an error on each
+            example counts. Defaults to `None`: 1 each.
+        validation_cache: HiddenStateCache, or None. Its loss is computed
+            after each epoch, for `callbacks` and `epoch_history`; nothing
+            else depends on it. Defaults to `None`.
+        callbacks: sequence of Keras callbacks. Told of every epoch and batch;
+            they may stop the training. What they remember is not kept when it
+            is interrupted. Defaults to none.
 
     Returns:
         TrainedHead.
@@ -287,6 +304,7 @@ def train_head(
         "weight_decay": weight_decay,
         "projection_initializer": projection_initializer,
         "seed": seed,
+        **weights_setting(weights, len(cache)),
     }
     result_path = directory / _RESULT_FILE
     with fileio.directory_lock(directory):
@@ -296,7 +314,15 @@ def train_head(
             _require_same(directory, found, settings)
         else:
             with naming_damage(cache):
-                _train(task, cache, directory, settings)
+                _train(
+                    task,
+                    cache,
+                    directory,
+                    settings,
+                    weights,
+                    validation_cache,
+                    callbacks,
+                )
         (directory / _STATE_FILE).unlink(missing_ok=True)
     return TrainedHead.open(directory)
 
@@ -306,6 +332,9 @@ def _train(
     cache: HiddenStateCache,
     directory: pathlib.Path,
     settings: dict[str, Any],
+    weights: np.ndarray | None,
+    validation_cache: HiddenStateCache | None,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     state_path = directory / _STATE_FILE
     seed, epochs = settings["seed"], settings["epochs"]
@@ -330,6 +359,8 @@ def _train(
             rates={model.projection.name: settings["projection_rate"]},
         ),
         task_loss(task),
+        # Keras measures what has weights by these alone.
+        weighted_metrics=[] if weights is not None else None,
         jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)
@@ -338,6 +369,7 @@ def _train(
         "epoch": 0,
         "seconds": 0.0,
         "history": [],
+        "epoch_history": {},
         "settings": settings,
     }
     if state_path.exists():
@@ -349,6 +381,14 @@ def _train(
     batches = cache
     if epochs - record["epoch"] > 1:
         batches = cache.load_if_it_fits(_MEMORY_SHARE)
+    validation = None
+    if validation_cache is not None:
+        validation = validation_cache.as_dataset(
+            batch_size, dtype=validation_cache.dtype
+        )
+    told = keras.callbacks.CallbackList(callbacks, model=model)
+    epoch_history = record["epoch_history"]
+    told.on_train_begin()
     with progress_bar(
         "train head",
         epochs * steps_per_epoch,
@@ -359,27 +399,38 @@ def _train(
             order_seed = int(
                 np.random.default_rng([seed, epoch]).integers(1 << 31)
             )
-            model.fit(
+            fitted = model.fit(
                 # As they are stored: the head reads int8 as it is.
                 batches.as_dataset(
                     batch_size,
                     shuffle=True,
                     seed=order_seed,
                     dtype=cache.dtype,
+                    weights=weights,
                 ),
+                validation_data=validation,
                 initial_epoch=epoch,
                 epochs=epoch + 1,
                 shuffle=False,
                 verbose=0,
-                callbacks=[_Recorder(bar, history, epoch * steps_per_epoch)],
+                callbacks=[
+                    _Recorder(bar, history, epoch * steps_per_epoch),
+                    _Teller(told),
+                ],
             )
+            for name, values in fitted.history.items():
+                epoch_history.setdefault(name, []).append(float(values[-1]))
             record = {
                 "epoch": epoch + 1,
                 "seconds": earlier_seconds + time.monotonic() - began,
                 "history": history,
+                "epoch_history": epoch_history,
                 "settings": settings,
             }
             save_state(state_path, variables, record)
+            if model.stop_training:
+                break
+    told.on_train_end()
     with fileio.atomic_path(directory / _MODEL_FILE) as temporary:
         # Without the optimizer: a third of the size, and nothing but
         # bvkeras' models is needed to open it.
@@ -400,6 +451,26 @@ def _require_same(
     directory: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]
 ) -> None:
     fileio.require_same(directory, NOT_POOLED | found, wanted)
+
+
+class _Teller(keras.callbacks.Callback):
+    """Passes the events of one `fit` on to callbacks of all of them."""
+
+    def __init__(self, told: keras.callbacks.CallbackList):
+        super().__init__()
+        self._told = told
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._told.on_epoch_begin(epoch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._told.on_epoch_end(epoch, logs)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._told.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._told.on_train_batch_end(batch, logs)
 
 
 class _Recorder(keras.callbacks.Callback):

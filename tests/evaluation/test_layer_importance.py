@@ -143,7 +143,7 @@ def test_it_is_measured_once(tmp_path, monkeypatch):
         keras.utils.set_random_seed(seed)
         model = set_random(classifier(seed=seed))
         model.save(directory / "head.keras")
-        return TrainedHead(directory, 0.0, 0, [], {}, tasks.get("sst2"))
+        return TrainedHead(directory, 0.0, 0, [], {}, tasks.get("sst2"), {})
 
     head, other = save("head", 0), save("other", 1)
     found = layer_importance(head, cache, tmp_path / "evaluation")
