@@ -19,4 +19,5 @@ REVIEWS = TaskSpec(
     # SST-2's sentences come from the same reviews.
     paper_settings=SST2.paper_settings,
     small_settings=small_settings(32, max_tokens=64),
+    source="reviews",
 )

@@ -3,6 +3,7 @@
 import dataclasses
 
 from bvkeras.tasks.settings import TaskSettings
+from bvkeras.tasks.table_files import TableFiles
 from bvkeras.tasks.window_plan import WindowPlan
 
 _BASE_HIDDEN_DIM = 768
@@ -21,8 +22,8 @@ class TaskSpec:
         label_names: tuple of str, or None. Names of the classes; a label is
             an index into it. None for regression and for spans.
         metrics: tuple of str. Metrics of the benchmark, the main one first:
-            `"accuracy"`, `"f1"`, `"matthews"`, `"pearson"`, `"spearman"`;
-            of spans `"exact"`, `"f1"`.
+            those of `bvkeras.evaluation.glue_metrics.compute_metrics`; of
+            spans `"exact"`, `"f1"`.
         paper_settings: `TaskSettings`. For encoders like BERT-base.
         small_settings: `TaskSettings`. For encoders with fewer features.
         label_range: pair of float, or None. Lowest and highest score of a
@@ -34,6 +35,10 @@ class TaskSpec:
         threshold_split: str, or None. The part of the training file on which
             a span task's threshold of no answer is chosen; it is not trained
             on. Defaults to `None`.
+        source: str. Who reads the examples: `"glue"`, `"reviews"`, `"squad"`
+            or `"table"`. Defaults to `"glue"`.
+        table: `TableFiles`, or None. The files of a task of source `"table"`.
+            Defaults to `None`.
 
     Example:
 
@@ -58,6 +63,8 @@ class TaskSpec:
     evaluation_splits: tuple[str, ...] = ("validation",)
     windows: WindowPlan | None = None
     threshold_split: str | None = None
+    source: str = "glue"
+    table: TableFiles | None = None
 
     @property
     def is_span(self) -> bool:

@@ -37,4 +37,5 @@ SQUAD_V2 = TaskSpec(
     ),
     windows=WindowPlan(),
     threshold_split="held_out",
+    source="squad",
 )
