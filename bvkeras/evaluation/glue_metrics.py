@@ -1,4 +1,4 @@
-"""GLUE's metrics by scikit-learn and scipy, with every odd case decided."""
+"""Metrics by scikit-learn and scipy, with every odd case decided."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,16 +15,21 @@ def compute_metrics(
     labels: np.ndarray,
     predictions: np.ndarray,
 ) -> dict[str, float]:
-    """Scores predictions against labels with GLUE's metrics.
+    """Scores predictions against labels.
 
-    `"accuracy"`, `"f1"` (binary, class 1 is the positive one) and
-    `"matthews"` compare class indices; `"pearson"` and `"spearman"` (tied
-    values get their average rank) compare numbers.
+    GLUE's metrics and a few more: `"accuracy"`, `"f1"` (binary, class 1 is
+    the positive one), `"macro_f1"` (the mean of the F1 of every class that is
+    among the labels or the predictions) and `"matthews"` compare class
+    indices; `"pearson"`, `"spearman"` (tied values get their average rank),
+    `"r2"` (the share of the labels' variance that is explained), `"mae"` and
+    `"rmse"` (mean absolute and root of the mean squared error, in the labels'
+    unit) compare numbers.
 
     Where a definition divides by zero the score is 0.0: F1 without a positive
-    label or prediction, and Matthews, Pearson or Spearman when the labels or
-    the predictions are all the same. (scipy gives NaN for the last two, which
-    JSON cannot hold; a constant prediction says nothing about the labels.)
+    label or prediction, Matthews, Pearson or Spearman when the labels or the
+    predictions are all the same, and R² when the labels are. (scipy gives NaN
+    for two of these, which JSON cannot hold; a constant prediction says
+    nothing about the labels.)
 
     Args:
         names: sequence of str. The metrics to compute.
@@ -34,7 +39,8 @@ def compute_metrics(
 
     Returns:
         dict of metric name to score, in the order of `names`. Accuracy and F1
-        lie in 0 … 1, the others in -1 … 1.
+        lie in 0 … 1, the correlations in -1 … 1, R² below 1; the errors are
+        0 or more, and better when smaller.
 
     Raises:
         ArgumentError: an unknown metric, arrays that are empty, not
@@ -115,6 +121,17 @@ def _f1(labels: np.ndarray, predictions: np.ndarray) -> float:
     return sklearn.metrics.f1_score(labels, predictions, zero_division=0.0)
 
 
+def _macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
+    _check_classes("macro_f1", labels, predictions, binary=False)
+    # As fast as accuracy, for the bootstrap's sake.
+    size = int(max(labels.max(), predictions.max())) + 1
+    right = np.bincount(labels[labels == predictions], minlength=size)
+    either = np.bincount(labels, minlength=size) + np.bincount(
+        predictions, minlength=size
+    )
+    return float(np.mean(2 * right[either > 0] / either[either > 0]))
+
+
 def _matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
     _check_classes("matthews", labels, predictions, binary=False)
     if _constant(labels) or _constant(predictions):
@@ -140,6 +157,23 @@ def _spearman(labels: np.ndarray, predictions: np.ndarray) -> float:
     return scipy.stats.spearmanr(labels, predictions).statistic
 
 
+def _r2(labels: np.ndarray, predictions: np.ndarray) -> float:
+    if _constant(labels):
+        return 0.0
+    labels = labels.astype(np.float64)
+    squares = np.sum((labels - predictions) ** 2)
+    return float(1 - squares / np.sum((labels - labels.mean()) ** 2))
+
+
+def _mae(labels: np.ndarray, predictions: np.ndarray) -> float:
+    return float(np.mean(np.abs(labels.astype(np.float64) - predictions)))
+
+
+def _rmse(labels: np.ndarray, predictions: np.ndarray) -> float:
+    errors = labels.astype(np.float64) - predictions
+    return float(np.sqrt(np.mean(errors**2)))
+
+
 def _constant(values: np.ndarray) -> bool:
     return bool((values == values[0]).all())
 
@@ -147,7 +181,11 @@ def _constant(values: np.ndarray) -> bool:
 _METRICS = {
     "accuracy": _accuracy,
     "f1": _f1,
+    "macro_f1": _macro_f1,
     "matthews": _matthews,
     "pearson": _pearson,
     "spearman": _spearman,
+    "r2": _r2,
+    "mae": _mae,
+    "rmse": _rmse,
 }

@@ -1,22 +1,32 @@
-"""Where a table of one's own lies, and how it is read."""
+"""Where a task of one's own has its rows."""
 
 import dataclasses
+
+from bvkeras.errors import ArgumentError
 
 
 @dataclasses.dataclass(frozen=True)
 class TableFiles:
-    """The files of a task that somebody has described.
+    """The table files of a task, and how they are read.
 
     Args:
-        train: tuple of str. Paths or globs of the training tables.
-        validation: tuple of str. The same of the tables that systems are
-            scored on. Empty: a part of the training rows is held out.
-        held_out: float. Share of the rows held out, if they are. Defaults to
-            `0.1`.
-        seed: int. Seed of that choice. Defaults to `0`.
-        separator: str, or None. Between cells. None is found from the file.
-        encoding: str, or None. None is UTF-8.
-        id_column: str, or None. Names the rows. None counts them.
+        train: tuple of str. Paths or patterns (`"data/*.csv"`) of training
+            files: CSV, TSV, JSON lines or Parquet, each also with `.gz`.
+        validation: tuple of str. Paths or patterns of validation files.
+            Defaults to `()`: a part of the training rows is held out.
+        held_out: float in (0, 1). Share of the training rows that is held
+            out where there is no validation file. Defaults to `0.1`.
+        seed: int. Seed of what is held out. Defaults to `0`.
+        separator: str, or None. One character between the cells of CSV.
+            Defaults to `None`: found out from the header.
+        encoding: str, or None. Encoding of text files. Defaults to `None`:
+            UTF-8, or UTF-16 where a byte order mark says so.
+        id_column: str, or None. Column whose cells name the rows. Defaults to
+            `None`: a row is named by its file and its number.
+
+    Raises:
+        ArgumentError: there is no training file, or `held_out` is not between
+            0 and 1.
     """
 
     train: tuple[str, ...]
@@ -26,3 +36,12 @@ class TableFiles:
     separator: str | None = None
     encoding: str | None = None
     id_column: str | None = None
+
+    def __post_init__(self):
+        if not self.train:
+            raise ArgumentError("train: received no file, expected at least 1")
+        if not 0 < self.held_out < 1:
+            raise ArgumentError(
+                f"held_out: got {self.held_out}, expected a share between 0 "
+                "and 1"
+            )

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.glue_metrics import compute_metrics
@@ -92,6 +93,38 @@ def test_matthews_of_three_classes_equals_the_correlation_of_indicators():
     assert scores["matthews"] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("num_rows", [1, 2, 17, 277])
+@pytest.mark.parametrize("num_classes", [1, 2, 5])
+def test_macro_f1_equals_scikit_learns(num_rows, num_classes):
+    generator = np.random.default_rng(num_rows)
+    labels, predictions = generator.integers(0, num_classes, (2, num_rows))
+    # A class that is only predicted, and one in neither.
+    predictions[-1] = num_classes + 1
+    expected = sklearn.metrics.f1_score(
+        labels, predictions, average="macro", zero_division=0.0
+    )
+    scores = compute_quietly(["macro_f1"], labels, predictions)
+    assert scores["macro_f1"] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("num_rows", [2, 3, 17, 277])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_errors_equal_scikit_learns(num_rows, dtype):
+    generator = np.random.default_rng(num_rows)
+    labels = (100 * generator.normal(size=num_rows)).astype(dtype)
+    predictions = labels + generator.normal(size=num_rows).astype(np.float32)
+    scores = compute_quietly(["r2", "mae", "rmse"], labels, predictions)
+    exact = labels.astype(np.float64), predictions.astype(np.float64)
+    assert scores == pytest.approx(
+        {
+            "r2": sklearn.metrics.r2_score(*exact),
+            "mae": sklearn.metrics.mean_absolute_error(*exact),
+            "rmse": sklearn.metrics.root_mean_squared_error(*exact),
+        },
+        rel=1e-9,
+    )
+
+
 def test_class_1_is_the_positive_class():
     labels, predictions = np.array([1, 1, 0, 0, 0]), np.array([1, 0, 0, 0, 0])
     scores = compute_quietly(["f1"], labels, predictions)
@@ -108,6 +141,11 @@ def test_constant_values_correlate_to_zero(constant):
         "pearson": 0.0,
         "spearman": 0.0,
     }
+
+
+def test_constant_labels_have_no_variance_to_explain():
+    labels, predictions = np.array([2.5, 2.5]), np.array([2.5, 2.5])
+    assert compute_quietly(["r2"], labels, predictions) == {"r2": 0.0}
 
 
 def test_nearly_constant_predictions_give_no_warning():

@@ -1,0 +1,1 @@
+"""Tables of one's own: reading, checking, splitting and describing them."""

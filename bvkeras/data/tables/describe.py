@@ -1,0 +1,223 @@
+"""Makes a task of table files: what it is, its examples, what was found."""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from bvkeras import tasks
+from bvkeras.data.examples import Examples
+from bvkeras.data.tables import checks
+from bvkeras.data.tables.class_labels import learn_classes
+from bvkeras.data.tables.finding import Finding
+from bvkeras.data.tables.held_out import text_keys
+from bvkeras.data.tables.label_kind import KINDS, LabelKind, infer_kind
+from bvkeras.data.tables.score_labels import row_scores, score_range
+from bvkeras.data.tables.table_findings import TableFindings
+from bvkeras.data.tables.table_paths import stem_of
+from bvkeras.data.tables.table_rows import read_rows
+from bvkeras.data.tables.table_splits import TableSplits, split_tables
+from bvkeras.errors import ArgumentError, DataError
+from bvkeras.tasks.own_settings import fitting_tokens, own_settings
+from bvkeras.tasks.spec import TaskSpec
+from bvkeras.tasks.table_files import TableFiles
+
+CLASS_METRICS = ("accuracy", "macro_f1")
+SCORE_METRICS = ("pearson", "spearman", "r2")
+
+_TRAINABLE = ("classification", "regression")
+_DEFAULT_TOKENS = 128
+# Files of such names are all alike: the folder says more.
+_COMMON_STEMS = ("train", "training", "data", "dataset", "table", "texts")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TableDescription:
+    """A task made of tables.
+
+    Args:
+        spec: `TaskSpec`. Of source `"table"`.
+        examples: dict of split to `Examples`: `"train"`, `"validation"`.
+        findings: `TableFindings`. What was read, dropped and found.
+    """
+
+    spec: TaskSpec
+    examples: dict[str, Examples]
+    findings: TableFindings
+
+
+def describe_table(
+    files: TableFiles,
+    text: str | Sequence[str],
+    label: str,
+    *,
+    kind: str | None = None,
+    name: str | None = None,
+    title: str | None = None,
+    max_tokens: int | None = None,
+    token_lengths: checks.TokenLengths | None = None,
+) -> TableDescription:
+    """Reads a task's tables and says what they are.
+
+    Args:
+        files: `TableFiles`.
+        text: str, or sequence of one or two str. The text column, or both of
+            a pair.
+        label: str. The label column.
+        kind: str, or None. `"classification"` or `"regression"`. Defaults to
+            `None`: inferred from the labels, which the findings say.
+        name: str, or None. Name of the task. Defaults to the name of the
+            first training file, or of its folder where that says more.
+        title: str, or None. Its name in tables. Defaults to `name`.
+        max_tokens: int, or None. Longest input. Defaults to what cuts at most
+            one row in twenty, or 128 without `token_lengths`.
+        token_lengths: callable, or None. Takes first texts, and second ones
+            or None, and gives the tokens of each row, special ones counted.
+            Without it, cut texts are not counted.
+
+    Raises:
+        ArgumentError: kind, name or columns are none.
+        DataError: the tables cannot be trained on: file and row are named.
+
+    Example:
+
+    >>> table = describe_table(TableFiles(("topics.csv",)), "text", "topic")
+    >>> table.spec.label_names
+    ('arts', 'sport', 'weather')
+    """
+    text_columns = _text_columns(text, label)
+    if kind is not None and kind not in KINDS:
+        raise ArgumentError(
+            f"kind: got {kind!r}, expected one of {', '.join(KINDS)}"
+        )
+    name = _task_name(name, files)
+    read = read_rows(files, files.train, text_columns, (label,))
+    found_kind = LabelKind(kind) if kind else infer_kind(read.labels)
+    if found_kind.kind not in _TRAINABLE:
+        raise DataError(
+            f"{read.where(0)}: {label} is of kind {found_kind.kind} "
+            f"({found_kind.reason}), expected {' or '.join(_TRAINABLE)}"
+        )
+    is_score = found_kind.kind == "regression"
+    names = None if is_score else learn_classes(read, label)
+    label_range = (
+        score_range(read, label, row_scores(read, label)) if is_score else None
+    )
+    splits = split_tables(files, text_columns, label, read, names)
+    lengths = None
+    if token_lengths is not None:
+        lengths = checks.count_tokens(splits.train, token_lengths, files.seed)
+    if max_tokens is None:
+        max_tokens = (
+            _DEFAULT_TOKENS
+            if lengths is None
+            else fitting_tokens(float(np.quantile(lengths, 0.95)))
+        )
+    base, small = own_settings(len(splits.train), max_tokens)
+    spec = TaskSpec(
+        name=name,
+        title=title or name,
+        text_columns=text_columns,
+        label_column=label,
+        label_names=names,
+        metrics=SCORE_METRICS if is_score else CLASS_METRICS,
+        paper_settings=base,
+        small_settings=small,
+        label_range=label_range,
+        source="table",
+        table=files,
+    )
+    return TableDescription(
+        spec,
+        {split: splits.examples(name, split) for split in spec.splits},
+        _findings(spec, found_kind, splits, lengths, max_tokens),
+    )
+
+
+def _text_columns(text, label):
+    columns = (text,) if isinstance(text, str) else tuple(text)
+    if not 1 <= len(columns) <= 2:
+        raise ArgumentError(
+            f"text: got {len(columns)} columns, expected one or two"
+        )
+    if len({*columns, label}) <= len(columns):
+        raise ArgumentError(
+            f"label: got {label!r} with texts {', '.join(columns)}, expected "
+            "different columns"
+        )
+    return columns
+
+
+def _task_name(name, files):
+    if name is None:
+        path = pathlib.Path(files.train[0])
+        stem = stem_of(path)
+        if stem.lower() in _COMMON_STEMS:
+            stem = path.resolve().parent.name
+        name = re.sub(r"[^0-9a-z]+", "_", stem.lower()).strip("_") or "table"
+        # A built-in task's name would be taken for that task.
+        return f"{name}_table" if name in tasks.names() else name
+    if name in tasks.names():
+        raise ArgumentError(
+            f"name: {name!r} is a task of bvkeras, expected a name of your own"
+        )
+    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_.-]*", name):
+        raise ArgumentError(
+            f"name: got {name!r}, expected letters, digits, '_', '-' and '.'"
+        )
+    return name
+
+
+def _findings(
+    spec: TaskSpec,
+    kind: LabelKind,
+    splits: TableSplits,
+    lengths: np.ndarray | None,
+    max_tokens: int,
+) -> TableFindings:
+    read, names = splits.read, spec.label_names
+    keys = text_keys(read.texts)
+    labels = splits.train_labels
+    how = "given" if kind.reason == "given" else f"inferred: {kind.reason}"
+    findings = [
+        Finding(
+            f"labels: {kind.kind}, {how}",
+            len(read),
+            note=_labels_note(spec),
+        ),
+        *checks.reading_findings("training", read),
+    ]
+    if splits.held_out is None:
+        findings += checks.reading_findings("validation", splits.validation)
+        findings += checks.overlap_findings(
+            keys, splits.validation, text_keys(splits.validation.texts)
+        )
+        train_keys = keys
+    else:
+        by = "each class" if names else "each tenth of the scores"
+        findings.append(
+            checks.held_out_finding(
+                splits.held_out, spec.table.seed, f"some of {by}"
+            )
+        )
+        train_keys = text_keys(splits.train.texts)
+    findings += checks.label_findings(splits.train, train_keys, labels)
+    if names:
+        findings += checks.class_findings(labels, names)
+    if lengths is not None:
+        findings += checks.length_findings(lengths, len(labels), max_tokens)
+    return TableFindings(tuple(findings))
+
+
+def _labels_note(spec):
+    if spec.label_names is None:
+        low, high = spec.label_range
+        return f"scores from {low:g} to {high:g}"
+    return f"{len(spec.label_names)} classes: {_some(spec.label_names)}"
+
+
+def _some(names):
+    shown = ", ".join(names[:8])
+    return shown if len(names) <= 8 else f"{shown}, …"

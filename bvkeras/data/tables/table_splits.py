@@ -1,0 +1,128 @@
+"""The splits of a task's tables as examples."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from bvkeras.data.examples import Examples
+from bvkeras.data.tables.class_labels import (
+    class_indices,
+    drop_unseen,
+)
+from bvkeras.data.tables.held_out import (
+    choose_held_out,
+    score_classes,
+    text_keys,
+)
+from bvkeras.data.tables.score_labels import row_scores
+from bvkeras.data.tables.table_rows import TableRows, read_rows
+from bvkeras.errors import DataError
+from bvkeras.tasks.table_files import TableFiles
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TableSplits:
+    """Rows and labels of training and validation.
+
+    Args:
+        read: `TableRows`. What the training files hold.
+        train: `TableRows`. Those to train on.
+        validation: `TableRows`.
+        train_labels: array of shape `(n,)`. int64 classes or float32 scores.
+        validation_labels: array. As `train_labels`.
+        held_out: bool array, or None. Which of `read` are validation; None
+            where that has files of its own.
+    """
+
+    read: TableRows
+    train: TableRows
+    validation: TableRows
+    train_labels: np.ndarray
+    validation_labels: np.ndarray
+    held_out: np.ndarray | None
+
+    def examples(self, task: str, split: str) -> Examples:
+        """One split.
+
+        Args:
+            task: str. Name of the task.
+            split: str. `"train"` or `"validation"`.
+        """
+        rows, labels = (
+            (self.train, self.train_labels)
+            if split == "train"
+            else (self.validation, self.validation_labels)
+        )
+        return Examples(
+            task=task,
+            split=split,
+            ids=tuple(rows.ids),
+            texts_a=tuple(rows.texts[0]),
+            texts_b=tuple(rows.texts[1]) if len(rows.texts) > 1 else None,
+            labels=labels,
+        )
+
+
+def split_tables(
+    files: TableFiles,
+    text_columns: tuple[str, ...],
+    label_column: str,
+    train: TableRows,
+    names: tuple[str, ...] | None,
+    data_dir: pathlib.Path | None = None,
+) -> TableSplits:
+    """Labels of the rows, and which of them are validation.
+
+    Args:
+        files: `TableFiles`.
+        text_columns: tuple of one or two str.
+        label_column: str.
+        train: `TableRows`. Those of `files.train`.
+        names: tuple of str, or None. The classes; None for scores.
+        data_dir: path, or None. As `read_rows`.
+
+    Raises:
+        DataError: a label is none of the task's, or there are too few rows
+            to hold some out.
+    """
+    labels = _labels(train, label_column, names)
+    if files.validation:
+        validation = read_rows(
+            files,
+            files.validation,
+            text_columns,
+            (label_column,),
+            data_dir=data_dir,
+        )
+        if names is not None:
+            validation = drop_unseen(validation, label_column, names)
+        validation_labels = _labels(validation, label_column, names)
+        return TableSplits(
+            train, train, validation, labels, validation_labels, None
+        )
+    classes = score_classes(labels) if names is None else labels
+    held_out = choose_held_out(
+        text_keys(train.texts), classes, files.held_out, files.seed
+    )
+    if not held_out.any():
+        raise DataError(
+            f"{train.where(0)}: and {len(train) - 1} other rows are too few "
+            f"to hold {files.held_out:.0%} out, expected more rows or a "
+            "validation file"
+        )
+    kept, taken = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    return TableSplits(
+        train,
+        train.take(kept),
+        train.take(taken),
+        labels[kept],
+        labels[taken],
+        held_out,
+    )
+
+
+def _labels(rows, column, names):
+    if names is None:
+        return row_scores(rows, column)
+    return class_indices(rows, column, names)
