@@ -115,7 +115,6 @@ def write_cache(
     identity = {
         "task": task.name,
         "split": examples.split,
-        "label_names": task.label_names and list(task.label_names),
         "data": examples.digest,
         **encoder.identity(),
         "compute_dtype": compute_dtype,

@@ -293,6 +293,7 @@ def train_head(
     check_token_pooling(task, token_pooling)
     settings = {
         "cache": cache.manifest.identity,
+        "label_names": task.label_names and list(task.label_names),
         "units": units,
         "learning_rate": learning_rate,
         "epochs": epochs,

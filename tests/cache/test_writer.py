@@ -230,7 +230,6 @@ def test_manifest(encoder, written_cache):
     assert manifest["identity"] == {
         "task": "sst2",
         "split": "train",
-        "label_names": ["negative", "positive"],
         "data": examples.digest,
         "config": encoder.config(),
         "encoder": encoder.digest(),
