@@ -18,12 +18,12 @@ class Bar:
 
     Args:
         label: str. What is being done.
-        total: int. Units in all.
+        total: int, or None. Units in all; None is not known.
         unit: str. Name of the unit, plural.
         done: int. Units an earlier, interrupted process finished.
     """
 
-    def __init__(self, label: str, total: int, unit: str, done: int = 0):
+    def __init__(self, label: str, total: int | None, unit: str, done: int = 0):
         self.label, self.total, self.unit = label, total, unit
         self.done, self._first = done, done
         self._note = ""
@@ -69,6 +69,11 @@ class Bar:
     def _numbers(self) -> str:
         seconds = max(time.monotonic() - self._start, 1e-9)
         rate = (self.done - self._first) / seconds
+        if self.total is None:
+            return (
+                f"{self.done:,} {self.unit} · {rate:,.1f}/s · "
+                f"{_clock(seconds)} gone"
+            )
         left = (self.total - self.done) / rate if rate else float("inf")
         shown_left = "--:--" if left == float("inf") else _clock(left)
         parts = [
@@ -81,7 +86,7 @@ class Bar:
 
 @contextmanager
 def progress_bar(
-    label: str, total: int, unit: str, done: int = 0
+    label: str, total: int | None, unit: str, done: int = 0
 ) -> Iterator[Bar]:
     """A `Bar` for a `with` block; closed whatever happens inside."""
     bar = Bar(label, total, unit, done)

@@ -11,6 +11,7 @@ from bvkeras import tasks
 from bvkeras.cli import (
     cache,
     compare,
+    describe,
     doctor,
     errors,
     evaluate,
@@ -18,6 +19,7 @@ from bvkeras.cli import (
     extract,
     finetune,
     inspect,
+    predict,
     report,
     run,
     serve,
@@ -34,6 +36,7 @@ from bvkeras.errors import BackendError, BvkerasError
 # Each module is a verb, and has its name.
 _VERBS = (
     run,
+    describe,
     finetune,
     extract,
     train,
@@ -42,6 +45,7 @@ _VERBS = (
     tune,
     report,
     compare,
+    predict,
     export,
     inspect,
     serve,

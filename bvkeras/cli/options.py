@@ -42,10 +42,11 @@ _SETTINGS = (
 )
 
 
-def add_task(parser: argparse.ArgumentParser) -> None:
-    """Adds the task, the first argument."""
+def add_task(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+    """Adds the task, the first argument; `nargs="?"` makes it optional."""
     parser.add_argument(
         "task",
+        nargs=nargs,
         type=task,
         metavar="TASK",
         help=f"{', '.join(tasks.names())}; or a task.json, or a run on a table "

@@ -3,7 +3,9 @@
 import argparse
 import pathlib
 
+from bvkeras import tasks
 from bvkeras.cli import options as shared
+from bvkeras.cli import table
 from bvkeras.cli import tune as tuning
 from bvkeras.errors import ArgumentError
 
@@ -12,7 +14,8 @@ SUMMARY = "all steps on one task, and the comparison"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `bvkeras run`."""
-    shared.add_task(parser)
+    shared.add_task(parser, nargs="?")
+    table.add_table(parser)
     add_recipe_arguments(parser)
 
 
@@ -68,16 +71,25 @@ def run(options: argparse.Namespace) -> None:
         BvkerasError: an argument, the data or the encoder cannot be used, or
             the directory holds a run with other settings.
     """
+    if hasattr(options, "train"):
+        table.check_table_options(options)
+
     from bvkeras import pipeline
     from bvkeras.reports.terminal import print_table
 
     final = tuning.finalist_settings(options)
-    if options.tune is not None:
-        tuning.require_searchable(options.task)
-    elif final:
+    if final and options.tune is None:
         raise ArgumentError(
             f"--{next(iter(final)).replace('_', '-')}: expected with --tune"
         )
+    notes = []
+    # A recipe has no table.
+    if getattr(options, "train", None) is not None:
+        backbone = options.backbone or tasks.TABLE_BACKBONE
+        described = table.describe(options, backbone)
+        options.task, notes = described.spec, described.findings.notes
+    if options.tune is not None:
+        tuning.require_searchable(options.task)
     output_dir = options.output_dir or pathlib.Path("runs") / options.task.name
     comparison = pipeline.run(
         shared.task_of(options),
@@ -89,6 +101,7 @@ def run(options: argparse.Namespace) -> None:
         skip_bad=options.skip_bad,
         dev_threshold=options.dev_threshold,
         threshold_metric=options.threshold_metric,
+        notes=notes,
         **shared.settings_of(options),
     )
     print_table(comparison)

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from bvkeras import fileio, tasks
@@ -26,6 +27,7 @@ def run(
     skip_bad: bool = False,
     dev_threshold: bool = False,
     threshold_metric: str | None = None,
+    notes: Sequence[str] = (),
     **overrides: Any,
 ) -> Comparison:
     """Runs the paper's steps on one task and compares what they give.
@@ -58,6 +60,8 @@ def run(
             Defaults to `False`. Of a span task alone, as is `skip_bad`.
         threshold_metric: str, or None. The metric that a span task's threshold
             is chosen for, `"exact"` or `"f1"`. Defaults to the task's first.
+        notes: sequence of str. What the report says besides, as of a table
+            that was read. Defaults to nothing.
         **overrides: settings that replace the task's own; see `RunSettings`.
 
     Returns:
@@ -93,6 +97,7 @@ def run(
             skip_bad=skip_bad,
             dev_threshold=dev_threshold,
             threshold_metric=threshold_metric,
+            notes=notes,
             overrides=overrides,
         )
         record = {"task": task.name, **state.settings.as_record()}

@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bvkeras.cache.reader import HiddenStateCache
@@ -38,6 +38,7 @@ class RunState:
         skip_bad: bool. As `load_examples`.
         dev_threshold: bool. As `bvkeras.pipeline.run`.
         threshold_metric: str. As `bvkeras.pipeline.run`.
+        notes: sequence of str. As `bvkeras.pipeline.run`.
         overrides: dict. Settings that replace the task's own.
 
     Attributes:
@@ -67,6 +68,7 @@ class RunState:
         skip_bad: bool,
         dev_threshold: bool,
         threshold_metric: str,
+        notes: Sequence[str],
         overrides: dict[str, Any],
     ):
         self.task = task
@@ -74,6 +76,7 @@ class RunState:
         self.output_dir = output_dir
         self.dev_threshold = dev_threshold
         self.threshold_metric = threshold_metric
+        self.notes = list(notes)
         self.encoder = load_backbone(
             backbone,
             dropout=0.0,

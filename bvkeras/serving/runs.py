@@ -15,6 +15,7 @@ from bvkeras.serving import layout
 from bvkeras.serving.saved_model import add_tasks, export
 from bvkeras.serving.served_head import ServedHead
 from bvkeras.serving.served_task import ServedTask
+from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
 from bvkeras.training.finetune import Snapshot, snapshot_directory
 from bvkeras.training.head import TrainedHead
@@ -28,6 +29,7 @@ class _Source(NamedTuple):
     """A head, the digests it was trained with, and where its encoder is."""
 
     path: pathlib.Path
+    spec: TaskSpec
     task: ServedTask
     digest: str | None
     tokenizer: str | None
@@ -109,8 +111,8 @@ def open_run(
     system: str = "head",
     epochs: float | None = None,
     encoder: str | os.PathLike | None = None,
-) -> tuple[ServedTask, Encoder]:
-    """Opens the head of a finished run, and the encoder it is on.
+) -> tuple[ServedTask, Encoder, TaskSpec]:
+    """Opens the head of a finished run, its encoder and its task.
 
     Args:
         path: str or path. As one of `export_runs`.
@@ -133,7 +135,7 @@ def open_run(
             f"{source.path} was trained on"
         )
     _check_tokenizer([source], opened.tokenizer.digest)
-    return source.task, opened
+    return source.task, opened, source.spec
 
 
 def _check_system(system: str) -> None:
@@ -202,6 +204,7 @@ def _head(path, encoder) -> _Source:
     identity = head.cache_identity
     return _Source(
         path,
+        head.task,
         served_task(head, head.load_model()),
         identity["encoder"],
         identity["tokenizer"],
@@ -220,7 +223,9 @@ def _snapshot(path) -> _Source:
         layers=layers,
         windows=snapshot.windows,
     )
-    return _Source(path, served, None, None, snapshot.encoder_directory)
+    return _Source(
+        path, snapshot.task, served, None, None, snapshot.encoder_directory
+    )
 
 
 def _open_encoder(source: _Source) -> Encoder:

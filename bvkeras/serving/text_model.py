@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,24 +36,37 @@ class TextModel:
             `text_b`, or `question` and `context`.
         label_names: tuple of str, or None. Names of the classes.
         max_tokens: int. Longer texts are cut.
+        text_columns: tuple of str. Columns of the table it was trained on; of
+            an export, `input_names`.
 
     Example:
         model = TextModel.open("runs/reviews")
         model.predict(["a joy from start to end"])["label"]
     """
 
-    def __init__(self, name: str, description: dict[str, Any], answer):
+    def __init__(
+        self,
+        name: str,
+        description: dict[str, Any],
+        answer: Callable[..., dict[str, tf.Tensor]],
+        text_columns: Sequence[str] | None = None,
+    ):
         self.name = name
         self.kind: str = description["kind"]
         self.input_names = tuple(description["inputs"])
         names = description["label_names"]
         self.label_names = None if names is None else tuple(names)
         self.max_tokens: int = description["max_tokens"]
+        self.text_columns = tuple(text_columns or self.input_names)
         self._answer = answer
 
     @classmethod
     def of(
-        cls, encoder: Encoder, task: ServedTask, dtype: str = "float32"
+        cls,
+        encoder: Encoder,
+        task: ServedTask,
+        dtype: str = "float32",
+        text_columns: Sequence[str] | None = None,
     ) -> "TextModel":
         """A model of an encoder and a head on it.
 
@@ -62,11 +75,12 @@ class TextModel:
             task: ServedTask. Its head was trained on this encoder.
             dtype: str. What the encoder computes in, `"float32"` or
                 `"bfloat16"`. Defaults to `"float32"`.
+            text_columns: sequence of str, or None. As the attribute.
         """
         forward = FastEncoder(encoder.backbone, compute_dtype=dtype)
         model = ServedModel(forward, encoder.tokenizer, [task])
         description = task.describe(encoder.backbone.count_params())
-        return cls(task.name, description, model.answers(task))
+        return cls(task.name, description, model.answers(task), text_columns)
 
     @classmethod
     def open(
@@ -100,12 +114,12 @@ class TextModel:
         path = pathlib.Path(path)
         if (path / layout.GRAPH).is_file() or layout.versions(path):
             return cls._of_export(path, task)
-        served, opened = open_run(path, system, epochs, encoder)
+        served, opened, spec = open_run(path, system, epochs, encoder)
         if task not in (None, served.name):
             raise ArgumentError(
                 f"task: {path} answers {served.name}, not {task}"
             )
-        return cls.of(opened, served, dtype)
+        return cls.of(opened, served, dtype, spec.text_columns)
 
     @classmethod
     def _of_export(cls, path: pathlib.Path, task: str | None) -> "TextModel":
@@ -145,7 +159,8 @@ class TextModel:
             dict of arrays with one row a text. Of classes `label` (str),
             `label_index`, `probabilities` `(rows, classes)` and `score`, the
             highest of them; of regression `score`; of spans `answer` (str),
-            `start`, `end` (characters of the context) and `na_prob`.
+            `start`, `end` (characters of the context), `score` and
+            `no_answer_probability`.
 
         Raises:
             ArgumentError: another number of texts, of different lengths, or

@@ -9,11 +9,12 @@ from bvkeras.tasks.description import (
 )
 from bvkeras.tasks.registry import get, names
 from bvkeras.tasks.settings import TaskSettings
-from bvkeras.tasks.spec import TaskSpec
+from bvkeras.tasks.spec import TABLE_BACKBONE, TaskSpec
 from bvkeras.tasks.table_files import TableFiles
 from bvkeras.tasks.window_plan import WindowPlan
 
 __all__ = [
+    "TABLE_BACKBONE",
     "TASK_FILE",
     "TableFiles",
     "TaskSettings",

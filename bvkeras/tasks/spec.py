@@ -8,6 +8,8 @@ from bvkeras.tasks.table_files import TableFiles
 from bvkeras.tasks.window_plan import WindowPlan
 
 _BASE_HIDDEN_DIM = 768
+# The encoder of a table where none is named: small, and made for sentences.
+TABLE_BACKBONE = "all_minilm_l6_v2_en"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ from bvkeras.data.tables.table_rows import read_rows
 from bvkeras.data.tables.table_splits import TableSplits, split_tables
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.tasks.own_settings import fitting_tokens, own_settings
-from bvkeras.tasks.spec import TaskSpec
+from bvkeras.tasks.spec import TABLE_BACKBONE, TaskSpec
 from bvkeras.tasks.table_files import TableFiles
 
 CLASS_METRICS = ("accuracy", "macro_f1")
@@ -127,6 +127,7 @@ def describe_table(
         small_settings=small,
         label_range=label_range,
         source="table",
+        backbone=TABLE_BACKBONE,
         table=files,
     )
     return TableDescription(

@@ -21,6 +21,16 @@ class TableFindings:
         """Those that say that something may be wrong."""
         return tuple(item for item in self.findings if item.is_warning)
 
+    @property
+    def notes(self) -> list[str]:
+        """A sentence on each finding, for a report."""
+        return [
+            f"The table: {item.what}, {item.count:,} rows"
+            + (f" ({_percent(item.share)})" if item.share else "")
+            + (f"; {item.note}" if item.note else "")
+            for item in self.findings
+        ]
+
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Header and rows, all str: a mark, what, how many, share, note."""
         rows = [

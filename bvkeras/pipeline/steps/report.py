@@ -88,11 +88,12 @@ def _of_the_kind(state: RunState) -> dict[str, Any]:
     if not state.task.is_span:
         return {
             "baseline": _majority_baseline(state),
-            "notes": pairs.error_notes(state.compared),
+            "notes": state.notes + pairs.error_notes(state.compared),
             "differences": pairs.differences(state.compared),
         }
     parts, tables = state.examples, []
     notes = [
+        *state.notes,
         *source_notes(parts),
         window_note(state.task.windows, state.settings.max_tokens),
     ]

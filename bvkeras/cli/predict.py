@@ -1,0 +1,110 @@
+"""`bvkeras predict`: answers to texts that have no labels."""
+
+import argparse
+import pathlib
+
+from bvkeras.cli import options as shared
+from bvkeras.cli import table
+from bvkeras.errors import ArgumentError
+
+SUMMARY = (
+    "answer the texts of a table by a run, a saved model or an export; tables "
+    "of any size"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `bvkeras predict`."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        type=pathlib.Path,
+        help="what run, train, finetune, export or save of a model wrote",
+    )
+    parser.add_argument(
+        "--input",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="tables: CSV, TSV, JSON lines or Parquet, each also with .gz; or "
+        "patterns (in quotes)",
+    )
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        required=True,
+        metavar="FILE",
+        help="answers, a row each: .csv, .tsv or .jsonl",
+    )
+    parser.add_argument(
+        "--text",
+        metavar="COLUMN",
+        help="the texts (the column the model was trained on)",
+    )
+    parser.add_argument(
+        "--text-b", metavar="COLUMN", help="the second texts of pairs"
+    )
+    parser.add_argument(
+        "--keep",
+        type=shared.names,
+        default=(),
+        metavar="COLUMNS",
+        help="columns of the input to repeat in the output, as id,text (none)",
+    )
+    table.add_reading(parser)
+    parser.add_argument(
+        "--system",
+        choices=("head", "frozen", "encoder"),
+        default="head",
+        help="what of a run, as of `bvkeras export` (head)",
+    )
+    parser.add_argument(
+        "--epochs", type=float, help="stop point of fine-tuning (the last)"
+    )
+    parser.add_argument(
+        "--encoder", help="as of `bvkeras export`, where a run does not say it"
+    )
+    parser.add_argument(
+        "--task", help="which of an export's, if it has several"
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="what the encoder computes in (float32)",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Answers every row, and prints where the answers are.
+
+    Raises:
+        BvkerasError: the model, the table or an argument cannot be used.
+    """
+    from bvkeras.serving.answers_writer import check_output
+    from bvkeras.serving.table_answers import answer_table
+    from bvkeras.serving.text_model import TextModel
+
+    check_output(options.output)
+    if options.text_b is not None and options.text is None:
+        raise ArgumentError("--text-b: expected --text with it, got none")
+    model = TextModel.open(
+        options.model,
+        task=options.task,
+        system=options.system,
+        epochs=options.epochs,
+        encoder=options.encoder,
+        dtype=options.dtype,
+    )
+    columns = [name for name in (options.text, options.text_b) if name]
+    count = answer_table(
+        model,
+        options.input,
+        options.output,
+        columns=columns or None,
+        keep=options.keep,
+        id_column=options.id_column,
+        separator=options.separator,
+        encoding=options.encoding,
+    )
+    print(f"{count:,} answers: {options.output}")

@@ -1,0 +1,129 @@
+"""Options that name a table of one's own, and the task they make."""
+
+import argparse
+
+from bvkeras import tasks
+from bvkeras.errors import ArgumentError
+
+_OPTIONS = (
+    *("validation", "text", "text_b", "label", "kind", "name", "held_out"),
+    *("separator", "encoding", "id_column"),
+)
+
+
+def add_table(parser: argparse.ArgumentParser) -> None:
+    """Adds `--train` and what goes with it."""
+    group = parser.add_argument_group(
+        "a table of your own",
+        "CSV, TSV, JSON lines or Parquet, each also with .gz",
+    )
+    group.add_argument(
+        "--train",
+        nargs="+",
+        metavar="FILE",
+        help="files or patterns (in quotes) with texts and labels",
+    )
+    group.add_argument(
+        "--validation",
+        nargs="+",
+        metavar="FILE",
+        help="the same to be scored on (a part of --train is held out)",
+    )
+    group.add_argument("--text", metavar="COLUMN", help="the texts (text)")
+    group.add_argument(
+        "--text-b", metavar="COLUMN", help="the second texts of pairs"
+    )
+    group.add_argument("--label", metavar="COLUMN", help="the labels (label)")
+    group.add_argument(
+        "--kind",
+        choices=("classification", "regression"),
+        help="what the labels are (as they look)",
+    )
+    group.add_argument("--name", help="what to call the task (the file's name)")
+    group.add_argument(
+        "--held-out",
+        type=float,
+        metavar="SHARE",
+        help="of the rows, where there is no --validation (0.1)",
+    )
+    add_reading(group)
+
+
+def add_reading(parser: argparse._ActionsContainer) -> None:
+    """Adds how a table is read."""
+    parser.add_argument(
+        "--separator",
+        metavar="CHARACTER",
+        help="between the cells of CSV (found from the header)",
+    )
+    parser.add_argument("--encoding", help="of text files (utf-8)")
+    parser.add_argument(
+        "--id-column",
+        metavar="COLUMN",
+        help="names the rows (they are counted)",
+    )
+
+
+def check_table_options(options: argparse.Namespace) -> None:
+    """Refuses options of a table without one, or a table beside a task.
+
+    Raises:
+        ArgumentError: they do not go together; names one.
+    """
+    if options.train is None:
+        for name in _OPTIONS:
+            if getattr(options, name) is not None:
+                raise ArgumentError(
+                    f"--{name.replace('_', '-')}: expected with --train"
+                )
+        if options.task is None:
+            raise ArgumentError("TASK, --train: expected one of them, got none")
+    elif options.task is not None:
+        raise ArgumentError(
+            f"TASK, --train: expected one of them, got {options.task.name} too"
+        )
+
+
+def describe(options: argparse.Namespace, backbone: str):
+    """Reads and checks the table, and prints what was found.
+
+    Args:
+        options: what `add_table` parsed.
+        backbone: str. The encoder; its tokenizer counts the tokens.
+
+    Returns:
+        `bvkeras.data.tables.describe.TableDescription`.
+
+    Raises:
+        BvkerasError: the table or the encoder cannot be used.
+    """
+    from bvkeras.data.tables.describe import describe_table
+    from bvkeras.encoders.loading import load_backbone
+
+    encoder = load_backbone(backbone, dropout=0.0)
+    limit = encoder.backbone.max_sequence_length
+
+    def token_lengths(first, second):
+        rows = encoder.tokenizer.pack(first, second, max_tokens=limit)
+        return [len(ids) for ids, _ in rows]
+
+    text = options.text or "text"
+    table = describe_table(
+        tasks.TableFiles(
+            train=tuple(options.train),
+            validation=tuple(options.validation or ()),
+            held_out=0.1 if options.held_out is None else options.held_out,
+            seed=options.seed or 0,
+            separator=options.separator,
+            encoding=options.encoding,
+            id_column=options.id_column,
+        ),
+        (text, options.text_b) if options.text_b else text,
+        options.label or "label",
+        kind=options.kind,
+        name=options.name,
+        token_lengths=token_lengths,
+        max_tokens=options.max_tokens,
+    )
+    print("\n".join(table.findings.lines()))
+    return table

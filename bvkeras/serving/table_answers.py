@@ -1,0 +1,129 @@
+"""Answers to the texts of a table, in bounded memory."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from bvkeras import fileio
+from bvkeras.data.tables.reading import open_batches
+from bvkeras.data.tables.table_batch import TableBatch
+from bvkeras.errors import ArgumentError, DataError
+from bvkeras.progress import progress_bar
+from bvkeras.serving.answers_writer import AnswersWriter, check_output
+from bvkeras.serving.text_model import TextModel
+
+
+def answer_table(
+    model: TextModel,
+    inputs: Sequence[str | os.PathLike],
+    output: str | os.PathLike,
+    *,
+    columns: Sequence[str] | None = None,
+    keep: Sequence[str] = (),
+    id_column: str | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+) -> int:
+    """Answers each row of some tables, and writes the answers as a table.
+
+    A few thousand rows are in memory at a time. The rows stay in their order.
+    A row has `row`, its number in its file (or `id_column`), the columns to
+    keep, and the answer: of classes `label`, `score` and `probability_…` for
+    each; of regression `score`; of spans `answer`, `start`, `end` (characters
+    of the context) and `no_answer_probability`.
+
+    Args:
+        model: TextModel.
+        inputs: sequence of str or path. As
+            `bvkeras.data.tables.reading.open_batches`.
+        output: str or path. `.csv`, `.tsv` or `.jsonl`. Appears whole or not
+            at all.
+        columns: sequence of str, or None. Columns with the model's texts.
+            Defaults to those it was trained on.
+        keep: sequence of str. Columns of the input to repeat. Defaults to
+            none.
+        id_column: str, or None. Stands in the place of the row's number.
+        separator: str, or None. As `open_batches`.
+        encoding: str, or None. As `open_batches`.
+
+    Returns:
+        int. Number of rows.
+
+    Raises:
+        ArgumentError: the output's name says no format, or the model takes
+            another number of texts.
+        DataError: a table cannot be read, or a text is none; file and row are
+            named.
+    """
+    output = pathlib.Path(output)
+    check_output(output)
+    columns = tuple(columns or model.text_columns)
+    if len(columns) != len(model.input_names):
+        raise ArgumentError(
+            f"columns: {model.name} takes {' and '.join(model.input_names)}, "
+            f"got {', '.join(columns)}"
+        )
+    wanted = [*columns, *keep, *([id_column] if id_column else [])]
+    batches = open_batches(
+        inputs, wanted, separator=separator, encoding=encoding
+    )
+    header = [id_column or "row", *keep, *_answer_columns(model)]
+    count = 0
+    with (
+        fileio.atomic_path(output) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+        progress_bar("predict", None, "rows") as bar,
+    ):
+        writer = AnswersWriter(file, output.suffix, header)
+        for batch in batches:
+            texts = [_texts(batch, name) for name in columns]
+            answers = _answer_cells(model, model.predict(*texts))
+            names = batch.cells[id_column] if id_column else batch.rows
+            kept = [batch.cells[name] for name in keep]
+            writer.write(list(zip(names, *kept, *answers, strict=True)))
+            count += len(batch)
+            bar.advance(len(batch))
+    return count
+
+
+def _texts(batch: TableBatch, column: str) -> list[str]:
+    for row, text in zip(batch.rows, batch.cells[column], strict=True):
+        if not isinstance(text, str):
+            raise DataError(
+                f"{batch.path}: row {row}: {column} is {text!r:.40}, expected "
+                "a text"
+            )
+    return batch.cells[column]
+
+
+def _answer_columns(model: TextModel) -> list[str]:
+    if model.kind == "classification":
+        names = [f"probability_{name}" for name in model.label_names]
+        return ["label", "score", *names]
+    if model.kind == "regression":
+        return ["score"]
+    return ["answer", "start", "end", "no_answer_probability"]
+
+
+def _answer_cells(
+    model: TextModel, answers: dict[str, np.ndarray]
+) -> list[list]:
+    """Columns of cells, numbers with as many digits as they have."""
+    if model.kind == "classification":
+        columns = [
+            answers["label"],
+            answers["score"],
+            *answers["probabilities"].T,
+        ]
+    else:
+        columns = [answers[name] for name in _answer_columns(model)]
+    return [_cells(column) for column in columns]
+
+
+def _cells(column: np.ndarray) -> list:
+    if column.dtype.kind != "f":
+        return column.tolist()
+    # As short as names the float32: not its digits as a float64.
+    return [float(str(value)) for value in column]
