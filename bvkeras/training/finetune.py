@@ -364,12 +364,10 @@ def _train(
             epoch, first = divmod(step, steps_per_epoch)
             batches = bucketed_batches(tokens.lengths, batch_size, seed, epoch)
             for indices in batches[first : first + last_step - step]:
-                counted = None if weights is None else weights[indices]
-                losses.append(
-                    train_step(
-                        tokens.batch(indices), tokens.labels[indices], counted
-                    )
-                )
+                batch = [tokens.batch(indices), tokens.labels[indices]]
+                if weights is not None:
+                    batch.append(weights[indices])
+                losses.append(train_step(*batch))
                 step += 1
                 note = ""
                 if step % steps_a_record == 0 or step in stop_steps:
@@ -405,14 +403,12 @@ def _train_step(model, optimizer, task, weighted):
     label_dtype = tf.float32 if task.is_regression else tf.int64
     label_shape = (None, 2) if task.is_span else (None,)
 
-    @tf.function(
-        input_signature=[
-            _INPUT_SIGNATURE,
-            tf.TensorSpec(label_shape, label_dtype),
-            tf.TensorSpec((None,), tf.float32) if weighted else None,
-        ]
-    )
-    def step(inputs, labels, weights):
+    signature = [_INPUT_SIGNATURE, tf.TensorSpec(label_shape, label_dtype)]
+    if weighted:
+        signature.append(tf.TensorSpec((None,), tf.float32))
+
+    @tf.function(input_signature=signature)
+    def step(inputs, labels, weights=None):
         sources = [v.value for v in model.trainable_variables]
         # A tape that watches frozen weights, too, would go back to them.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
