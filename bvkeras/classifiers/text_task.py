@@ -459,7 +459,9 @@ class TextTask(abc.ABC):
             seed=self.seed,
             weights=weights,
         )[0]
-        return load_backbone(snapshot.encoder_directory, dropout=0.0)
+        encoder = load_backbone(snapshot.encoder_directory, dropout=0.0)
+        encoder.name = self._as_it_came.name
+        return encoder
 
     def _validation_cache(self, spec, settings, encoder, data, folder):
         texts, labels = self._read(*data)
