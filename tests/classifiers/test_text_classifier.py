@@ -67,7 +67,7 @@ def test_what_was_saved_answers_the_same(classifier, save, tmp_path):
 
 def test_saving_spares_what_is_no_model(classifier, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ArgumentError, match="directory: .* no saved model"):
+    with pytest.raises(ArgumentError, match="is no saved model"):
         classifier.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
