@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bvkeras.cache.format import DTYPES, MANIFEST_FILE, Manifest
 from bvkeras.cache.index import RecordIndex
 from bvkeras.cache.loaded import LoadedCache
 from bvkeras.cache.memory import fits, require_memory
+from bvkeras.cache.part import CachePart
 from bvkeras.cache.record_reader import RecordReader
 from bvkeras.cache.storage import (
     as_directory,
@@ -29,7 +31,7 @@ from bvkeras.cache.token_arrays import (
     extra_arrays,
     stored_arrays,
 )
-from bvkeras.errors import CacheError
+from bvkeras.errors import ArgumentError, CacheError
 from bvkeras.ops import library
 from bvkeras.ops.implementation import takes_native_reading
 from bvkeras.progress import progress_bar
@@ -156,6 +158,51 @@ class HiddenStateCache(HiddenStateBatches):
             "read it from disk with as_dataset",
         )
         return self._load()
+
+    def take(
+        self, rows: Sequence[int], layers: Sequence[int] | None = None
+    ) -> CachePart:
+        """Some of the examples, with some of their hidden states.
+
+        Args:
+            rows: sequence of int. Positions in the cache, each once.
+            layers: sequence of int, or None. Which hidden states, counted
+                from 0 in the cache. Defaults to all.
+
+        Returns:
+            CachePart, which gives batches as the cache does. Nothing is
+            copied.
+
+        Raises:
+            ArgumentError: `rows` or `layers` is empty, or one of them is not
+                in the cache or comes twice.
+        """
+        return CachePart(self, np.asarray(rows), layers)
+
+    def split(
+        self, share: float = 0.2, seed: int = 0
+    ) -> tuple[CachePart, CachePart]:
+        """Two parts, drawn at random: one to train on, one held out.
+
+        Args:
+            share: float in (0, 1). Of the examples in the second part.
+                Defaults to `0.2`.
+            seed: int. Decides which. Defaults to `0`.
+
+        Raises:
+            ArgumentError: `share` leaves one of the parts without an example.
+        """
+        held_out = round(len(self) * share) if 0 < share < 1 else 0
+        if not 0 < held_out < len(self):
+            raise ArgumentError(
+                f"share: expected both parts to have some of {len(self)} "
+                f"examples, got {share}"
+            )
+        order = np.random.default_rng(seed).permutation(len(self))
+        return (
+            self.take(np.sort(order[held_out:])),
+            self.take(np.sort(order[:held_out])),
+        )
 
     def load_if_it_fits(self, memory_share: float = 0.5) -> HiddenStateBatches:
         """What `load` gives, or this object if the cache takes more memory.

@@ -18,6 +18,7 @@ from bvkeras.layers.gelu import get_hidden_act
 from bvkeras.layers.hidden_states import layer_indices
 
 SIDECAR_FILE = "bvkeras.json"
+_MAX_TOKENS = 128
 # These say how weights are trained or what they are called, not which hidden
 # states come out.
 _CONFIG_NOT_IDENTITY = ("name", "trainable", "dropout", "dtype")
@@ -96,29 +97,48 @@ class Encoder:
         self,
         texts: Sequence[str],
         texts_b: Sequence[str] | None = None,
-        max_tokens: int = 128,
+        max_tokens: int | None = None,
+        pad: bool = False,
     ) -> dict[str, np.ndarray]:
         """Turns texts, or pairs of texts, into a batch for the backbone.
 
         Args:
             texts: sequence of str. First texts.
             texts_b: sequence of str. Second texts, as many. Defaults to none.
-            max_tokens: int. Most tokens in a row. Defaults to 128.
+            max_tokens: int, or None. Most tokens in a row. Defaults to 128,
+                or what the backbone takes, if that is less.
+            pad: bool. Whether rows are padded to `max_tokens`, as a model
+                with inputs of a fixed length needs it. Defaults to `False`:
+                to the longest row.
 
         Returns:
-            Dict of int32 arrays of shape `(batch, tokens)`, `tokens` being
-            the length of the longest row: "token_ids", "segment_ids",
-            "padding_mask".
+            Dict of int32 arrays of shape `(batch, tokens)`: "token_ids",
+            "segment_ids", "padding_mask".
 
         Raises:
             ArgumentError: there are no texts; `max_tokens` is more than the
                 backbone takes; what `WordPiece.pack` raises.
         """
+        if max_tokens is None:
+            max_tokens = min(_MAX_TOKENS, self.backbone.max_sequence_length)
         self.check_max_tokens(max_tokens)
         rows = self.tokenizer.pack(texts, texts_b, max_tokens=max_tokens)
         if not rows:
             raise ArgumentError("texts must hold at least one text, got none")
-        return pad_rows(rows, self.tokenizer.pad_id)
+        batch = pad_rows(rows, self.tokenizer.pad_id)
+        if not pad:
+            return batch
+        missing = max_tokens - batch["token_ids"].shape[1]
+        return {
+            name: np.pad(
+                ids,
+                ((0, 0), (0, missing)),
+                constant_values=(
+                    self.tokenizer.pad_id if name == "token_ids" else 0
+                ),
+            )
+            for name, ids in batch.items()
+        }
 
     def check_max_tokens(self, max_tokens: int) -> None:
         """Refuses inputs that are longer than the encoder's positions.

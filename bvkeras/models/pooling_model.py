@@ -156,6 +156,16 @@ class PoolingModel(keras.Model):
         )
         self.built = True
 
+    def summary(self, *args, print_fn=None, **kwargs):
+        super().summary(*args, print_fn=print_fn, **kwargs)
+        if self.built:
+            # Keras counts what layers have, and these are the model's own.
+            (print_fn or print)(
+                f" Beside its layers: projection {self.projection.shape}, "
+                f"bias {self.bias.shape}. All parameters: "
+                f"{self.count_params():,}"
+            )
+
     @property
     def input_sizes(self) -> tuple[int, int]:
         """Layers and features of the hidden states it was built for."""

@@ -57,3 +57,34 @@ def test_not_in_the_cache(tmp_path, rows, layers, message):
     cache = HiddenStateCache(make_cache(tmp_path))
     with pytest.raises(ArgumentError, match=message):
         CachePart(cache, rows, layers)
+
+
+def test_a_cache_is_split_into_parts_that_share_nothing(tmp_path):
+    cache = HiddenStateCache(make_cache(tmp_path))
+    train, held_out = cache.split(0.25, seed=1)
+    assert len(held_out) == round(len(cache) / 4)
+    assert sorted(train.ids() + held_out.ids()) == sorted(cache.ids())
+    assert cache.split(0.25, seed=1)[1].ids() == held_out.ids()
+    assert cache.split(0.25, seed=2)[1].ids() != held_out.ids()
+    assert cache.take([2, 0], layers=[1]).ids() == [
+        cache.ids()[2],
+        cache.ids()[0],
+    ]
+    for share in (0, 1, 0.01, float("nan")):
+        with pytest.raises(ArgumentError, match="share: expected both parts"):
+            cache.split(share)
+
+
+def test_weights_stand_behind_the_labels(tmp_path):
+    cache = HiddenStateCache(make_cache(tmp_path))
+    weights = np.arange(len(cache), dtype=np.float32)
+    found = {}
+    for (states, _), labels, counted in cache.as_dataset(
+        3, shuffle=True, weights=weights
+    ):
+        assert len(states) == len(labels) == len(counted)
+        found |= dict(zip(counted.numpy(), labels.numpy(), strict=True))
+    expected = dict(zip(weights, cache.labels(), strict=True))
+    assert found == expected
+    with pytest.raises(ArgumentError, match="weights: expected shape"):
+        cache.as_dataset(3, weights=weights[1:])

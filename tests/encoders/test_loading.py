@@ -576,6 +576,26 @@ def test_preprocess_pads_to_the_longest_row(tiny):
     assert inputs["token_ids"][0, -1] == tiny.tokenizer.pad_id
 
 
+def test_preprocess_pads_to_the_most_where_it_is_asked_to(tiny):
+    inputs = tiny.preprocess(["a", "the cat"], max_tokens=9, pad=True)
+    short = tiny.preprocess(["a", "the cat"], max_tokens=9)
+    for name, ids in inputs.items():
+        assert ids.shape == (2, 9)
+        assert ids.dtype == np.int32
+        width = short[name].shape[1]
+        np.testing.assert_array_equal(ids[:, :width], short[name])
+    assert set(inputs["token_ids"][:, width:].ravel()) == {
+        tiny.tokenizer.pad_id
+    }
+    assert not inputs["padding_mask"][:, width:].any()
+
+
+def test_preprocess_takes_what_a_short_encoder_takes(tiny, monkeypatch):
+    monkeypatch.setattr("bvkeras.encoders.encoder._MAX_TOKENS", 200)
+    inputs = tiny.preprocess(["a b c " * 100])
+    assert inputs["token_ids"].shape == (1, 128)
+
+
 def test_preprocess_errors(tiny):
     with pytest.raises(
         ArgumentError, match="at most 128 for tiny_tanh, got 129"

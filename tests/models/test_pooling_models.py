@@ -104,6 +104,15 @@ def test_parameters_of_a_mean_over_tokens():
     assert model.count_params() == (384 * 16 + 16) + (7 * 16 * 2 + 2)
 
 
+def test_summary_counts_what_is_in_no_layer(capsys):
+    model = PoolingClassifier(3, units=4, num_layers=2, hidden_dim=5)
+    model.summary()
+    assert f"All parameters: {model.count_params()}" in capsys.readouterr().out
+    lines = []
+    model.summary(print_fn=lambda text, **_: lines.append(text))
+    assert "projection (8, 3), bias (3,)" in lines[-1]
+
+
 def test_projection_starts_as_a_dense_layer_on_the_flattened_features():
     model = PoolingClassifier(
         2,
