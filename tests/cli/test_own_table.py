@@ -141,7 +141,8 @@ _BOTH = (
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (("--label", "key"), "made with"),
+        (("--held-out", "0.5"), "made with"),
+        (("--label", "key"), "different in each of 48 rows"),
         (("--kind", "regression"), "topics.csv"),
         (("--text", "title"), "has no column"),
     ],
