@@ -1,6 +1,7 @@
-"""The TensorFlow operations an export is made of."""
+"""The TensorFlow operations an export is made of, and where each may stand."""
 
-# What signatures compute with: texts, numbers, and the shapes of both.
+# What functions of signatures compute with: texts, numbers, and the shapes of
+# both. None reads or writes a file.
 COMPUTING = frozenset(
     {
         *("AddV2", "All", "Any", "ArgMax", "Assert", "BatchMatMulV2"),
@@ -11,21 +12,44 @@ COMPUTING = frozenset(
         *("LessEqual", "LogicalAnd", "LogicalNot", "LogicalOr", "LowerBound"),
         *("MatMul", "Max", "Maximum", "Mean", "Min", "Minimum", "Mul", "Neg"),
         *("NoOp", "NotEqual", "OnesLike", "Pack", "Pad", "PartitionedCall"),
-        *("Placeholder", "Pow", "Prod", "Range", "ReadVariableOp", "RealDiv"),
+        *("Pow", "Prod", "Range", "ReadVariableOp", "RealDiv"),
         *("Reshape", "ResourceGather", "RightShift", "Rsqrt", "ScatterNd"),
         *("Select", "SelectV2", "Shape", "Sigmoid", "Softmax", "Square"),
         *("Squeeze", "StatefulPartitionedCall", "StopGradient"),
         *("StridedSlice", "StringJoin", "Sub", "Substr", "Sum", "Tanh"),
         *("Tile", "TopKV2", "Transpose", "UnicodeDecode", "UnicodeEncode"),
         *("UnicodeTranscode", "Unpack", "UnsortedSegmentMax"),
-        *("UnsortedSegmentMin", "UpperBound", "VarHandleOp", "Where"),
+        *("UnsortedSegmentMin", "UpperBound", "Where"),
     }
 )
-# What every SavedModel has to read its variables, and no signature may reach.
-LOADING = frozenset(
+# The graph itself: variables, constants, and one call for each signature.
+GRAPH = frozenset(
     {
-        *("AssignVariableOp", "DisableCopyOnRead", "MergeV2Checkpoints"),
-        *("RestoreV2", "SaveV2", "ShardedFilename", "StaticRegexFullMatch"),
-        "VarIsInitializedOp",
+        *("Const", "NoOp", "Placeholder", "ReadVariableOp"),
+        *("StatefulPartitionedCall", "VarHandleOp"),
     }
 )
+# The two functions of the saver, which every SavedModel has: an operation and
+# how often it is there, `None` if that does not matter.
+SAVING = {
+    "Const": None,
+    "DisableCopyOnRead": None,
+    "Identity": None,
+    "MergeV2Checkpoints": 1,
+    "NoOp": None,
+    "Pack": None,
+    "ReadVariableOp": None,
+    "SaveV2": 1,
+    "Select": None,
+    "ShardedFilename": 1,
+    "StaticRegexFullMatch": None,
+    "StringJoin": None,
+}
+RESTORING = {
+    "AssignVariableOp": None,
+    "Const": None,
+    "Identity": None,
+    "NoOp": None,
+    "RestoreV2": 1,
+}
+ALL = COMPUTING | GRAPH | SAVING.keys() | RESTORING.keys()

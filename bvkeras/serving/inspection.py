@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import os
 import pathlib
+import stat
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,26 +13,26 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from bvkeras.errors import DataError
-from bvkeras.serving import layout
-from bvkeras.serving.allowed_ops import COMPUTING, LOADING
+from bvkeras.serving import layout, warm_up
+from bvkeras.serving.description import RESERVED, check_sizes
+from bvkeras.serving.fingerprint_check import FINGERPRINT, check_fingerprint
+from bvkeras.serving.graph_check import INIT_SIGNATURE, unusual_graph
+from bvkeras.serving.object_check import check_objects
+from bvkeras.serving.tokenizer_check import check_tokenizer
+from bvkeras.serving.variables_check import check_variables
 
-_INIT_SIGNATURE = "__saved_model_init_op"
 _SERVE_TAGS = ["serve"]
 _FILES = frozenset(
     {
         *(layout.GRAPH, layout.DESCRIPTION, layout.VOCABULARY),
-        *(layout.WARM_UP, "fingerprint.pb", f"{layout.VARIABLES}.index"),
+        *(layout.WARM_UP, FINGERPRINT, f"{layout.VARIABLES}.index"),
+        f"{layout.VARIABLES}.data-00000-of-00001",
     }
 )
-_SHARDS = f"{layout.VARIABLES}.data-"
-_MOST_GRAPH_BYTES = 1 << 31
-_USER_OBJECTS = frozenset(
-    {
-        *("_generic_user_object", "signature_map"),
-        *("trackable_dict_wrapper", "trackable_list_wrapper"),
-    }
-)
-_MOST_NAMED = 20
+_FOLDERS = frozenset({"assets", layout.EXTRA, "variables"})
+_MOST_GRAPH_BYTES = 1 << 28
+_MOST_NAMED = 100
+_MOST_WARM_UP_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,8 @@ def inspect(directory: str | os.PathLike) -> Inspection:
     """Lists signatures, operations and files, and what is unusual.
 
     The graph is read as data. Nothing is loaded, run or unpickled; links are
-    not followed.
+    not followed. What loading would run or make is looked at as well as what
+    signatures reach, and everything must stand where an export has it.
 
     Args:
         directory: str or path. A version of an export, or the folder of its
@@ -79,25 +81,33 @@ def inspect(directory: str | os.PathLike) -> Inspection:
 
     Raises:
         DataError: there is no SavedModel, or its graph cannot be read.
+        MissingPackageError: tensorflow-text is not installed.
     """
     version = layout.version_directory(directory)
     files, unusual = _files(version)
     meta_graph = _meta_graph(version)
-    graph = meta_graph.graph_def
-    functions = {f.signature.name: f for f in graph.library.function}
-    operations = collections.Counter(
-        node.op
-        for nodes in (graph.node, *(f.node_def for f in functions.values()))
-        for node in nodes
-        if node.op not in functions
-    )
-    unusual += _unusual_operations(meta_graph, functions, operations)
-    unusual += _unusual_parts(meta_graph)
+    unusual += unusual_graph(meta_graph)
     description = None
     try:
         description = layout.read_description(version)
     except DataError as error:
         unusual.append(str(error))
+    unusual += map(str, _problems(version, meta_graph, description))
+    # Its native code expects what has been looked at.
+    if not unusual:
+        try:
+            check_fingerprint(version)
+        except DataError as error:
+            unusual.append(str(error))
+    graph = meta_graph.graph_def
+    operations = collections.Counter(
+        node.op
+        for nodes in (graph.node, *(f.node_def for f in graph.library.function))
+        for node in nodes
+    )
+    if len(unusual) > _MOST_NAMED:
+        left = len(unusual) - _MOST_NAMED
+        unusual[_MOST_NAMED:] = [f"and {left:,} more"]
     return Inspection(
         directory=version,
         signatures=_signatures(meta_graph),
@@ -107,9 +117,9 @@ def inspect(directory: str | os.PathLike) -> Inspection:
         signature_definitions={
             name: meta_graph.signature_def[name]
             for name in sorted(meta_graph.signature_def)
-            if name != _INIT_SIGNATURE
+            if name != INIT_SIGNATURE
         },
-        unusual=unusual,
+        unusual=[_shown(line) for line in unusual],
     )
 
 
@@ -146,24 +156,25 @@ def _files(version: pathlib.Path) -> tuple[dict[str, int], list[str]]:
         for name in sorted([*names, *file_names]):
             path = pathlib.Path(folder) / name
             relative = path.relative_to(version).as_posix()
+            status = path.lstat()
             if path.is_symlink():
                 unusual.append(f"{relative} is a link to {os.readlink(path)}")
-            elif name not in names:
-                files[relative] = path.lstat().st_size
-                if relative not in _FILES and not relative.startswith(_SHARDS):
+            elif name in names:
+                if relative not in _FOLDERS:
+                    unusual.append(f"{relative} is no folder of an export")
+            else:
+                files[relative] = status.st_size
+                if relative not in _FILES or not stat.S_ISREG(status.st_mode):
                     unusual.append(f"{relative} is no file of an export")
     return dict(sorted(files.items())), unusual
 
 
 def _meta_graph(version: pathlib.Path):
     path = version / layout.GRAPH
-    if path.is_symlink() or not path.is_file():
-        raise DataError(f"{path} is no file, expected the graph")
-    if path.stat().st_size >= _MOST_GRAPH_BYTES:
-        raise DataError(f"{path} has 2 GiB or more, expected less")
+    data = layout.read_file(version, layout.GRAPH, _MOST_GRAPH_BYTES)
     saved_model = saved_model_pb2.SavedModel()
     try:
-        saved_model.ParseFromString(path.read_bytes())
+        saved_model.ParseFromString(data)
     except DecodeError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     graphs = [
@@ -189,7 +200,7 @@ def _signatures(meta_graph) -> dict[str, dict[str, dict[str, str]]]:
             for side in ("inputs", "outputs")
         }
         for name, signature in sorted(meta_graph.signature_def.items())
-        if name != _INIT_SIGNATURE
+        if name != INIT_SIGNATURE
     }
 
 
@@ -207,85 +218,53 @@ def _tensor(info) -> str:
     return f"{name} ({', '.join(sizes)})"
 
 
-def _unusual_operations(meta_graph, functions, operations) -> list[str]:
-    unusual = [
-        f"operation {name}, {operations[name]} times: no export has it"
-        for name in sorted(set(operations) - COMPUTING - LOADING)
-    ]
-    called = sorted(name for name in functions if name in COMPUTING | LOADING)
-    unusual += [f"function {name} is named as an operation" for name in called]
-    for name, signature in sorted(meta_graph.signature_def.items()):
-        if name == _INIT_SIGNATURE:
-            continue
-        reached, missing = _reached(meta_graph.graph_def, functions, signature)
-        unusual += [
-            f"signature {name} reaches {operation}, which is for loading only"
-            for operation in sorted(reached & LOADING)
-        ]
-        unusual += [
-            f"signature {name} needs the node {node}, which is not there"
-            for node in sorted(missing)
-        ]
-    return unusual
-
-
-def _reached(graph, functions, signature) -> tuple[set[str], set[str]]:
-    """What a signature's outputs depend on.
-
-    Returns:
-        Operations, and names of nodes that are not there.
-    """
-    nodes = {node.name: node for node in graph.node}
-    waiting = [info.name for info in signature.outputs.values()]
-    operations, missing, seen, seen_functions = set(), set(), set(), set()
-    while waiting:
-        name = waiting.pop().lstrip("^").partition(":")[0]
-        if name in seen:
-            continue
-        seen.add(name)
-        if name not in nodes:
-            missing.add(name)
-            continue
-        waiting += nodes[name].input
-        operations.update(_in_functions(nodes[name], functions, seen_functions))
-    return operations, missing
-
-
-def _in_functions(node, functions, seen) -> Iterator[str]:
-    """A node's operation, and those of the functions it calls."""
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        if node.op not in functions:
-            yield node.op
-        for name in _called(node, functions):
-            if name not in seen:
-                seen.add(name)
-                waiting += functions[name].node_def
-
-
-def _called(node, functions) -> set[str]:
-    names = {node.op}
-    for value in node.attr.values():
-        names.add(value.func.name)
-        names |= {function.name for function in value.list.func}
-    return names & set(functions)
-
-
-def _unusual_parts(meta_graph) -> list[str]:
-    unusual = []
-    for asset in meta_graph.asset_file_def:
-        unusual.append(f"asset {asset.filename!r}: no export has assets")
-    for name in sorted(meta_graph.collection_def):
-        if name != "saved_model_main_op":
-            unusual.append(f"collection {name}: no export has it")
-    if "serving_default" not in meta_graph.signature_def:
-        unusual.append("there is no signature serving_default")
-    kinds = collections.Counter(
-        node.user_object.identifier
-        for node in meta_graph.object_graph_def.nodes
-        if node.WhichOneof("kind") == "user_object"
+def _problems(version, meta_graph, description) -> Iterator[DataError]:
+    """What is wrong besides the graph's operations, part by part."""
+    try:
+        objects = check_objects(meta_graph)
+        check_variables(version, objects.variables)
+    except DataError as error:
+        yield error
+        return
+    if description is None:
+        return
+    shapes = {name: shape for name, (_, shape) in objects.variables.items()}
+    checks = (
+        (check_sizes, description, shapes),
+        (_check_signatures, description, meta_graph),
+        (check_tokenizer, version, description, meta_graph, objects.constants),
+        (_check_warm_up, version, description),
     )
-    for kind in sorted(set(kinds) - _USER_OBJECTS)[:_MOST_NAMED]:
-        unusual.append(f"object {kind}, {kinds[kind]} times: no export has it")
-    return unusual
+    for check, *arguments in checks:
+        try:
+            check(*arguments)
+        except DataError as error:
+            yield error
+
+
+def _check_signatures(description, meta_graph) -> None:
+    tasks = description["tasks"]
+    expected = {INIT_SIGNATURE, *tasks, *RESERVED}
+    if len(tasks) == 1:
+        expected.remove("all")
+    found = meta_graph.signature_def.keys() | {INIT_SIGNATURE}
+    for name in sorted(found ^ expected):
+        raise DataError(
+            f"signature {name} is {'not there' if name in expected else 'new'}"
+        )
+    for name, task in tasks.items():
+        inputs = meta_graph.signature_def[name].inputs
+        if inputs.keys() != set(task["inputs"]):
+            raise DataError(f"signature {name} has other inputs than its task")
+
+
+def _check_warm_up(version, description) -> None:
+    """TensorFlow Serving answers these requests before any other."""
+    # Exports from before there were such requests have none.
+    if not os.path.lexists(version / layout.WARM_UP):
+        return
+    found = layout.read_file(version, layout.WARM_UP, _MOST_WARM_UP_BYTES)
+    if found != warm_up.content(description["tasks"]):
+        raise DataError(
+            f"{version / layout.WARM_UP} has other requests than an export"
+        )

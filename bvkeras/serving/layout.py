@@ -1,11 +1,13 @@
 """Where an export's files lie, and its description in plain JSON."""
 
+import json
 import os
 import pathlib
-from typing import Any
+import stat
+from typing import Any, NoReturn
 
-from bvkeras import fileio
 from bvkeras.errors import DataError
+from bvkeras.serving.description import check_description
 
 EXTRA = "assets.extra"
 DESCRIPTION = f"{EXTRA}/bvkeras.json"
@@ -15,11 +17,8 @@ WARM_UP = f"{EXTRA}/tf_serving_warmup_requests"
 VARIABLES = "variables/variables"
 GRAPH = "saved_model.pb"
 FORMAT = 1
-_PARTS = {
-    "encoder": {"name", "digest", "config", "dtype", "parameters"},
-    "tokenizer": {"digest", "settings"},
-    "tasks": set(),
-}
+_MOST_DESCRIPTION_BYTES = 1 << 22
+_MOST_VOCABULARY_BYTES = 1 << 26
 
 
 def versions(directory: str | os.PathLike) -> list[int]:
@@ -56,19 +55,96 @@ def read_description(version: pathlib.Path) -> dict[str, Any]:
         DataError: it has no description, or one of another format.
     """
     path = version / DESCRIPTION
+    if not os.path.lexists(path):
+        raise DataError(f"{path} is missing: not exported by bvkeras")
+    description = _read_json(version, DESCRIPTION, _MOST_DESCRIPTION_BYTES)
     try:
-        description = fileio.read_json(path)
-        found = description["format"]
-        for part, names in _PARTS.items():
-            if not names <= description[part].keys():
-                raise ValueError(f"{part} lacks one of {sorted(names)}")
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing: not exported by bvkeras") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not isinstance(description, dict):
+            raise ValueError("it is no record")
+        found = description.get("format")
+        if type(found) is not int or found != FORMAT:
+            raise ValueError(f"it has another format, expected {FORMAT}")
+        check_description(description)
+    except ValueError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
-    if found != FORMAT:
-        raise DataError(f"{path} has format {found!r}, expected {FORMAT}")
     return description
+
+
+def read_vocabulary(version: pathlib.Path) -> list[str]:
+    """The word pieces of an export's tokenizer.
+
+    Raises:
+        DataError: they are missing, or something else is there.
+    """
+    vocabulary = _read_json(version, VOCABULARY, _MOST_VOCABULARY_BYTES)
+    try:
+        # JSON can hold halves of characters, which are no text.
+        "".join(vocabulary).encode("utf-8")
+        if not isinstance(vocabulary, list):
+            raise TypeError
+    except (TypeError, UnicodeEncodeError):
+        raise DataError(
+            f"{version / VOCABULARY} is no list of word pieces"
+        ) from None
+    return vocabulary
+
+
+def check_file(version: pathlib.Path, name: str) -> None:
+    """Refuses what is no file: a pipe would be waited for without end.
+
+    Raises:
+        DataError: there is none, or it is a link or something else.
+    """
+    path = version / name
+    try:
+        is_file = stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    if not is_file:
+        raise DataError(f"{path} is no file, expected one")
+
+
+def read_file(
+    version: pathlib.Path, name: str, most_bytes: int | None = None
+) -> bytes:
+    """The bytes of a file of an export.
+
+    Args:
+        version: path.
+        name: str. Its path below `version`.
+        most_bytes: int. Refused if there are more. Defaults to no limit.
+
+    Raises:
+        DataError: it is no file, too large, or cannot be read.
+    """
+    check_file(version, name)
+    path = version / name
+    num_bytes = path.lstat().st_size
+    if most_bytes is not None and num_bytes > most_bytes:
+        raise DataError(
+            f"{path} has {num_bytes:,} bytes, expected at most {most_bytes:,}"
+        )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _read_json(version: pathlib.Path, name: str, most_bytes: int) -> Any:
+    data = read_file(version, name, most_bytes)
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_no_number)
+    except RecursionError:
+        raise DataError(f"{version / name} is nested too deeply") from None
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{version / name} cannot be read: {reason}") from None
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
 
 
 def refuse_links(version: pathlib.Path) -> None:

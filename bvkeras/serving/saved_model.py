@@ -17,8 +17,10 @@ from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.layers.gelu import set_hidden_act
 from bvkeras.serving import layout, warm_up
+from bvkeras.serving.description import check_sizes
 from bvkeras.serving.served_model import ServedModel
 from bvkeras.serving.served_task import ServedTask
+from bvkeras.serving.variables_check import read_shapes
 
 DTYPES = ("float32", "bfloat16")
 # The numbers a backbone is made of anew, when a task is added to an export.
@@ -121,6 +123,10 @@ def add_tasks(
             f"tasks: their heads are of the encoder {encoder_digest[:12]}…, "
             f"{version} has {about['digest'][:12]}…"
         )
+    shapes = read_shapes(version)
+    check_sizes(
+        description, {name: shape for name, (_, shape) in shapes.items()}
+    )
     reader = _reader(version)
     earlier = {
         name: ServedTask.from_description(
@@ -133,7 +139,7 @@ def add_tasks(
     forward = FastEncoder(backbone, compute_dtype=about["dtype"])
     arrays = iter(_arrays(reader, "encoder"))
     forward.map_weights(lambda weight: tf.constant(next(arrays)))
-    vocabulary = fileio.read_json(version / layout.VOCABULARY)
+    vocabulary = layout.read_vocabulary(version)
     tokenizer = WordPiece(vocabulary, **description["tokenizer"]["settings"])
     return _write(forward, tokenizer, list(earlier.values()), directory, about)
 

@@ -1,18 +1,16 @@
 """What a client of an export is told and gives, for one task."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.models.multi_task import MultiTaskModel
+from bvkeras.serving.description import NAME, RESERVED
 from bvkeras.serving.served_head import ServedHead
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
 
-RESERVED = ("serving_default", "tokens", "hidden_states", "all")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _TEXT_INPUTS = ("text", "text_b")
 _SPAN_INPUTS = ("question", "context")
 
@@ -46,7 +44,7 @@ class ServedTask:
     windows: WindowPlan | None = None
 
     def __post_init__(self):
-        if not _NAME.fullmatch(self.name) or self.name in RESERVED:
+        if not NAME.fullmatch(self.name) or self.name in RESERVED:
             raise ArgumentError(
                 f"name: received {self.name!r}, expected letters, digits and "
                 f"_, at most 64, and none of {', '.join(RESERVED)}"

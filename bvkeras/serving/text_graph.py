@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_text
 
@@ -72,6 +73,18 @@ class TextGraph:
             no_pretokenization=True,
             token_out_type=tf.int32,
         )
+
+    def tables(self) -> list[np.ndarray]:
+        """The constants that every graph of this tokenizer holds."""
+        return [
+            tensor.numpy()
+            for tensor in (
+                self._index,
+                self._pages,
+                self._replacements,
+                self._word_pieces._model,
+            )
+        ]
 
     def __call__(self, texts: tf.Tensor, offsets: bool = False) -> Pieces:
         """Takes texts apart.

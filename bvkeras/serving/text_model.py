@@ -12,7 +12,7 @@ from bvkeras.data.token_batches import token_budget_batches
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.fast_encoder import FastEncoder
 from bvkeras.errors import ArgumentError, DataError
-from bvkeras.serving import layout
+from bvkeras.serving import layout, loading
 from bvkeras.serving.inspection import inspect
 from bvkeras.serving.runs import open_run
 from bvkeras.serving.served_model import ServedModel
@@ -137,10 +137,7 @@ class TextModel:
             raise ArgumentError(
                 f"task: {version} has {', '.join(tasks)}, got {task}"
             )
-        # Registers the operations that split words.
-        import tensorflow_text  # noqa: F401
-
-        loaded = tf.saved_model.load(str(version))
+        loaded = loading.load(version)
 
         def answer(**texts):
             # By way of what was loaded: its weights live as long as that.

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import pathlib
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,6 +68,14 @@ def write(path: pathlib.Path, tasks: Mapping[str, Mapping[str, Any]]) -> None:
             for name, array in inputs.items():
                 request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
             writer.write(log.SerializeToString(deterministic=True))
+
+
+def content(tasks: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """What `write` writes."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory) / "requests"
+        write(path, tasks)
+        return path.read_bytes()
 
 
 @functools.cache

@@ -362,6 +362,12 @@ def test_tasks_are_not_added_to_what_leads_elsewhere(
         description.write_text(content, encoding="utf-8")
         with pytest.raises(DataError, match=r"bvkeras\.json"):
             add_tasks([task], copy.parent, encoder_digest=digest)
+    # Refused before a backbone of that size is made.
+    record = json.loads(exported.before["assets.extra/bvkeras.json"])
+    record["encoder"]["config"]["num_layers"] = 10**6
+    description.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(DataError, match="1000000 layers do not"):
+        add_tasks([task], copy.parent, encoder_digest=digest)
     description.unlink()
     description.symlink_to(exported.first / "assets.extra" / "bvkeras.json")
     with pytest.raises(DataError, match="is a link"):
