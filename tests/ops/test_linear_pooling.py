@@ -201,8 +201,10 @@ def test_half_precision_stays_near_float64(dtype, as_list):
     )
     for actual, exact in zip((output, *gradients), expected, strict=True):
         error = np.linalg.norm(tf.cast(actual, tf.float64) - exact)
-        # Z and dZ are rounded once each, and so is the result.
-        assert error < EPSILON[dtype] * np.linalg.norm(exact)
+        # Z and dZ are rounded once each, and so is the result: by up to three
+        # times this, were they all at their worst. Half of that is passed by
+        # no processor seen; one without bfloat16 products comes to 1.05.
+        assert error < 1.5 * EPSILON[dtype] * np.linalg.norm(exact)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
