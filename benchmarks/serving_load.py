@@ -18,10 +18,17 @@ and number of clients; prints medians over rounds, and the median of ratios to
 
     python benchmarks/serving_load.py
     python benchmarks/serving_load.py --soak 600
+    python benchmarks/serving_load.py --heavy 120
 
 With `--soak`, instead: 64 clients ask `float32` for so many seconds; a line for
 each minute with failed requests and the server's memory. Then the server is
 killed and started again, and the time to its first answer is printed.
+
+With `--heavy`, instead: of 64 clients of `float32`, 58 ask as above, and two
+each ask for the most there is: hidden states of 64 long texts, which is
+refused; the hidden states of as many texts as are not; and 64 rows of 128 token
+ids. `/healthz` is asked ten times a second. A line for every ten
+seconds, with the longest that `/healthz` took and the server's memory.
 """
 
 import argparse
@@ -60,6 +67,11 @@ _COLUMNS = (
     *("round", "system", "batches", "clients", "seconds", "requests"),
     *("failed", "requests_per_second", "p50_ms", "p99_ms"),
 )
+_HEAVY_COLUMNS = (
+    *("second", "kind", "clients", "answered", "refused", "late", "failed"),
+    *("p50_ms", "p99_ms", "health_ms", "rss_mb"),
+)
+_HEAVY_SECONDS = 10.0
 _SOAK_COLUMNS = ("minute", "clients", "requests", "failed", "p99_ms", "rss_mb")
 
 
@@ -137,6 +149,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--soak", type=float, metavar="SECONDS")
+    parser.add_argument("--heavy", type=float, metavar="SECONDS")
     parser.add_argument("--results", type=pathlib.Path, default=_RESULTS)
     options = parser.parse_args()
     encoder = bvkeras.load_backbone(PACKAGE, dropout=0.0)
@@ -148,6 +161,10 @@ def main() -> None:
         if options.soak:
             rows = _soak(exports["float32"], texts, options.soak)
             _write(options.results / "serving_soak.csv", _SOAK_COLUMNS, rows)
+            return
+        if options.heavy:
+            rows = _heavy(exports["float32"], texts, options.heavy)
+            _write(options.results / "serving_heavy.csv", _HEAVY_COLUMNS, rows)
             return
         bodies = {name: _bodies(name, encoder, texts) for name in _SYSTEMS}
         rows = _compare(exports, bodies, options.rounds, options.seconds)
@@ -235,6 +252,102 @@ def _soak(export, texts, seconds) -> list[dict]:
     )
     again.kill()
     return rows
+
+
+def _heavy(export, texts, seconds) -> list[dict]:
+    """What 64 clients and `/healthz` are told, by ten seconds and kind."""
+    kinds = {
+        "text": (58, _bodies("float32", None, texts)),
+        "states_refused": (2, [_states(texts, 64)]),
+        "states": (2, [_states(texts, 3)]),
+        "tokens": (2, [_tokens()]),
+    }
+    server = Server(export, _BATCH_ROWS["on"])
+    end, lock = time.perf_counter() + seconds, threading.Lock()
+    taken: dict[str, list[tuple[float, int | None]]] = {
+        kind: [] for kind in (*kinds, "health")
+    }
+
+    def client(kind, method, path, bodies, pause):
+        turns = itertools.cycle(bodies)
+        while (began := time.perf_counter()) < end:
+            status = _status(server, method, path, next(turns))
+            with lock:
+                taken[kind].append((time.perf_counter() - began, status))
+            time.sleep(pause)
+
+    path = "/v1/models/model:predict"
+    asked = [
+        (kind, "POST", path, bodies[number:] + bodies[:number], 0.0)
+        for kind, (clients, bodies) in kinds.items()
+        for number in range(clients)
+    ]
+    asked.append(("health", "GET", "/healthz", [None], 0.1))
+    threads = [threading.Thread(target=client, args=one) for one in asked]
+    for thread in threads:
+        thread.start()
+    rows, began = [], time.perf_counter()
+    try:
+        while (left := end - time.perf_counter()) > 0:
+            time.sleep(min(left, _HEAVY_SECONDS))
+            with lock:
+                found = {kind: list(own) for kind, own in taken.items()}
+                for own in taken.values():
+                    own.clear()
+            second = round(time.perf_counter() - began)
+            health = max((took for took, _ in found["health"]), default=0.0)
+            for kind, (clients, _) in kinds.items():
+                row = {"second": second, "kind": kind, "clients": clients}
+                row |= _outcomes(found[kind])
+                row["health_ms"] = round(health * 1e3, 1)
+                row["rss_mb"] = round(server.rss_mb(), 1)
+                rows.append(row)
+                print(row, flush=True)
+        for thread in threads:
+            thread.join()
+    finally:
+        server.kill()
+    return rows
+
+
+def _status(server, method, path, body) -> int | None:
+    """Status of a request on a connection of its own; None: it was cut off."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, 60)
+    try:
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        response.read()
+        return response.status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _outcomes(taken) -> dict:
+    counts = collections.Counter(status for _, status in taken)
+    times = [took for took, status in taken if status == 200] or [0.0]
+    p50, p99 = np.percentile(times, [50, 99]) * 1e3
+    known = {"answered": 200, "refused": 400, "late": 504}
+    row = {name: counts.pop(status, 0) for name, status in known.items()}
+    row["failed"] = counts.total()
+    return row | {
+        "p50_ms": round(float(p50), 1), "p99_ms": round(float(p99), 1),
+    }  # fmt: skip
+
+
+def _states(texts, count) -> bytes:
+    long = [" ".join(texts[i : i + 16]) for i in range(count)]
+    body = {"signature_name": "hidden_states", "inputs": long}
+    return json.dumps(body).encode()
+
+
+def _tokens() -> bytes:
+    ones = np.ones((64, MAX_TOKENS), int).tolist()
+    names = ("token_ids", "segment_ids", "padding_mask")
+    inputs = {name: ones for name in names}
+    body = {"signature_name": "tokens", "inputs": inputs}
+    return json.dumps(body).encode()
 
 
 def _write(path, columns, rows) -> None:

@@ -50,7 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=int,
         default=16,
-        help="most rows computed together; 1 computes each request alone (16)",
+        help="most rows computed together; 1 computes each row alone (16)",
+    )
+    parser.add_argument(
+        "--batch-tokens",
+        metavar="N",
+        type=int,
+        default=2048,
+        help="most tokens computed together, padding counted: what still runs "
+        "when a request's time is over (2048)",
     )
     parser.add_argument(
         "--batch-wait",
@@ -81,6 +89,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a text; more is refused with status 400 (20000)",
     )
     parser.add_argument(
+        "--max-tokens",
+        metavar="N",
+        type=int,
+        default=16_384,
+        help="of a request, padding counted; more is refused with status 400 "
+        "(16384)",
+    )
+    parser.add_argument(
+        "--max-values",
+        metavar="N",
+        type=int,
+        default=1 << 20,
+        help="numbers and texts in an answer; more is refused with status 400, "
+        "before it is computed (1048576)",
+    )
+    parser.add_argument(
         "--max-waiting-rows",
         metavar="N",
         type=int,
@@ -92,7 +116,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=float,
         default=30.0,
-        help="for a request to arrive, and then to be answered (30)",
+        help="for a request to arrive, then to be computed, and then for its "
+        "answer to be taken (30)",
+    )
+    parser.add_argument(
+        "--allowed-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name that requests may give this server, beside --host, "
+        "localhost and addresses; *: any (only those, unless others than this "
+        "machine can connect: then any)",
     )
     parser.add_argument(
         "--threads", type=int, default=0, help="of TensorFlow (one a core)"
@@ -120,8 +154,8 @@ def run(options: argparse.Namespace) -> None:
     try:
         from bvkeras.serving.rest.server import serve
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in ("starlette", "uvicorn"):
+        package = (error.name or "").partition(".")[0].replace("_", "-")
+        if package not in ("prometheus-client", "starlette", "uvicorn"):
             raise
         raise MissingPackageError(
             f"serve needs {package}: pip install 'bvkeras[serve]'"
@@ -142,10 +176,13 @@ def run(options: argparse.Namespace) -> None:
         name=options.name,
         limits=Limits(
             batch_rows=options.batch_rows,
+            batch_tokens=options.batch_tokens,
             batch_wait=options.batch_wait,
             body_bytes=options.max_body_bytes,
             rows=options.max_rows,
             text_bytes=options.max_text_bytes,
+            tokens=options.max_tokens,
+            values=options.max_values,
             waiting_rows=options.max_waiting_rows,
             timeout=options.timeout,
         ),
@@ -153,4 +190,5 @@ def run(options: argparse.Namespace) -> None:
         allow_unusual=options.allow_unusual,
         poll=options.poll,
         access_log=options.access_log,
+        allowed_hosts=options.allowed_host,
     )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from bvkeras.data.word_piece import WordPiece
+from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import BvkerasError, DataError, MissingPackageError
 from bvkeras.serving import layout
 

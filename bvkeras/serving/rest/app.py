@@ -2,21 +2,24 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from bvkeras.serving.rest import page
-from bvkeras.serving.rest.batcher import Batcher
+from bvkeras.serving.rest.failure import failure
+from bvkeras.serving.rest.guard import Guard
 from bvkeras.serving.rest.limits import Limits
+from bvkeras.serving.rest.metrics import CONTENT_TYPE, PATH, Metrics
 from bvkeras.serving.rest.model_versions import ModelVersions
-from bvkeras.serving.rest.predict_answer import format_answer
-from bvkeras.serving.rest.predict_request import read_request
+from bvkeras.serving.rest.one_line import one_line
+from bvkeras.serving.rest.predictor import Predictor
 from bvkeras.serving.rest.request_error import RequestError
 
 _LOG = logging.getLogger(__name__)
@@ -33,6 +36,9 @@ class App:
         name: str. The model's name in paths.
         limits: Limits.
         poll: float, seconds. How often to look for new versions; 0: never.
+        metrics: Metrics.
+        hosts: collection of str, or None. Names of this server in requests,
+            as of Guard.
     """
 
     def __init__(
@@ -40,27 +46,36 @@ class App:
         versions: ModelVersions,
         name: str,
         limits: Limits,
-        poll: float = 0.0,
+        poll: float,
+        metrics: Metrics,
+        hosts: Collection[str] | None,
     ):
         self._versions, self._name = versions, name
-        self._limits, self._poll = limits, poll
-        self._batcher = Batcher(limits)
+        self._poll = poll
+        self._metrics = metrics
+        self._predictor = Predictor(limits, metrics.observe_batch)
+        metrics.watch(
+            "bvkeras_waiting_rows",
+            "Rows that wait to be computed.",
+            lambda: self._predictor.waiting_rows,
+        )
         self._stopping = False
         paths = {
             "/": self._page,
             "/healthz": self._health,
             "/readyz": self._ready,
+            "/metrics": self._show_metrics,
         }
         for path in (_MODEL, _VERSION):
             paths[f"{path}/metadata"] = self._metadata
             paths[path] = self._status
-        self.asgi = Starlette(
+        app = Starlette(
             routes=[
                 *(
-                    Route(f"{path}:{{verb}}", self._ask, methods=_METHODS)
+                    _route(f"{path}:{{verb}}", self._ask, _METHODS)
                     for path in (_MODEL, _VERSION)
                 ),
-                *(Route(path, function) for path, function in paths.items()),
+                *(_route(path, function) for path, function in paths.items()),
                 Mount("/static", page.static_files()),
             ],
             exception_handlers={
@@ -70,6 +85,7 @@ class App:
             },
             lifespan=self._lifespan,
         )
+        self.asgi = metrics.around(Guard(app, hosts))
 
     def stop(self) -> None:
         """Makes `/readyz` say no; requests are still answered."""
@@ -77,22 +93,27 @@ class App:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self._batcher.run())]
+        tasks = [asyncio.create_task(self._predictor.run())]
         if self._poll:
             tasks.append(asyncio.create_task(self._watch()))
         yield
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._batcher.close()
+        self._predictor.close()
 
     async def _watch(self) -> None:
+        said = ""
         while True:
             await asyncio.sleep(self._poll)
+            reason = ""
             try:
                 await asyncio.to_thread(self._versions.refresh)
-            except Exception:
-                _LOG.exception("cannot look for new versions")
+            except Exception as error:
+                reason = one_line(error) or type(error).__name__
+            if reason and reason != said:
+                _LOG.error("cannot look for new versions: %s", reason)
+            said = reason
 
     async def _page(self, request: Request) -> Response:
         return page.render(self._name, self._versions.get())
@@ -104,6 +125,9 @@ class App:
         if self._stopping:
             raise RequestError(503, "stopping")
         return JSONResponse({"status": "ready"})
+
+    async def _show_metrics(self, request: Request) -> Response:
+        return Response(self._metrics.text(), media_type=CONTENT_TYPE)
 
     async def _status(self, request: Request) -> Response:
         number = self._number(request)
@@ -131,13 +155,7 @@ class App:
         if request.method != "POST":
             raise HTTPException(405, "expected POST", {"Allow": "POST"})
         version = self._versions.get(self._number(request))
-        body = await self._body(request)
-        asked = read_request(body, version.signatures, self._limits)
-        outputs = await self._batcher.answer(version, asked)
-        return Response(
-            format_answer(outputs, asked.num_rows, asked.by_row),
-            media_type="application/json",
-        )
+        return await self._predictor.answer(request, version)
 
     def _number(self, request: Request) -> int | None:
         """The version a path names, of this model."""
@@ -152,33 +170,20 @@ class App:
             raise RequestError(400, "the version: expected a number")
         return int(version)
 
-    async def _body(self, request: Request) -> bytes:
-        """A request's body, as far as the limits allow."""
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._limits.timeout):
-                async for piece in request.stream():
-                    body += piece
-                    if len(body) > self._limits.body_bytes:
-                        raise RequestError(
-                            413,
-                            "the body has more than "
-                            f"{self._limits.body_bytes} bytes",
-                        )
-        except TimeoutError:
-            raise RequestError(408, "the body did not arrive in time") from None
-        except ClientDisconnect:
-            raise RequestError(400, "the body ended too early") from None
-        return bytes(body)
 
+def _route(path: str, function: Callable, methods=None) -> Route:
+    """A route whose requests are counted under its path."""
 
-def _error(status: int, message: str) -> Response:
-    headers = {"Retry-After": "1"} if status == 503 else None
-    return JSONResponse({"error": message}, status, headers)
+    @functools.wraps(function)
+    async def endpoint(request: Request) -> Response:
+        request.scope[PATH] = path
+        return await function(request)
+
+    return Route(path, endpoint, methods=methods)
 
 
 async def _refused(request: Request, error: RequestError) -> Response:
-    return _error(error.status, str(error))
+    return failure(error.status, str(error))
 
 
 async def _not_found(request: Request, error: HTTPException) -> Response:
@@ -188,4 +193,4 @@ async def _not_found(request: Request, error: HTTPException) -> Response:
 
 
 async def _broken(request: Request, error: Exception) -> Response:
-    return _error(500, "the server failed")
+    return failure(500, "the server failed")

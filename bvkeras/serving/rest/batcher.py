@@ -2,88 +2,80 @@
 
 import asyncio
 import concurrent.futures
-import dataclasses
-import logging
+import time
+from collections.abc import Callable
 
-import numpy as np
-import tensorflow as tf
-
+from bvkeras.serving.rest.computing import compute
+from bvkeras.serving.rest.job import Job, Outputs, Part
 from bvkeras.serving.rest.limits import Limits
 from bvkeras.serving.rest.loaded_version import LoadedVersion
 from bvkeras.serving.rest.predict_request import PredictRequest
 from bvkeras.serving.rest.request_error import RequestError
 
-_LOG = logging.getLogger(__name__)
 # A batch is padded to its longest text; more padding than this costs more
 # than what computing together saves.
 _MOST_STRETCH = 2.0
-
-Outputs = dict[str, np.ndarray]
-
-
-@dataclasses.dataclass(eq=False)
-class _Waiting:
-    version: LoadedVersion
-    request: PredictRequest
-    answer: asyncio.Future
-
-    @property
-    def key(self) -> tuple | None:
-        """Equal for those that can be one batch; None: for no other."""
-        signature = self.version.together(self.request.signature)
-        if signature is None:
-            return None
-        shapes = sorted(
-            (name, array.shape[1:])
-            for name, array in self.request.inputs.items()
-        )
-        return id(self.version), signature, tuple(shapes)
 
 
 class Batcher:
     """Answers requests, one batch at a time, in a thread of its own.
 
     A batch is what waits when the one before it is done: the oldest request,
-    and those most like it in length, up to `limits.batch_rows` rows. Requests
-    of several tasks that share the encoder are one batch.
+    and those most like it in length, up to `limits.batch_rows` rows and
+    `limits.batch_tokens` tokens. Requests of several tasks that share the
+    encoder are one batch. A larger request is computed in parts, and goes
+    behind all others after each. While large and small ones wait, either kind
+    gets half of the tokens computed: a few large ones do not keep many small
+    ones waiting, nor the other way round.
 
     Args:
         limits: Limits.
+        observe: callable, or None. Is told of each batch its rows, its tokens
+            and the seconds it took.
     """
 
-    def __init__(self, limits: Limits):
-        self._limits = limits
-        self._waiting: list[_Waiting] = []
+    def __init__(
+        self,
+        limits: Limits,
+        observe: Callable[[int, int, float], None] | None = None,
+    ):
+        self._limits, self._observe = limits, observe
+        self._jobs: list[Job] = []
+        # Tokens that large ones had more than small ones, while both waited.
+        self._lead = 0
         self._arrived = asyncio.Event()
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "inference")
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that are not computed yet, nor being so."""
+        return sum(
+            len(part.rows)
+            for job in self._jobs
+            if not job.is_over
+            for part in job.parts
+        )
 
     async def answer(
         self, version: LoadedVersion, request: PredictRequest
     ) -> Outputs:
-        """Outputs for a request.
+        """Outputs for a request. Cancelled, no more of it is computed.
 
         Args:
             version: LoadedVersion to ask.
             request: PredictRequest.
 
         Raises:
-            RequestError: the graph refuses it, too many wait, or it took too
-                long.
+            RequestError: the graph refuses it, or too many wait.
         """
-        self._waiting = [w for w in self._waiting if not w.answer.done()]
-        rows = sum(w.request.num_rows for w in self._waiting)
+        self._jobs = [job for job in self._jobs if not job.is_over]
+        rows = self.waiting_rows
         if rows + request.num_rows > self._limits.waiting_rows:
             raise RequestError(503, f"{rows} rows are waiting: try again later")
-        answer = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(version, request, answer))
+        job = Job(version, request, self._limits)
+        self._jobs.append(job)
         self._arrived.set()
-        try:
-            async with asyncio.timeout(self._limits.timeout):
-                return await answer
-        except TimeoutError:
-            raise RequestError(
-                504, f"no answer within {self._limits.timeout:g} seconds"
-            ) from None
+        return await job.answer
 
     async def run(self) -> None:
         """Computes batches until it is cancelled."""
@@ -96,104 +88,63 @@ class Batcher:
             if not batch:
                 self._arrived.clear()
                 continue
-            answers = await loop.run_in_executor(
-                self._thread, _compute_all, batch
-            )
-            for waiting, outputs in zip(batch, answers, strict=True):
-                if waiting.answer.done():
-                    continue
-                if isinstance(outputs, RequestError):
-                    waiting.answer.set_exception(outputs)
-                else:
-                    waiting.answer.set_result(outputs)
+            began = time.monotonic()
+            outcomes = await loop.run_in_executor(self._thread, compute, batch)
+            if self._observe is not None:
+                self._observe(
+                    sum(len(part.rows) for part in batch),
+                    sum(part.size.num_tokens for part in batch),
+                    time.monotonic() - began,
+                )
+            for part, outcome in zip(batch, outcomes, strict=True):
+                part.job.finish(part, outcome)
 
     def close(self) -> None:
         """Ends the thread, when the batch it computes is done."""
         self._thread.shutdown()
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[Part]:
         """The next batch, removed from what waits."""
-        self._waiting = [w for w in self._waiting if not w.answer.done()]
-        if not self._waiting:
+        jobs = [job for job in self._jobs if job.parts and not job.is_over]
+        self._jobs = jobs
+        if not jobs:
             return []
-        first = self._waiting[0]
-        key, length = first.key, first.request.mean_bytes
-        batch, rows = [first], first.request.num_rows
-        if key is not None:
-            similar = [w for w in self._waiting[1:] if w.key == key]
-            # Stable: of equally long ones, the oldest.
-            similar.sort(key=lambda w: abs(w.request.mean_bytes - length))
-            shortest = longest = length
-            for waiting in similar:
-                own = waiting.request.mean_bytes
-                shortest, longest = min(shortest, own), max(longest, own)
-                rows += waiting.request.num_rows
-                if (
-                    rows > self._limits.batch_rows
-                    or longest > _MOST_STRETCH * shortest
-                ):
-                    break
-                batch.append(waiting)
-        taken = set(map(id, batch))
-        self._waiting = [w for w in self._waiting if id(w) not in taken]
+        kinds = {job.is_large for job in jobs}
+        large = self._lead <= 0 if len(kinds) > 1 else kinds.pop()
+        first, *others = [job.parts[0] for job in jobs if job.is_large == large]
+        batch = [first]
+        if first.key is not None:
+            batch += self._alike(first, others)
+        self._note(large, sum(part.size.num_tokens for part in batch))
+        for part in batch:
+            part.job.parts.popleft()
+        # What is left of it does not keep the others waiting.
+        jobs.remove(first.job)
+        jobs.append(first.job)
         return batch
 
+    def _note(self, large: bool, tokens: int) -> None:
+        most = self._limits.batch_tokens
+        lead = self._lead + (tokens if large else -tokens)
+        # Nothing is owed for long: one kind may not have come for an hour.
+        self._lead = max(-most, min(most, lead))
 
-def _compute_all(batch: list[_Waiting]) -> list[Outputs | RequestError]:
-    """Outputs of each request, or why there are none."""
-    if len(batch) > 1:
-        try:
-            together = _compute_together(batch)
-        except tf.errors.InvalidArgumentError:
-            # One is at fault: the others shall have their answers.
-            together = None
-        except Exception as error:
-            return [_failed(error)] * len(batch)
-        if together is not None:
-            return together
-    return [_compute(waiting) for waiting in batch]
-
-
-def _compute(waiting: _Waiting) -> Outputs | RequestError:
-    request = waiting.request
-    try:
-        return waiting.version.run(request.signature, request.inputs)
-    except tf.errors.InvalidArgumentError as error:
-        reason = " ".join(error.message.split("\n")[0].split())
-        return RequestError(400, f"the model refuses the inputs: {reason}")
-    except Exception as error:
-        return _failed(error)
-
-
-def _failed(error: Exception) -> RequestError:
-    _LOG.exception("a batch failed", exc_info=error)
-    return RequestError(500, "the server failed to compute an answer")
-
-
-def _compute_together(batch: list[_Waiting]) -> list[Outputs] | None:
-    """Outputs of each request; None if the outputs cannot be told apart."""
-    version = batch[0].version
-    asked = {waiting.request.signature for waiting in batch}
-    signature = batch[0].request.signature
-    if len(asked) > 1:
-        signature = version.together(signature)
-    inputs = {
-        name: np.concatenate([w.request.inputs[name] for w in batch])
-        for name in batch[0].request.inputs
-    }
-    outputs = version.run(signature, inputs)
-    ends = np.cumsum([w.request.num_rows for w in batch])
-    if any(
-        value.ndim == 0 or len(value) != ends[-1] for value in outputs.values()
-    ):
-        return None
-    return [
-        version.pick(
-            waiting.request.signature,
-            {
-                name: value[end - waiting.request.num_rows : end]
-                for name, value in outputs.items()
-            },
-        )
-        for waiting, end in zip(batch, ends, strict=True)
-    ]
+    def _alike(self, first: Part, others: list[Part]) -> list[Part]:
+        """Those of some parts that are computed with the first."""
+        similar = [part for part in others if part.key == first.key]
+        # Stable: of equally long ones, the oldest.
+        similar.sort(key=lambda part: abs(part.length - first.length))
+        size, rows, chosen = first.size, len(first.rows), []
+        shortest = longest = first.length
+        for part in similar:
+            shortest = min(shortest, part.length)
+            longest = max(longest, part.length)
+            size, rows = size.beside(part.size), rows + len(part.rows)
+            if (
+                rows > self._limits.batch_rows
+                or size.num_tokens > self._limits.batch_tokens
+                or longest > _MOST_STRETCH * shortest
+            ):
+                break
+            chosen.append(part)
+        return chosen

@@ -1,5 +1,6 @@
 """One version of an export in memory, ready to answer."""
 
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +9,13 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 
-from bvkeras.errors import DataError, MissingPackageError
-from bvkeras.serving import inspection, layout, warm_up
+from bvkeras import fileio
+from bvkeras.encoders.word_piece import WordPiece
+from bvkeras.errors import DataError
+from bvkeras.serving import inspection, layout, loading, warm_up
+from bvkeras.serving.rest.one_line import one_line
+from bvkeras.serving.rest.request_size import RequestSize
+from bvkeras.serving.rest.token_counter import TokenCounter
 
 _DESCRIBED = {
     *("inputs", "kind", "label_names", "max_tokens", "windows"),
@@ -31,6 +37,7 @@ class LoadedVersion:
             empty if it says nothing.
         tasks: dict of name to what `description` says of the task.
         signatures: dict of name to a dict of input name to tf.TensorSpec.
+        counter: TokenCounter. Of what is asked of it.
 
     Raises:
         DataError: it cannot be read, or has unusual parts.
@@ -48,18 +55,7 @@ class LoadedVersion:
             )
         self.description = found.description or {}
         self._definitions = found.signature_definitions
-        try:
-            # Registers the tokenizer's operation.
-            import tensorflow_text  # noqa: F401
-        except ImportError as error:
-            raise MissingPackageError(
-                f"tensorflow-text cannot be imported: {error}"
-            ) from None
-        try:
-            self._model = tf.saved_model.load(str(path))
-        except (tf.errors.OpError, ValueError, OSError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{path} cannot be loaded: {reason}") from None
+        self._model = loading.load(path)
         self._functions = dict(self._model.signatures)
         self.signatures = {
             name: dict(function.structured_input_signature[1])
@@ -67,6 +63,9 @@ class LoadedVersion:
         }
         self.tasks = self._described_tasks()
         self._in_all = self._answered_by_all()
+        self.counter = self._token_counter()
+        # Rows of their outputs are those of their inputs.
+        self._by_row = {"all", "serving_default", "tokens", *self.tasks}
 
     def warm_up(self) -> None:
         """Answers one request of each signature, so that the next is fast.
@@ -107,6 +106,34 @@ class LoadedVersion:
             # Its output `row` counts the rows of the batch.
             return None
         return "all" if signature in self._in_all else signature
+
+    def splits(self, signature: str) -> bool:
+        """Whether some rows of a request can be computed without the others."""
+        return bool(self.tasks) and signature in self._by_row
+
+    def num_values(self, signature: str, size: RequestSize) -> int:
+        """Numbers and texts that an answer will hold.
+
+        Args:
+            signature: str.
+            size: RequestSize. What is asked.
+        """
+        shapes = [
+            spec.shape.as_list()
+            for spec in self._functions[signature].structured_outputs.values()
+            if spec.shape.rank is not None
+        ]
+        num_rows, num_tokens = size.counts.shape[1], int(size.lengths.max())
+        if any(shape.count(None) > 1 for shape in shapes):
+            # Of tokens: each window of a text is a row.
+            num_rows = int(size.counts.max(0).sum())
+        total = 0
+        for shape in shapes:
+            free = iter((num_rows, num_tokens))
+            total += math.prod(
+                next(free, 1) if axis is None else axis for axis in shape
+            )
+        return total
 
     def pick(
         self, signature: str, outputs: Mapping[str, Any]
@@ -152,6 +179,25 @@ class LoadedVersion:
                 f"{error}"
             ) from None
         return tasks
+
+    def _token_counter(self) -> TokenCounter:
+        if not self.tasks:
+            return TokenCounter()
+        path = self.path / layout.VOCABULARY
+        try:
+            return TokenCounter(
+                self.tasks,
+                WordPiece(
+                    fileio.read_json(path),
+                    **self.description["tokenizer"]["settings"],
+                ),
+                self.description["encoder"]["config"],
+            )
+        except Exception as error:
+            raise DataError(
+                f"{path} or {layout.DESCRIPTION} cannot be used: "
+                f"{one_line(error)}"
+            ) from None
 
     def _answered_by_all(self) -> set[str]:
         """Signatures that `all` answers with no more work for the encoder."""

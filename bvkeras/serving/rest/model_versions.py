@@ -1,5 +1,6 @@
 """The versions of an export that a server answers for."""
 
+import contextlib
 import logging
 import os
 import pathlib
@@ -9,6 +10,7 @@ from typing import Any
 from bvkeras.errors import BvkerasError, DataError
 from bvkeras.serving import layout
 from bvkeras.serving.rest.loaded_version import LoadedVersion
+from bvkeras.serving.rest.one_line import one_line
 from bvkeras.serving.rest.request_error import RequestError
 
 _LOG = logging.getLogger(__name__)
@@ -137,9 +139,14 @@ class ModelVersions:
         try:
             version = LoadedVersion(path, self._allow_unusual)
             version.warm_up()
-        except (BvkerasError, OSError) as error:
-            self._failed[number] = (files, str(error))
-            _LOG.error("version %d is not served: %s", number, error)
+        # Whatever strange files make of the code that reads them: it is told
+        # once, and not tried at every poll.
+        except Exception as error:
+            reason = one_line(error)
+            if not isinstance(error, BvkerasError | OSError):
+                reason = f"{path}: {type(error).__name__}: {reason}"
+            self._failed[number] = (files, reason)
+            _LOG.error("version %d is not served: %s", number, reason)
             return None
         self._failed.pop(number, None)
         seconds = time.monotonic() - began
@@ -149,7 +156,10 @@ class ModelVersions:
 
 def _fingerprint(path: pathlib.Path) -> tuple:
     """Differs when a file of a version was written since."""
-    return tuple(
-        (str(file), file.lstat().st_size, file.lstat().st_mtime_ns)
-        for file in sorted(path.rglob("*"))
-    )
+    found = []
+    for file in sorted(path.rglob("*")):
+        # It may be gone by now.
+        with contextlib.suppress(FileNotFoundError):
+            status = file.lstat()
+            found.append((str(file), status.st_size, status.st_mtime_ns))
+    return tuple(found)

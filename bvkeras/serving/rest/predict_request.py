@@ -4,16 +4,18 @@ import base64
 import binascii
 import dataclasses
 import json
-from collections.abc import Mapping
+import math
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from bvkeras.serving.rest.limits import Limits
+from bvkeras.serving.rest.loaded_version import LoadedVersion
 from bvkeras.serving.rest.request_error import RequestError
+from bvkeras.serving.rest.request_size import RequestSize
 
-_KEYS = {"signature_name", "instances", "inputs"}
+_DEFAULT_SIGNATURE = "serving_default"
 _MOST_SHOWN = 80
 
 
@@ -28,31 +30,30 @@ class PredictRequest:
         num_rows: int. Length of each input.
         by_row: bool. Whether inputs came, and outputs go, as a list of rows
             (`instances`), not as a dict of columns (`inputs`).
+        size: RequestSize. Tokens of each row.
+        num_values: int. Numbers and texts its answer will hold.
     """
 
     signature: str
     inputs: dict[str, np.ndarray]
     num_rows: int
     by_row: bool
-
-    @property
-    def mean_bytes(self) -> float:
-        """Bytes of a row's texts: what its number of tokens grows with."""
-        texts = [a for a in self.inputs.values() if a.dtype == object]
-        return sum(len(t) for a in texts for t in a.flat) / self.num_rows
+    size: RequestSize
+    num_values: int = 0
 
 
 def read_request(
-    body: bytes,
-    signatures: Mapping[str, Mapping[str, tf.TensorSpec]],
-    limits: Limits,
+    body: bytes, version: LoadedVersion, limits: Limits
 ) -> PredictRequest:
     """Reads the JSON of TensorFlow Serving's predict API.
+
+    Other keys beside these are passed over, and so are inputs the signature
+    has not where they come by columns, as TensorFlow Serving does it.
 
     Args:
         body: bytes. `{"signature_name": …, "instances": …}`, or `"inputs"`
             in place of `"instances"`.
-        signatures: dict of name to the signature's inputs.
+        version: LoadedVersion that is asked.
         limits: Limits.
 
     Raises:
@@ -62,13 +63,10 @@ def read_request(
     content = _parsed(body)
     if not isinstance(content, dict):
         raise _bad(f"the body: received {_shown(content)}, expected an object")
-    unknown = sorted(content.keys() - _KEYS)
-    if unknown:
-        raise _bad(
-            f"the body has {_shown(unknown[0])}, expected no keys but "
-            f"{', '.join(sorted(_KEYS))}"
-        )
-    name = content.get("signature_name", "serving_default")
+    signatures = version.signatures
+    name = content.get("signature_name", "")
+    if name == "":
+        name = _DEFAULT_SIGNATURE
     if not isinstance(name, str) or name not in signatures:
         raise _bad(
             f"signature_name: received {_shown(name)}, expected one of "
@@ -90,9 +88,30 @@ def read_request(
     if len(set(counts.values())) > 1:
         raise _bad(f"inputs: expected as many of each, received {counts}")
     num_rows = next(iter(counts.values()))
+    size = version.counter.count(name, inputs)
+    _check_tokens(size.num_tokens, limits)
+    num_values = version.num_values(name, size)
+    if num_values > limits.values:
+        raise _bad(
+            f"the answer would hold {num_values} values, expected at most "
+            f"{limits.values} (--max-values)"
+        )
+    return PredictRequest(name, inputs, num_rows, by_row, size, num_values)
+
+
+def _check_rows(num_rows: int, limits: Limits) -> None:
     if num_rows > limits.rows:
-        raise _bad(f"{num_rows} rows, expected at most {limits.rows}")
-    return PredictRequest(name, inputs, num_rows, by_row)
+        raise _bad(
+            f"{num_rows} rows, expected at most {limits.rows} (--max-rows)"
+        )
+
+
+def _check_tokens(num_tokens: int, limits: Limits) -> None:
+    if num_tokens > limits.tokens:
+        raise _bad(
+            f"{num_tokens} tokens, padding counted, expected at most "
+            f"{limits.tokens} (--max-tokens)"
+        )
 
 
 def _parsed(body: bytes) -> Any:
@@ -116,8 +135,7 @@ def _columns_of_rows(rows, specs, limits) -> dict[str, list]:
             f"instances: received {_shown(rows)}, expected a list of at "
             "least one row"
         )
-    if len(rows) > limits.rows:
-        raise _bad(f"{len(rows)} rows, expected at most {limits.rows}")
+    _check_rows(len(rows), limits)
     if len(specs) == 1 and not any(map(_is_named, rows)):
         return {next(iter(specs)): rows}
     for place, row in enumerate(rows):
@@ -131,8 +149,13 @@ def _columns_of_rows(rows, specs, limits) -> dict[str, list]:
 
 
 def _columns(inputs, specs) -> dict[str, Any]:
-    if isinstance(inputs, dict) and _is_named(inputs):
-        _check_names(inputs, specs, "inputs")
+    if _is_named(inputs):
+        missing = [name for name in specs if name not in inputs]
+        if missing:
+            raise _bad(
+                f"inputs: received {_shown(sorted(inputs))}, expected "
+                f"{', '.join(specs)}: {missing[0]} is missing"
+            )
         return inputs
     if len(specs) > 1:
         raise _bad(
@@ -181,11 +204,27 @@ def _array(value, spec: tf.TensorSpec, name: str, limits: Limits):
     if not shape:
         raise _bad(f"{name} has no rows and cannot be sent as JSON")
     per_row = len(level) // shape[0]
+    _check_rows(shape[0], limits)
+    if spec.dtype.is_integer:
+        # Before each of them is looked at.
+        _check_tokens(math.prod(shape), limits)
+        if _are_integers(level, spec.dtype):
+            array = np.array(level, spec.dtype.as_numpy_dtype)
+            return array.reshape(shape)
     array = np.empty(len(level), spec.dtype.as_numpy_dtype)
     for place, item in enumerate(level):
         where = f"{name} of row {place // per_row}"
         array[place] = _element(item, spec.dtype, where, limits)
     return array.reshape(shape)
+
+
+def _are_integers(level: list, dtype: tf.DType) -> bool:
+    """Whether all of many values fit, without a look at each by itself."""
+    return (
+        set(map(type, level)) == {int}
+        and dtype.min <= min(level)
+        and max(level) <= dtype.max
+    )
 
 
 def _element(item, dtype: tf.DType, where: str, limits: Limits):
@@ -222,7 +261,7 @@ def _text(item, where: str, limits: Limits) -> bytes:
     if len(item) > limits.text_bytes:
         raise _bad(
             f"{where} has {len(item)} bytes, expected at most "
-            f"{limits.text_bytes}"
+            f"{limits.text_bytes} (--max-text-bytes)"
         )
     if b"\0" in item:
         raise _bad(f"{where} has a null character")

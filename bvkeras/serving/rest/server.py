@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import functools
+import ipaddress
 import logging
 import math
 import os
@@ -9,19 +11,26 @@ import pathlib
 import re
 import signal
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 
 from bvkeras.errors import ArgumentError
 from bvkeras.serving import layout
 from bvkeras.serving.rest.app import App
+from bvkeras.serving.rest.connection import Connection
+from bvkeras.serving.rest.connections import Connections
+from bvkeras.serving.rest.descriptors import most_connections
+from bvkeras.serving.rest.guard import MOST_HEADER_BYTES
 from bvkeras.serving.rest.limits import Limits
+from bvkeras.serving.rest.metrics import Metrics
 from bvkeras.serving.rest.model_versions import ModelVersions
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _MOST_CONNECTIONS = 1024
 _KEEP_ALIVE_SECONDS = 30
+_TURN_SECONDS = 0.001
 _LOG = logging.getLogger(__name__)
 
 
@@ -48,6 +57,7 @@ def serve(
     allow_unusual: bool = False,
     poll: float = 2.0,
     access_log: bool = False,
+    allowed_hosts: Sequence[str] = (),
 ) -> None:
     """Serves an export over HTTP until SIGINT or SIGTERM.
 
@@ -69,6 +79,10 @@ def serve(
             Defaults to `2.0`.
         access_log: bool. Log a line for each request, without its text.
             Defaults to `False`.
+        allowed_hosts: sequence of str. Names that requests may give this
+            server, beside `host`, `localhost` and addresses; `"*"`: any.
+            Defaults to none, or to any where others than this machine can
+            connect.
 
     Raises:
         ArgumentError: the name, the port or `poll` cannot be one, or the
@@ -99,28 +113,41 @@ def serve(
         versions = ModelVersions(
             directory, keep_all=keep_all, allow_unusual=allow_unusual
         )
-        app = App(versions, name, limits, poll)
+        metrics = Metrics()
+        hosts = _hosts(listener, host, allowed_hosts)
+        app = App(versions, name, limits, poll, metrics, hosts)
+        shared = Connections(
+            most_connections(_MOST_CONNECTIONS), limits.timeout, metrics
+        )
+        metrics.watch(
+            "bvkeras_connections",
+            "Connections that are open.",
+            lambda: len(server.server_state.connections),
+        )
         config = uvicorn.Config(
             app.asgi,
-            # Bounds the size of headers, which httptools does not.
-            http="h11",
+            http=functools.partial(Connection, shared),
+            h11_max_incomplete_event_size=MOST_HEADER_BYTES,
             ws="none",
             log_config=None,
             access_log=access_log,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=_MOST_CONNECTIONS,
+            # All that are connected at once are taken at once.
+            backlog=_MOST_CONNECTIONS,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=int(limits.timeout) + 1,
+            # To be computed, and to be taken.
+            timeout_graceful_shutdown=int(2 * limits.timeout) + 1,
         )
+        server = _Server(config, app)
         # Not a line for each client that speaks no HTTP.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         # From here on connections wait, and are not refused.
         listener.listen(_MOST_CONNECTIONS)
         address = _address(listener)
         print(f"serving {name} at {address} (Ctrl+C stops)", flush=True)
-        with _signals_are_taken():
-            asyncio.run(_Server(config, app).serve(sockets=[listener]))
+        with _signals_are_taken(), _threads_take_short_turns():
+            asyncio.run(server.serve(sockets=[listener]))
     _LOG.info("stopped")
 
 
@@ -143,11 +170,32 @@ def _bound(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _hosts(
+    listener: socket.socket, host: str, allowed: Sequence[str]
+) -> list[str] | None:
+    """Names a request may have in `Host`; None: any."""
+    address = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
+    if "*" in allowed or not (allowed or address.is_loopback):
+        return None
+    return [host, *allowed]
+
+
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return (
         f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
     )
+
+
+@contextlib.contextmanager
+def _threads_take_short_turns() -> Iterator[None]:
+    """Lets the event loop go on soon, while threads read and write JSON."""
+    earlier = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(earlier)
 
 
 @contextlib.contextmanager

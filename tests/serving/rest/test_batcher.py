@@ -11,6 +11,16 @@ from bvkeras.serving.rest.batcher import Batcher
 from bvkeras.serving.rest.limits import Limits
 from bvkeras.serving.rest.predict_request import PredictRequest
 from bvkeras.serving.rest.request_error import RequestError
+from bvkeras.serving.rest.request_size import RequestSize
+
+# As TensorFlow says it.
+REFUSAL = """Graph execution error:
+
+Detected at node Assert/Assert defined at (most recent call last):
+<stack traces unavailable>
+assertion failed: [a bad\x1b
+row]
+\t [[{{node Assert/Assert}}]] [Op:__inference_signature_wrapper_7]"""
 
 
 class Version:
@@ -25,12 +35,15 @@ class Version:
     def together(self, signature):
         return None if signature in self._alone else "all"
 
+    def splits(self, signature):
+        return signature not in self._alone and not self._extra_row
+
     def run(self, signature, inputs):
         self.gate.wait(10)
         texts = inputs["text"].tolist()
         self.asked.append((signature, texts))
         if self._bad and self._bad in texts:
-            raise tf.errors.InvalidArgumentError(None, None, "a bad\nrow")
+            raise tf.errors.InvalidArgumentError(None, None, REFUSAL)
         sizes = np.array([len(text) for text in texts])
         if self._extra_row and len(texts) > 1:
             sizes = np.append(sizes, 0)
@@ -42,10 +55,11 @@ class Version:
 
 def request(*texts, signature="all"):
     array = np.array([t.encode() for t in texts], dtype=object)
-    return PredictRequest(signature, {"text": array}, len(texts), True)
+    size = RequestSize.of_lengths([len(t) for t in texts])
+    return PredictRequest(signature, {"text": array}, len(texts), True, size)
 
 
-def answers(version, requests, **limits):
+def answers(version, requests, timeout=10.0, **limits):
     """Answers, or errors, of requests that arrive at once."""
 
     async def ask():
@@ -53,7 +67,10 @@ def answers(version, requests, **limits):
         running = asyncio.create_task(batcher.run())
         try:
             return await asyncio.gather(
-                *(batcher.answer(version, one) for one in requests),
+                *(
+                    asyncio.wait_for(batcher.answer(version, one), timeout)
+                    for one in requests
+                ),
                 return_exceptions=True,
             )
         finally:
@@ -94,7 +111,33 @@ def test_batches_are_no_larger_than_asked():
     assert [len(texts) for _, texts in version.asked] == [3, 3, 1]
     version = Version()
     answers(version, [request("a", "a", "a"), request("a")], batch_rows=1)
-    assert [len(texts) for _, texts in version.asked] == [3, 1]
+    assert [len(texts) for _, texts in version.asked] == [1, 1, 1, 1]
+
+
+def test_large_request_is_computed_in_parts_and_lets_others_pass():
+    version = Version()
+    large = request("a" * 9, "a", "a" * 8, "aa", "a" * 7)
+    found = answers(version, [large, request("b" * 6)], batch_tokens=10)
+    assert sizes(found) == [[9, 1, 8, 2, 7], [6]]
+    assert [[len(t) for t in texts] for _, texts in version.asked] == [
+        [1, 2], [6], [7], [8], [9],
+    ]  # fmt: skip
+
+
+def test_small_requests_and_large_ones_have_half_each():
+    version = Version()
+    large = [request(*["x" * 8] * 2) for _ in range(3)]
+    small = [request("aa") for _ in range(10)]
+    answers(version, large + small, batch_tokens=16, batch_rows=4)
+    asked = ["".join(t.decode()[0] for t in ts) for _, ts in version.asked]
+    assert asked == ["xx", "aaaa", "aaaa", "xx", "aa", "xx"]
+
+
+def test_what_cannot_be_split_is_not():
+    version = Version(alone={"hidden_states"})
+    large = request("aa", "a" * 50, signature="hidden_states")
+    assert sizes(answers(version, [large], batch_tokens=10)) == [[2, 50]]
+    assert len(version.asked) == 1
 
 
 def test_texts_of_like_length_are_together_and_the_oldest_first():
@@ -126,7 +169,10 @@ def test_inputs_of_other_shapes_are_other_batches():
 
     version = Tokens()
     requests = [
-        PredictRequest("tokens", {"ids": np.ones((1, width), int)}, 1, False)
+        PredictRequest(
+            *("tokens", {"ids": np.ones((1, width), int)}, 1, False),
+            RequestSize.of_lengths([width]),
+        )
         for width in (3, 4, 3)
     ]
     assert sizes(answers(version, requests)) == [[3], [4], [3]]
@@ -141,7 +187,7 @@ def test_bad_row_fails_its_own_request_alone():
     assert sizes([good, other]) == [[2], [2]]
     assert isinstance(bad, RequestError)
     assert bad.status == 400
-    assert str(bad) == "the model refuses the inputs: a bad"
+    assert str(bad) == "the model refuses the inputs: a bad\\x1b row"
 
 
 def test_answers_that_cannot_be_told_apart_are_computed_alone():
@@ -177,9 +223,17 @@ def test_late_answer_is_an_error_and_takes_no_work():
     version.gate.clear()
     late = [request("first"), request("a"), request("b")]
     found = answers(version, late, timeout=0.2, batch_rows=1)
-    assert [error.status for error in found] == [504] * 3
+    assert [type(error) for error in found] == [TimeoutError] * 3
     # What waited behind the first was never computed.
     assert [texts for _, texts in version.asked] == [[b"first"]]
+
+
+def test_rest_of_a_late_request_is_not_computed():
+    version = Version()
+    version.gate.clear()
+    found = answers(version, [request("a" * 9, "b" * 9)], 0.2, batch_tokens=9)
+    assert isinstance(found[0], TimeoutError)
+    assert [texts for _, texts in version.asked] == [[b"a" * 9]]
 
 
 def test_batch_can_wait_for_more():
@@ -203,6 +257,9 @@ def test_batch_can_wait_for_more():
     "wrong",
     [
         {"batch_rows": 0},
+        {"batch_tokens": 0},
+        {"tokens": 0},
+        {"values": 0},
         {"body_bytes": 0},
         {"rows": -1},
         {"text_bytes": 0},

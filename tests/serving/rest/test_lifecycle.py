@@ -42,9 +42,9 @@ def test_killed_started_again_and_stopped_with_all_answered(exported):
         "signature_name": "squad_v2",
         "instances": [{"question": "who?", "context": context}] * 20,
     }
-    port = f"--port={killed.port}"
+    options = (f"--port={killed.port}", "--max-tokens=1000000")
     with (
-        RunningServer(exported.directory, port) as server,
+        RunningServer(exported.directory, *options) as server,
         concurrent.futures.ThreadPoolExecutor(3) as pool,
     ):
         assert server.port == killed.port
@@ -114,7 +114,9 @@ def test_folder_without_an_export_is_one_line(tmp_path, capsys):
     assert "no export" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("package", ["starlette", "uvicorn"])
+@pytest.mark.parametrize(
+    "package", ["prometheus_client", "starlette", "uvicorn"]
+)
 def test_missing_extra_is_one_line(exported, package, monkeypatch, capsys):
     for module in list(sys.modules):
         if module.startswith(("bvkeras.serving.rest", f"{package}.")):

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from bvkeras.errors import DataError
+from bvkeras.serving.rest import model_versions
 from bvkeras.serving.rest.model_versions import ModelVersions
 from bvkeras.serving.rest.request_error import RequestError
 
@@ -88,6 +89,65 @@ def test_failed_version_is_tried_again_only_when_it_changed(
     (folder / "2" / "more.txt").unlink()
     versions.refresh()
     assert versions.number_of(versions.get()) == 2
+
+
+def _truncate(copy):
+    [path] = (copy / "variables").glob("*.data-*")
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _write(name, text):
+    def damage(copy):
+        (copy / "assets.extra" / name).write_text(text)
+
+    return damage
+
+
+def test_damaged_version_is_one_line_once(folder, exported, caplog):
+    versions = ModelVersions(folder)
+    other = '{"format": 1, "encoder": [], "tokenizer": 1, "tasks": {}}'
+    for damage in (
+        _truncate,
+        _write("bvkeras.json", "[" * 100_000),
+        _write("bvkeras.json", other),
+        _write("bvkeras.json", "\x1b[2J"),
+        _write("vocabulary.json", "7"),
+    ):
+        shutil.copytree(exported.second, folder / "2")
+        damage(folder / "2")
+        caplog.clear()
+        for _ in range(3):
+            versions.refresh()
+        [record] = caplog.records
+        line = caplog.handler.format(record)
+        assert "version 2 is not served: " in line
+        assert "tiny/2" in line
+        assert line.isprintable()
+        assert states(versions) == {"2": "END", "1": "AVAILABLE"}
+        assert versions.status(2)[0]["status"]["error_message"] in line
+        shutil.rmtree(folder / "2")
+        versions.refresh()
+
+
+def test_any_failure_is_one_line_once(folder, exported, monkeypatch, caplog):
+    versions = ModelVersions(folder)
+    for error in (IndexError("a\nb"), TypeError(), RecursionError("\x1b[2J")):
+
+        def fail(*arguments, error=error):
+            raise error
+
+        monkeypatch.setattr(model_versions, "LoadedVersion", fail)
+        shutil.copytree(exported.first, folder / "2")
+        caplog.clear()
+        for _ in range(3):
+            versions.refresh()
+        [record] = caplog.records
+        assert record.exc_info is None
+        line = caplog.handler.format(record)
+        assert f"tiny/2: {type(error).__name__}" in line
+        assert line.isprintable()
+        shutil.rmtree(folder / "2")
+        versions.refresh()
 
 
 def test_emptied_folder_is_served_on(folder):
