@@ -3,14 +3,16 @@
 import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bvkeras.data.tokenized_examples import TokenizedExamples
-from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.fileio import value_digest
+
+if TYPE_CHECKING:
+    from bvkeras.data.tokenized_examples import TokenizedExamples
+    from bvkeras.encoders.word_piece import WordPiece
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,8 +77,8 @@ class Examples:
         return {}
 
     def tokenized(
-        self, tokenizer: WordPiece, max_tokens: int, offsets: bool
-    ) -> TokenizedExamples:
+        self, tokenizer: "WordPiece", max_tokens: int, offsets: bool
+    ) -> "TokenizedExamples":
         """Each example as a row of tokens.
 
         Args:
@@ -87,6 +89,9 @@ class Examples:
         Raises:
             ArgumentError: `max_tokens` leaves no room for text.
         """
+        # Brings Keras, and a table that is refused is refused at once.
+        from bvkeras.data.tokenized_examples import TokenizedExamples
+
         texts = (self.texts_a, self.texts_b)
         return TokenizedExamples(
             tokenizer.pack(*texts, max_tokens),

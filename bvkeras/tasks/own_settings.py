@@ -11,7 +11,7 @@ from bvkeras.tasks.settings import TaskSettings, paper_settings, small_settings
 
 # With fewer steps than these, models of few rows are far from learned.
 _FINE_TUNING_STEPS = 300
-_HEAD_STEPS = 1500
+_HEAD_STEPS = 1000
 _MOST_FINE_TUNING_EPOCHS = 10
 _MOST_HEAD_EPOCHS = 60
 _FEWEST_HEAD_EPOCHS = {True: 6, False: 3}

@@ -1,6 +1,8 @@
 """Where a task of one's own has its rows."""
 
 import dataclasses
+import os
+from collections.abc import Sequence
 
 from bvkeras.errors import ArgumentError
 
@@ -10,10 +12,11 @@ class TableFiles:
     """The table files of a task, and how they are read.
 
     Args:
-        train: tuple of str. Paths or patterns (`"data/*.csv"`) of training
-            files: CSV, TSV, JSON lines or Parquet, each also with `.gz`.
-        validation: tuple of str. Paths or patterns of validation files.
-            Defaults to `()`: a part of the training rows is held out.
+        train: str, or sequence of str. Paths or patterns (`"data/*.csv"`) of
+            training files: CSV, TSV, JSON lines or Parquet, each also with
+            `.gz`. They are kept as a tuple, and made absolute.
+        validation: as `train`, of validation. Defaults to `()`: a part of
+            the training rows is held out.
         held_out: float in (0, 1). Share of the training rows that is held
             out where there is no validation file. Defaults to `0.1`.
         seed: int. Seed of what is held out. Defaults to `0`.
@@ -38,6 +41,8 @@ class TableFiles:
     id_column: str | None = None
 
     def __post_init__(self):
+        for name in ("train", "validation"):
+            object.__setattr__(self, name, _absolute(getattr(self, name)))
         if not self.train:
             raise ArgumentError("train: received no file, expected at least 1")
         if not 0 < self.held_out < 1:
@@ -45,3 +50,11 @@ class TableFiles:
                 f"held_out: got {self.held_out}, expected a share between 0 "
                 "and 1"
             )
+
+
+def _absolute(
+    paths: str | os.PathLike | Sequence[str | os.PathLike],
+) -> tuple[str, ...]:
+    if isinstance(paths, (str, os.PathLike)):
+        paths = (paths,)
+    return tuple(os.path.abspath(path) for path in paths)

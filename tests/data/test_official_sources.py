@@ -10,6 +10,7 @@ import pytest
 
 from bvkeras import tasks
 from bvkeras.data.sources import load_examples
+from bvkeras.data.tables.describe import describe_table
 from bvkeras.errors import ArgumentError, DataError
 
 from .glue_fixtures import (
@@ -426,3 +427,22 @@ def test_real_scores(name, split, count, mean, real_dir):
     examples = load_examples(name, split, real_dir)
     assert len(examples) == count
     assert examples.labels.mean() == pytest.approx(mean, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [("rte", "RTE"), ("stsb", "STS-B")]
+)
+def test_real_files_as_tables_of_ones_own(name, folder, real_dir):
+    """Quotes in STS-B are text: nothing in its files is quoted."""
+    spec = tasks.get(name)
+    place = os.path.join(real_dir, "glue", folder)
+    files = tasks.TableFiles(f"{place}/train.tsv", f"{place}/dev.tsv")
+    table = describe_table(
+        files, spec.text_columns, spec.label_column, name="own"
+    )
+    assert table.spec.is_regression == spec.is_regression
+    for split, examples in table.examples.items():
+        official = load_examples(name, split, real_dir)
+        assert examples.texts_a == official.texts_a
+        assert examples.texts_b == official.texts_b
+        np.testing.assert_array_equal(examples.labels, official.labels)

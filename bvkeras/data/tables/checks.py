@@ -118,20 +118,20 @@ def overlap_findings(
 
 
 def class_findings(labels: np.ndarray, names: Sequence[str]) -> list[Finding]:
-    """Classes with one row, and without a row in training."""
+    """Classes with one row, and the largest one."""
     counts = np.bincount(labels, minlength=len(names))
     findings = []
-    for wanted, what in (
-        (0, "training: classes without a row"),
-        (1, "training: classes with one row"),
-    ):
-        few = [n for n, c in zip(names, counts, strict=True) if c == wanted]
-        if few:
-            findings.append(
-                Finding(
-                    what, len(few), len(names), listed(few), is_warning=True
-                )
+    few = [n for n, count in zip(names, counts, strict=True) if count == 1]
+    if few:
+        findings.append(
+            Finding(
+                "training: classes with one row",
+                len(few),
+                len(names),
+                listed(few),
+                is_warning=True,
             )
+        )
     share = counts.max() / counts.sum()
     findings.append(
         Finding(

@@ -203,7 +203,7 @@ def _findings(
                 splits.held_out, spec.table.seed, f"some of {by}"
             )
         )
-        train_keys = text_keys(splits.train.texts)
+        train_keys = [keys[i] for i in np.flatnonzero(~splits.held_out)]
     findings += checks.label_findings(splits.train, train_keys, labels)
     if names:
         findings += checks.class_findings(labels, names)

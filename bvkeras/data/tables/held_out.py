@@ -1,5 +1,6 @@
 """Which training rows are held out for validation."""
 
+import hashlib
 import math
 from collections.abc import Hashable, Sequence
 
@@ -11,7 +12,7 @@ _ROWS_A_QUANTILE = 5
 _FEWEST_TEXTS = 4
 
 
-def text_keys(texts: Sequence[Sequence[str]]) -> list[Hashable]:
+def text_keys(texts: Sequence[Sequence[str]]) -> list[bytes]:
     """What is alike for rows with the same text, or pair of texts.
 
     Case, and how many blanks and of which kind, do not count.
@@ -20,13 +21,16 @@ def text_keys(texts: Sequence[Sequence[str]]) -> list[Hashable]:
         texts: sequence of one or two columns of n str.
 
     Returns:
-        list of n keys.
+        list of n bytes.
     """
-    columns = [
-        [" ".join(text.casefold().split()) for text in column]
-        for column in texts
-    ]
-    return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+    columns = [map(_key, column) for column in texts]
+    return [b"".join(keys) for keys in zip(*columns, strict=True)]
+
+
+def _key(text):
+    # A digest is far smaller than most texts, and there may be many.
+    plain = " ".join(text.casefold().split())
+    return hashlib.blake2b(plain.encode("utf-8"), digest_size=16).digest()
 
 
 def score_classes(scores: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ def is_missing(cell: Any) -> bool:
 
 
 def class_name(cell: Any) -> str:
-    """The name of a class: text without blanks around it.
+    """The name of a class: text, any blanks in it one space.
 
     A whole number has one name however it is written: 1, 1.0 and "1.0" are
     all `"1"`.
@@ -30,7 +30,7 @@ def class_name(cell: Any) -> str:
         ValueError: the cell is something else.
     """
     if isinstance(cell, str):
-        text = cell.strip()
+        text = " ".join(cell.split())
     elif isinstance(cell, (bool, int, float)):
         text = str(cell)
     else:

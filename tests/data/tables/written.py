@@ -33,9 +33,14 @@ def write_rows(path, rows, *, encoding="utf-8", line_end="\n", separator=","):
     else:
         separator = "\t" if name.endswith(".tsv") else separator
         part = path.with_name("part")
+        # csv leaves a lone "\r" without quotes where lines end with "\n".
+        has_returns = any("\r" in str(c) for row in rows for c in row.values())
         with open(part, "w", encoding=encoding, newline="") as file:
             writer = csv.writer(
-                file, delimiter=separator, lineterminator=line_end
+                file,
+                delimiter=separator,
+                lineterminator=line_end,
+                quoting=csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL,
             )
             writer.writerow(rows[0])
             writer.writerows(row.values() for row in rows)
