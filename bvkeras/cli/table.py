@@ -1,6 +1,7 @@
 """Options that name a table of one's own, and the task they make."""
 
 import argparse
+import functools
 
 from bvkeras import tasks
 from bvkeras.errors import ArgumentError
@@ -98,14 +99,15 @@ def describe(options: argparse.Namespace, backbone: str):
         BvkerasError: the table or the encoder cannot be used.
     """
     from bvkeras.data.tables.describe import describe_table
-    from bvkeras.encoders.loading import load_backbone
+    from bvkeras.data.tables.findings_table import print_findings
+    from bvkeras.data.tables.token_lengths import token_lengths
 
-    encoder = load_backbone(backbone, dropout=0.0)
-    limit = encoder.backbone.max_sequence_length
+    @functools.cache
+    def encoder():
+        # Not before the table was read: what is wrong with it is said at once.
+        from bvkeras.encoders.loading import load_backbone
 
-    def token_lengths(first, second):
-        rows = encoder.tokenizer.pack(first, second, max_tokens=limit)
-        return [len(ids) for ids, _ in rows]
+        return load_backbone(backbone, dropout=0.0)
 
     text = options.text or "text"
     table = describe_table(
@@ -122,8 +124,11 @@ def describe(options: argparse.Namespace, backbone: str):
         options.label or "label",
         kind=options.kind,
         name=options.name,
-        token_lengths=token_lengths,
+        token_lengths=lambda first, second: token_lengths(
+            encoder().tokenizer, first, second
+        ),
+        token_limit=lambda: encoder().backbone.max_sequence_length,
         max_tokens=options.max_tokens,
     )
-    print("\n".join(table.findings.lines()))
+    print_findings(table.findings)
     return table

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -29,6 +29,7 @@ SCORE_METRICS = ("pearson", "spearman", "r2")
 
 _TRAINABLE = ("classification", "regression")
 _DEFAULT_TOKENS = 128
+_LONGEST_NAME = 56
 # Files of such names are all alike: the folder says more.
 _COMMON_STEMS = ("train", "training", "data", "dataset", "table", "texts")
 
@@ -58,6 +59,7 @@ def describe_table(
     title: str | None = None,
     max_tokens: int | None = None,
     token_lengths: checks.TokenLengths | None = None,
+    token_limit: Callable[[], int] | None = None,
 ) -> TableDescription:
     """Reads a task's tables and says what they are.
 
@@ -76,6 +78,8 @@ def describe_table(
         token_lengths: callable, or None. Takes first texts, and second ones
             or None, and gives the tokens of each row, special ones counted.
             Without it, cut texts are not counted.
+        token_limit: callable, or None. Gives the longest input the encoder
+            takes; `max_tokens` is not chosen above it.
 
     Raises:
         ArgumentError: kind, name or columns are none.
@@ -115,6 +119,8 @@ def describe_table(
             if lengths is None
             else fitting_tokens(float(np.quantile(lengths, 0.95)))
         )
+        if token_limit is not None:
+            max_tokens = min(max_tokens, token_limit())
     base, small = own_settings(len(splits.train), max_tokens)
     spec = TaskSpec(
         name=name,
@@ -158,15 +164,22 @@ def _task_name(name, files):
         if stem.lower() in _COMMON_STEMS:
             stem = path.resolve().parent.name
         name = re.sub(r"[^0-9a-z]+", "_", stem.lower()).strip("_") or "table"
+        # An export's signature has this name.
+        name = f"table_{name}" if name[0].isdigit() else name
+        name = name[:_LONGEST_NAME].rstrip("_")
         # A built-in task's name would be taken for that task.
         return f"{name}_table" if name in tasks.names() else name
     if name in tasks.names():
         raise ArgumentError(
             f"name: {name!r} is a task of bvkeras, expected a name of your own"
         )
-    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_.-]*", name):
+    if (
+        not re.fullmatch(r"[A-Za-z][0-9A-Za-z_]*", name)
+        or len(name) > _LONGEST_NAME
+    ):
         raise ArgumentError(
-            f"name: got {name!r}, expected letters, digits, '_', '-' and '.'"
+            f"name: got {name!r}, expected letters, digits and '_', a letter "
+            f"first, at most {_LONGEST_NAME}"
         )
     return name
 
