@@ -19,6 +19,17 @@ _PAPER_BACKBONE = "bert_base_en_uncased"
 _WINDOW_NUMBERS = tuple(
     field.name for field in dataclasses.fields(tasks.WindowPlan)
 )
+# Those of a pooled head.
+HEAD_SETTINGS = (
+    "units",
+    "head_epochs",
+    "head_learning_rate",
+    "head_projection_rate",
+    "head_batch_size",
+    "head_dropout",
+    "pooler",
+    "token_pooling",
+)
 _SETTINGS = (
     "epochs",
     "learning_rate",
@@ -29,14 +40,7 @@ _SETTINGS = (
     "freeze_layers",
     "freeze_embeddings",
     "sentence_pooling",
-    "units",
-    "head_epochs",
-    "head_learning_rate",
-    "head_projection_rate",
-    "head_batch_size",
-    "head_dropout",
-    "pooler",
-    "token_pooling",
+    *HEAD_SETTINGS,
     "cache_dtype",
     "extraction_dtype",
     "seed",
