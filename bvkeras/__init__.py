@@ -24,6 +24,7 @@ _NAMES = {
     "load_backbone": "bvkeras.encoders.loading",
     "load_examples": "bvkeras.data.sources",
     "train_head": "bvkeras.training.head",
+    "train_regression": "bvkeras.training.regression",
     "write_cache": "bvkeras.cache.writer",
 }
 _PACKAGES = (
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from bvkeras.models.multi_task import MultiTaskModel
     from bvkeras.training.finetune import finetune
     from bvkeras.training.head import train_head
+    from bvkeras.training.regression import train_regression
 
 __all__ = [
     "Encoder",
@@ -101,6 +103,7 @@ __all__ = [
     "serving",
     "tasks",
     "train_head",
+    "train_regression",
     "training",
     "tuning",
     "write_cache",

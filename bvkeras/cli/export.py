@@ -3,6 +3,8 @@
 import argparse
 import pathlib
 
+from bvkeras.cli import options as shared
+
 SUMMARY = (
     "write finished runs as one SavedModel for serving: text in, answer out"
 )
@@ -26,10 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--system",
-        choices=("head", "frozen", "encoder"),
+        choices=shared.SYSTEMS,
         default="head",
         help="what of a run: the pooled head on the fine-tuned encoder, the "
-        "one on the frozen encoder, or the encoder's own head (head)",
+        "one on the frozen encoder, the encoder's own head, or the regression "
+        "on either encoder (head)",
     )
     parser.add_argument(
         "--epochs", type=float, help="stop point of fine-tuning (the last)"

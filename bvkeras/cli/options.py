@@ -11,11 +11,24 @@ from bvkeras.errors import ArgumentError, BvkerasError
 # As in encoders/fast_encoder.py, encoders/sentence_pooling.py and
 # cache/format.py, which are slow to import.
 COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
+# As in serving/runs.py, which is slow to import.
+SYSTEMS = ("head", "frozen", "encoder", "regression", "frozen_regression")
 _SENTENCE_POOLINGS = ("cls", "mean")
 _CACHE_DTYPES = ("float32", "float16", "bfloat16", "int8")
 
 _WINDOW_NUMBERS = tuple(
     field.name for field in dataclasses.fields(tasks.WindowPlan)
+)
+# Those of a pooled head.
+HEAD_SETTINGS = (
+    "units",
+    "head_epochs",
+    "head_learning_rate",
+    "head_projection_rate",
+    "head_batch_size",
+    "head_dropout",
+    "pooler",
+    "token_pooling",
 )
 _SETTINGS = (
     "epochs",
@@ -27,14 +40,7 @@ _SETTINGS = (
     "freeze_layers",
     "freeze_embeddings",
     "sentence_pooling",
-    "units",
-    "head_epochs",
-    "head_learning_rate",
-    "head_projection_rate",
-    "head_batch_size",
-    "head_dropout",
-    "pooler",
-    "token_pooling",
+    *HEAD_SETTINGS,
     "cache_dtype",
     "extraction_dtype",
     "seed",

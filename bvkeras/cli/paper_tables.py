@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name, default, summary in (
         ("control", True, "also train the encoder one epoch further"),
-        ("frozen", True, "also train a head on the encoder as it came"),
+        ("frozen", True, "also train heads on the encoder as it came"),
         ("keep-caches", False, "leave the hidden states of finished runs"),
     ):
         parser.add_argument(

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     table.add_reading(parser)
     parser.add_argument(
         "--system",
-        choices=("head", "frozen", "encoder"),
+        choices=shared.SYSTEMS,
         default="head",
         help="what of a run, as of `bvkeras export` (head)",
     )

@@ -44,7 +44,7 @@ def add_recipe_arguments(
         "--frozen",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="also train a head on the encoder as it came",
+        help="also train a head, and a regression, on the encoder as it came",
     )
     parser.add_argument(
         "--control",

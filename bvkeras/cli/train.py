@@ -1,11 +1,12 @@
-"""`bvkeras train`: trains a pooled head on a cache."""
+"""`bvkeras train`: trains a head on a cache."""
 
 import argparse
 import pathlib
 
 from bvkeras.cli import options as shared
+from bvkeras.errors import ArgumentError
 
-SUMMARY = "train a pooled head on a cache"
+SUMMARY = "train a head on a cache: a pooled one, or a regression"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cache", type=pathlib.Path, required=True, help="what extract wrote"
     )
     shared.add_output(parser)
+    parser.add_argument(
+        "--head",
+        choices=("pooled", "regression"),
+        default="pooled",
+        help="a pooled head, or logistic or ridge regression on the mean of "
+        "the hidden states, its penalty chosen by cross-validation (pooled)",
+    )
     shared.add_head_settings(parser)
     shared.add_seed(parser)
 
@@ -26,15 +34,38 @@ def run(options: argparse.Namespace) -> None:
         BvkerasError: an argument or the cache cannot be used.
     """
     from bvkeras.cache.reader import HiddenStateCache
-    from bvkeras.pipeline.settings import RunSettings
+
+    train = _train_pooled
+    if options.head == "regression":
+        _check_not_pooled(options)
+        train = _train_regression
+    task = options.task
+    head = train(task, HiddenStateCache(options.cache), options)
+    print(f"{head.parameters:,} parameters: {head.model_path}")
+
+
+def _check_not_pooled(options: argparse.Namespace) -> None:
+    """Refuses what only a pooled head has."""
+    for name in shared.HEAD_SETTINGS:
+        if getattr(options, name) is not None:
+            raise ArgumentError(
+                f"--{name.replace('_', '-')}: expected with --head pooled, "
+                "got --head regression"
+            )
+
+
+def _train_regression(task, cache, options):
+    from bvkeras.training.regression import train_regression
+
+    settings = _settings(task, cache, options)
+    return train_regression(task, cache, options.output_dir, seed=settings.seed)
+
+
+def _train_pooled(task, cache, options):
     from bvkeras.training.head import train_head
 
-    task = options.task
-    cache = HiddenStateCache(options.cache)
-    settings = RunSettings.for_task(
-        task, cache.hidden_dim, **shared.settings_of(options)
-    )
-    head = train_head(
+    settings = _settings(task, cache, options)
+    return train_head(
         task,
         cache,
         options.output_dir,
@@ -48,4 +79,11 @@ def run(options: argparse.Namespace) -> None:
         projection_rate=settings.head_projection_rate,
         seed=settings.seed,
     )
-    print(f"{head.parameters:,} parameters: {head.model_path}")
+
+
+def _settings(task, cache, options):
+    from bvkeras.pipeline.settings import RunSettings
+
+    return RunSettings.for_task(
+        task, cache.hidden_dim, **shared.settings_of(options)
+    )

@@ -13,6 +13,8 @@ _FORMAT_VERSION = 1
 ENCODER = "encoder"
 HEAD = "head"
 FROZEN_HEAD = "frozen_head"
+REGRESSION = "regression"
+FROZEN_REGRESSION = "frozen_regression"
 CONTROL = "control"
 ENSEMBLES = ("ensemble_mean", "ensemble_maximum")
 # Reports of earlier releases have none.
@@ -37,9 +39,9 @@ class SystemResult:
         seconds: dict of step name to wall time in seconds, for every step
             this system needs.
         kind: str. What it is, the same in every run: `"encoder"`, `"head"`
-            (on the fine-tuned encoder), `"frozen_head"`, `"control"`,
-            `"ensemble_mean"`, `"ensemble_maximum"`; empty in reports of
-            earlier releases.
+            and `"regression"` (on the fine-tuned encoder), `"frozen_head"`,
+            `"frozen_regression"`, `"control"`, `"ensemble_mean"`,
+            `"ensemble_maximum"`; empty in reports of earlier releases.
         epochs: float or None. Epochs of fine-tuning it rests on.
 
     Raises:

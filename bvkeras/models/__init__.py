@@ -1,7 +1,8 @@
-"""Keras models: pooled heads on hidden states, and the loss of a span."""
+"""Keras models: heads on hidden states, and the loss of a span."""
 
 import keras  # noqa: F401, before any module of ours: bvkeras/__init__.py
 
+from bvkeras.models.linear_probe import LinearProbe
 from bvkeras.models.multi_task import MultiTaskModel
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
@@ -9,6 +10,7 @@ from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.models.span_cross_entropy import SpanCrossEntropy
 
 __all__ = [
+    "LinearProbe",
     "MultiTaskModel",
     "PoolingClassifier",
     "PoolingRegressor",

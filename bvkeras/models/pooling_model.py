@@ -8,7 +8,7 @@ import keras
 from bvkeras.errors import ArgumentError
 from bvkeras.layers.linear_pooling import LinearPooling
 from bvkeras.layers.scalar_mix import ScalarMix
-from bvkeras.ops.hidden_states import first_mask, stacked_shape
+from bvkeras.models.masked_inputs import built_sizes, real_tokens, split_mask
 from bvkeras.ops.implementation import check_implementation
 from bvkeras.ops.linear_pooling import (
     check_keep,
@@ -119,18 +119,9 @@ class PoolingModel(keras.Model):
             self.build((None, sequence_length, num_layers, hidden_dim))
 
     def build(self, input_shape):
-        if _is_pair(input_shape, _rank_of_shape):
-            input_shape = input_shape[0]
-        _, _, num_layers, hidden_dim = stacked_shape(input_shape)
-        for name, expected, received in (
-            ("num_layers", self.num_layers, num_layers),
-            ("hidden_dim", self.hidden_dim, hidden_dim),
-        ):
-            if received is None or expected not in (None, received):
-                raise ArgumentError(
-                    f"{name}: received hidden states with {received}, expected"
-                    f" {expected or 'a size known beforehand'}"
-                )
+        num_layers, hidden_dim = built_sizes(
+            input_shape, self.num_layers, self.hidden_dim
+        )
         if self.scalar_mix is not None:
             self.scalar_mix.build((None, None, num_layers, hidden_dim))
             num_layers = 1
@@ -175,9 +166,7 @@ class PoolingModel(keras.Model):
         return self._projection_shape[-3], hidden_dim
 
     def call(self, inputs, mask=None, training=False):
-        hidden_states, mask = inputs, first_mask(mask)
-        if _is_pair(inputs, _rank):
-            hidden_states, mask = inputs
+        hidden_states, mask = split_mask(inputs, mask)
         if self.scalar_mix is not None:
             mixed = self.scalar_mix(hidden_states, mask=mask)
             hidden_states = keras.ops.expand_dims(mixed, 2)
@@ -228,7 +217,7 @@ class PoolingModel(keras.Model):
             found = keras.ops.einsum("btla,lac->btlc", pooled, projection)
             if self.per_token:
                 return found
-            tokens = _real_tokens(mask, keras.ops.shape(pooled)[1])
+            tokens = real_tokens(mask, keras.ops.shape(pooled)[1])
             return found / keras.ops.reshape(tokens, (-1, 1, 1, 1))
         projection = projection[: keras.ops.shape(pooled)[1]]
         return keras.ops.einsum("btla,tlac->btlc", pooled, projection)
@@ -243,7 +232,7 @@ class PoolingModel(keras.Model):
         """
         outputs = keras.ops.sum(projected, axis=1)
         if self.sequence_length is None:
-            tokens = _real_tokens(mask, keras.ops.shape(projected)[1])
+            tokens = real_tokens(mask, keras.ops.shape(projected)[1])
             outputs = outputs / keras.ops.cast(tokens, outputs.dtype)
         return outputs + keras.ops.cast(self.bias, outputs.dtype)
 
@@ -272,36 +261,3 @@ class PoolingModel(keras.Model):
             implementation=self.implementation,
         )
         return config
-
-
-def _real_tokens(mask, tokens):
-    """How many tokens each row has, at least 1: float32 `(batch, 1)`.
-
-    Without a mask `(1, 1)`: all rows have all of them.
-    """
-    if mask is None:
-        return keras.ops.reshape(keras.ops.cast(tokens, "float32"), (1, 1))
-    found = keras.ops.cast(keras.ops.cast(mask, "bool"), "float32")
-    return keras.ops.maximum(keras.ops.sum(found, axis=1, keepdims=True), 1.0)
-
-
-def _is_pair(inputs, rank):
-    """Whether inputs (or their shapes) are `(hidden_states, mask)`.
-
-    The rank of the second tells, 2 for a mask and 3 for a layer or for the
-    scales of 8-bit hidden states, because Keras and `tf.data` turn lists into
-    tuples and back.
-    """
-    is_structure = isinstance(inputs, (list, tuple))
-    return is_structure and len(inputs) == 2 and rank(inputs[1]) == 2
-
-
-def _rank(tensor):
-    """The rank of a tensor, `None` of a structure."""
-    return len(tensor.shape) if hasattr(tensor, "shape") else None
-
-
-def _rank_of_shape(shape):
-    """`_rank` of what has the shape."""
-    is_tensor = not any(isinstance(size, (list, tuple)) for size in shape)
-    return len(shape) if is_tensor else None

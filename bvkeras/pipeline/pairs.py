@@ -1,4 +1,4 @@
-"""Each head of a run against its encoder: the class `PairReports`."""
+"""Each head of a run against another row: the class `PairReports`."""
 
 import dataclasses
 import pathlib
@@ -17,12 +17,12 @@ from bvkeras.evaluation.spans.error_report import (
 )
 from bvkeras.tasks.spec import TaskSpec
 
-# Names of a head and of its encoder.
+# Names of a head and of what it is compared with, such as its encoder.
 Pairs = Sequence[tuple[str, str]]
 
 
 class PairReports:
-    """Where heads and their encoders err, and how surely they differ.
+    """Where heads and other systems err, and how surely they differ.
 
     Args:
         task: TaskSpec.
@@ -63,19 +63,27 @@ class PairReports:
                 self.files[f"{head}, errors on {split}"] = path.as_posix()
         return notes
 
-    def differences(self, pairs: Pairs) -> list[dict[str, Any]]:
-        """Differences by the main metric, as `Comparison` has them."""
+    def differences(
+        self, pairs: Pairs, file: str = "difference"
+    ) -> list[dict[str, Any]]:
+        """Differences by the main metric, as `Comparison` has them.
+
+        Args:
+            pairs: sequence of pairs of names.
+            file: str. How the names of files begin that keep what was
+                measured, beside the predictions of each pair's head.
+        """
         metric = self.task.metrics[0]
         differences = []
-        for head, encoder in pairs:
+        for head, other in pairs:
             for split in self.task.evaluation_splits:
-                paths = self._paths(encoder, head, split)
+                paths = self._paths(other, head, split)
                 found = measured_difference(
-                    metric, *paths, paths[1].parent / f"difference_{split}.json"
+                    metric, *paths, paths[1].parent / f"{file}_{split}.json"
                 )
                 differences.append(
                     {
-                        "first": encoder,
+                        "first": other,
                         "second": head,
                         "split": split,
                         "metric": metric,
@@ -84,10 +92,10 @@ class PairReports:
                 )
         return differences
 
-    def _paths(self, encoder, head, split):
+    def _paths(self, other, head, split):
         return [
             self.output_dir / self.files[f"{name}, {split}"]
-            for name in (encoder, head)
+            for name in (other, head)
         ]
 
     def _report(self, split, paths, directory, names):

@@ -9,6 +9,7 @@ from bvkeras.pipeline.steps.ensemble_row import EnsembleRow
 from bvkeras.pipeline.steps.fine_tuning import FineTuning
 from bvkeras.pipeline.steps.head_row import HeadRow
 from bvkeras.pipeline.steps.hidden_state_caches import HiddenStateCaches
+from bvkeras.pipeline.steps.regression_row import RegressionRow
 from bvkeras.pipeline.steps.report import Report
 
 
@@ -17,23 +18,26 @@ def plan(state: RunState, frozen: bool, control: bool) -> list[Step]:
 
     Args:
         state: RunState.
-        frozen: bool. Whether a head is trained on the encoder as it came.
+        frozen: bool. Whether there are a head and a regression on the encoder
+            as it came, too.
         control: bool. Whether the encoder is trained one epoch further.
 
     Returns:
         list of Step. None is performed yet.
     """
+    # Of spans the outputs are of tokens; a mean over them has none.
+    rows = [HeadRow] if state.task.is_span else [HeadRow, RegressionRow]
     rules = RULES[:1] if state.task.is_regression else RULES
     steps: list[Step] = [FineTuning(state)]
     for epochs in state.settings.epochs:
         steps += [
             EncoderRow(state, epochs),
             HiddenStateCaches(state, epochs),
-            HeadRow(state, epochs),
+            *(row(state, epochs) for row in rows),
             *(EnsembleRow(state, epochs, rule) for rule in rules),
         ]
     if frozen:
-        steps += [HiddenStateCaches(state), HeadRow(state)]
+        steps += [HiddenStateCaches(state), *(row(state) for row in rows)]
     if control:
         steps.append(ControlRow(state))
     return [*steps, Report(state)]

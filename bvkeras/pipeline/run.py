@@ -33,8 +33,9 @@ def run(
     """Runs the paper's steps on one task and compares what they give.
 
     For each stop point of fine-tuning: the fine-tuned encoder, scored; all
-    its hidden states, cached; a pooled head trained on them, scored. Then the
-    same head on the encoder as it came, and, if asked for, the encoder after
+    its hidden states, cached; a pooled head trained on them, scored; but for
+    spans, a regression on their mean, scored. Then the same head and
+    regression on the encoder as it came, and, if asked for, the encoder after
     one more epoch. Each step finds its finished work in `output_dir` and goes
     on from there.
 
@@ -49,8 +50,8 @@ def run(
         output_dir: str or path. Everything is written below it.
         data_dir: str or path. Official files or a prepared TFDS directory.
             Defaults to the task's own source.
-        frozen: bool. Whether to train a head on the encoder as it came.
-            Defaults to `True`.
+        frozen: bool. Whether to train a head, and a regression, on the
+            encoder as it came. Defaults to `True`.
         control: bool. Whether to train the encoder one epoch further, with a
             new warm-up and decay, as a control. Defaults to `False`.
         skip_bad: bool. Whether malformed questions of a span task are left

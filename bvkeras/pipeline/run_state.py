@@ -53,6 +53,8 @@ class RunState:
         evaluations: dict of split to dict of system to SpanEvaluation, of a
             span task.
         compared: list of pairs of names, of heads and their encoders.
+        compared_with_regression: list of pairs of names, of heads and the
+            regressions on the same caches.
 
     Raises:
         BvkerasError: an argument, the data or the encoder cannot be used.
@@ -105,6 +107,7 @@ class RunState:
         self.files: dict[str, str] = {}
         self.evaluations: dict[str, dict[str, SpanEvaluation]] = {}
         self.compared: list[tuple[str, str]] = []
+        self.compared_with_regression: list[tuple[str, str]] = []
 
     @property
     def frozen_note(self) -> str:

@@ -14,7 +14,8 @@ from bvkeras.evaluation.comparison import SystemResult
 # Okabe and Ito's palette: told apart with any colour vision. Markers and
 # dashes tell lines apart without colour.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-MARKERS = ("o", "s", "^", "D", "v", "P")
+# One more of them than colours: a seventh line is not like the first.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 
 

@@ -12,7 +12,8 @@ from bvkeras.reports.paper_tables import PaperTables, Variant
 from bvkeras.reports.picture import Picture
 from bvkeras.reports.run_group import KINDS, RunGroup
 
-_HATCHES = ("", "//", "..", "xx", "\\\\", "++")
+# More of them than colours: a seventh kind is not like the first.
+_HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo", "--")
 
 
 def paper_pictures(tables: PaperTables) -> list[Picture]:

@@ -3,6 +3,7 @@
 from bvkeras.evaluation.comparison import (
     ENCODER,
     HEAD,
+    REGRESSION,
     Comparison,
     SystemResult,
 )
@@ -40,7 +41,7 @@ def parameter_picture(comparison: Comparison) -> Picture:
             **(line_style(number) | {"linestyle": "", "markersize": 8}),
         )
         shown.add(number)
-        if several and system.kind in (ENCODER, HEAD):
+        if several and system.kind in (ENCODER, HEAD, REGRESSION):
             axes.annotate(
                 f"{system.epochs:g}",
                 place,

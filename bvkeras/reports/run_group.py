@@ -12,7 +12,9 @@ from bvkeras.evaluation.comparison import (
     ENCODER,
     ENSEMBLES,
     FROZEN_HEAD,
+    FROZEN_REGRESSION,
     HEAD,
+    REGRESSION,
     Comparison,
     SystemResult,
 )
@@ -24,10 +26,12 @@ from bvkeras.training.freezing import NOT_FROZEN, frozen_part
 KINDS = {
     ENCODER: "fine-tuned encoder",
     HEAD: "pooled head on it",
+    REGRESSION: "regression on the mean of its hidden states",
     ENSEMBLES[0]: "mean of both",
     ENSEMBLES[1]: "maximum of both",
     CONTROL: "encoder after one more epoch",
     FROZEN_HEAD: "head on the frozen encoder",
+    FROZEN_REGRESSION: "regression on the frozen encoder",
 }
 
 
@@ -60,7 +64,7 @@ class RunGroup:
     def system(self, seed: int, kind: str) -> SystemResult | None:
         """A run's system of one kind at the stop point, if it has one."""
         epochs = self.epochs
-        if kind == FROZEN_HEAD:
+        if kind in (FROZEN_HEAD, FROZEN_REGRESSION):
             epochs = 0.0
         elif kind == CONTROL:
             epochs += 1

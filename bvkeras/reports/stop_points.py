@@ -3,20 +3,26 @@
 from bvkeras.evaluation.comparison import (
     ENCODER,
     HEAD,
+    REGRESSION,
     Comparison,
     SystemResult,
 )
 from bvkeras.reports.figures import line_style, new_figure
 from bvkeras.reports.picture import Picture
 
-_LINES = {ENCODER: "fine-tuned encoder", HEAD: "pooled head on it"}
+_LINES = {
+    ENCODER: "fine-tuned encoder",
+    HEAD: "pooled head on it",
+    REGRESSION: "regression on its means",
+}
 
 
 def stop_point_picture(comparison: Comparison) -> Picture | None:
-    """Score of encoder and head against epochs, and against seconds.
+    """Score of each kind of system against epochs, and against seconds.
 
     The seconds of a system are those of all steps it needs up to its score,
-    so of a head fine-tuning and extraction too.
+    so of a head fine-tuning and extraction too. A report of an earlier
+    release has no regression, and spans have none.
 
     Args:
         comparison: Comparison.
@@ -37,6 +43,8 @@ def stop_point_picture(comparison: Comparison) -> Picture | None:
     epoch_axes, second_axes = figure.subplots(1, 2, sharey=True)
     rows = []
     for number, (kind, systems) in enumerate(lines.items()):
+        if not systems:
+            continue
         style = line_style(number)
         scores = [comparison.main_score(system) for system in systems]
         epochs = [system.epochs for system in systems]

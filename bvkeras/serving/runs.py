@@ -20,7 +20,7 @@ from bvkeras.tasks.window_plan import WindowPlan
 from bvkeras.training.finetune import Snapshot, snapshot_directory
 from bvkeras.training.head import TrainedHead
 
-SYSTEMS = ("head", "frozen", "encoder")
+SYSTEMS = ("head", "frozen", "encoder", "regression", "frozen_regression")
 # What a saved `TextClassifier` and its like are known by.
 MODEL_FILE = "model.json"
 
@@ -54,8 +54,9 @@ def export_runs(
         directory: str or path. Gets a new numbered version.
         system: str. What to take of a run: `"head"`, the pooled head on the
             fine-tuned encoder; `"frozen"`, the one on the encoder as it came;
-            `"encoder"`, the fine-tuned encoder with its own head. Defaults to
-            `"head"`.
+            `"encoder"`, the fine-tuned encoder with its own head;
+            `"regression"` and `"frozen_regression"`, the regression on either
+            encoder. Defaults to `"head"`.
         epochs: float. The stop point of fine-tuning. Defaults to the last.
         encoder: str or path. What `load_backbone` opens, where the folder
             does not say it: for a frozen encoder and for what `bvkeras train`
@@ -176,9 +177,10 @@ def _open(path, system, epochs, encoder) -> _Source:
     snapshot = snapshot_directory(path / "finetune", stop)
     if system == "encoder":
         return _snapshot(snapshot)
-    if system == "frozen":
-        return _head(path / "head" / "frozen", encoder or _backbone_name(path))
-    return _head(path / "head" / snapshot.name, snapshot / "encoder")
+    folder = path / ("regression" if "regression" in system else "head")
+    if system in ("frozen", "frozen_regression"):
+        return _head(folder / "frozen", encoder or _backbone_name(path))
+    return _head(folder / snapshot.name, snapshot / "encoder")
 
 
 def served_task(head: TrainedHead, model: keras.Model) -> ServedTask:

@@ -12,8 +12,8 @@ from bvkeras.encoders.sentence_pooling import (
     sentence_pooling_settings,
 )
 from bvkeras.errors import ArgumentError, DataError
+from bvkeras.models.linear_probe import LinearProbe
 from bvkeras.models.pooling_classifier import PoolingClassifier
-from bvkeras.models.pooling_model import PoolingModel
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.ops.implementation import reference_only
@@ -24,7 +24,10 @@ from bvkeras.training.finetune import Snapshot
 # it.
 _MODELS = {
     model.__name__: model
-    for model in (PoolingClassifier, PoolingRegressor, PoolingSpanModel)
+    for model in (
+        *(PoolingClassifier, PoolingRegressor, PoolingSpanModel),
+        LinearProbe,
+    )
 }
 _SETTINGS = (
     *("units", "sequence_length", "num_layers", "hidden_dim"),
@@ -70,17 +73,17 @@ class ServedHead:
 
     @classmethod
     def of(cls, model: keras.Model) -> "ServedHead":
-        """The head of a pooled model, with its weights as they are now.
+        """The head of a model, with its weights as they are now.
 
         Args:
-            model: PoolingClassifier, PoolingRegressor or PoolingSpanModel,
-                built.
+            model: PoolingClassifier, PoolingRegressor, PoolingSpanModel or
+                LinearProbe, built.
 
         Raises:
             ArgumentError: it is something else, or not built.
         """
         name = type(model).__name__
-        if not isinstance(model, PoolingModel) or name not in _MODELS:
+        if not isinstance(model, _MODELS.get(name, ())):
             raise ArgumentError(
                 f"head: received a {name}, expected one of {', '.join(_MODELS)}"
             )

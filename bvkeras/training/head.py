@@ -37,8 +37,12 @@ TOKEN_POOLINGS = ("flatten", "mean")
 NOT_POOLED = {"token_pooling": "flatten"}
 PROJECTION_STARTS = ("zeros", "glorot_uniform")
 
+# Kinds of heads; a record that says nothing is of a pooled one.
+POOLED = "pooled"
+REGRESSION = "regression"
+
+RESULT_FILE = "head.json"
 _MODEL_FILE = "head.keras"
-_RESULT_FILE = "head.json"
 _STATE_FILE = "state.safetensors"
 _STEPS_A_RECORD = 20
 _MEMORY_SHARE = 0.5
@@ -82,10 +86,10 @@ class TrainedHead:
             DataError: `directory` does not hold one.
         """
         directory = pathlib.Path(directory)
-        path = directory / _RESULT_FILE
+        path = directory / RESULT_FILE
         if not path.exists():
             raise DataError(
-                f"{directory} is not a trained head: it has no {_RESULT_FILE}"
+                f"{directory} is not a trained head: it has no {RESULT_FILE}"
             )
         record = fileio.read_json(path)
         return cls(
@@ -307,12 +311,12 @@ def train_head(
         "seed": seed,
         **weights_setting(weights, len(cache)),
     }
-    result_path = directory / _RESULT_FILE
+    result_path = directory / RESULT_FILE
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
         if result_path.exists():
             found = fileio.read_json(result_path)["settings"]
-            _require_same(directory, found, settings)
+            require_same_head(directory, found, settings)
         else:
             with naming_damage(cache):
                 _train(
@@ -375,7 +379,7 @@ def _train(
     }
     if state_path.exists():
         found = read_progress(state_path)["settings"]
-        _require_same(directory, found, settings)
+        require_same_head(directory, found, settings)
         record = load_state(state_path, variables)
     history, earlier_seconds = record["history"], record["seconds"]
     began = time.monotonic()
@@ -432,6 +436,24 @@ def _train(
             if model.stop_training:
                 break
     told.on_train_end()
+    save_head(directory, task, model, record)
+
+
+def save_head(
+    directory: pathlib.Path,
+    task: TaskSpec,
+    model: keras.Model,
+    record: dict[str, Any],
+) -> None:
+    """Writes a head as `TrainedHead` reads it, the record last.
+
+    Args:
+        directory: path.
+        task: TaskSpec. What it was trained for.
+        model: keras.Model, built.
+        record: dict. `seconds`, `history`, `epoch_history`, `settings` with
+            the identity of the cache, and what else is worth keeping.
+    """
     with fileio.atomic_path(directory / _MODEL_FILE) as temporary:
         # Without the optimizer: a third of the size, and nothing but
         # bvkeras' models is needed to open it.
@@ -439,7 +461,7 @@ def _train(
         trained.set_weights(model.get_weights())
         trained.save(temporary)
     fileio.write_json(
-        directory / _RESULT_FILE,
+        directory / RESULT_FILE,
         {
             **record,
             "parameters": model.count_params(),
@@ -448,10 +470,19 @@ def _train(
     )
 
 
-def _require_same(
+def require_same_head(
     directory: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]
 ) -> None:
-    fileio.require_same(directory, NOT_POOLED | found, wanted)
+    """Refuses a head in `directory` that was trained with other settings.
+
+    Raises:
+        RunError: it is of another kind, or was.
+    """
+    kinds = [{"head": one.get("head", POOLED)} for one in (found, wanted)]
+    fileio.require_same(directory, *kinds)
+    if kinds[0]["head"] == POOLED:
+        found = NOT_POOLED | found
+    fileio.require_same(directory, found, wanted)
 
 
 class _Teller(keras.callbacks.Callback):

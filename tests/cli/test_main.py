@@ -61,10 +61,20 @@ def steps(tiny_bert, glue_dir, tmp_path_factory):
             *("train", "rte", "--cache", str(folder / "cache" / "train")),
             *("--output-dir", str(folder / "head"), *_HEAD),
         ),
+        "train regression": (
+            *("train", "rte", "--cache", str(folder / "cache" / "train")),
+            *("--output-dir", str(folder / "regression")),
+            *("--head", "regression"),
+        ),
         "evaluate head": (
             *("evaluate", "rte", "--head", str(folder / "head")),
             *("--cache", str(folder / "cache" / "validation")),
             *("--output-dir", str(folder / "head scores")),
+        ),
+        "evaluate regression": (
+            *("evaluate", "rte", "--head", str(folder / "regression")),
+            *("--cache", str(folder / "cache" / "validation")),
+            *("--output-dir", str(folder / "regression scores")),
         ),
         "evaluate snapshot": (
             *("evaluate", "rte", "--snapshot", str(encoder.parent), *data),
@@ -153,8 +163,11 @@ def test_train_counts_the_parameters(steps):
         f"{head.parameters} parameters: {head.model_path}\n"
     )
 
+    path = folder / "regression" / "head.keras"
+    assert printed["train regression"] == f"{3 * 16 + 1} parameters: {path}\n"
 
-@pytest.mark.parametrize("what", ["head", "snapshot"])
+
+@pytest.mark.parametrize("what", ["head", "regression", "snapshot"])
 def test_evaluate_prints_the_score_of_the_predictions(what, steps):
     folder, _, printed = steps
     path = folder / f"{what} scores" / "validation.tsv"
@@ -305,6 +318,8 @@ def test_options_left_out_leave_the_choice_to_the_task(
         ("train rte --cache cut", "the manifest says"),
         ("train rte --units 0", "units: expected at least 1"),
         ("train rte --head-dropout 1", "head_dropout: expected"),
+        ("train rte --head regression --units 4", "--units: expected with --"),
+        ("train squad_v2 --head regression", "head: expected pooled for squ"),
         ("evaluate rte --head .", ". is not a trained head"),
         ("evaluate rte --snapshot .", ". is not a fine-tuning snapshot"),
         ("run rte --output-dir file", "File exists: 'file'"),

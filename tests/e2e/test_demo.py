@@ -20,11 +20,16 @@ _ROOT = pathlib.Path(__file__).parents[2]
 _ROWS = (
     "fine-tuned encoder",
     "pooled head on it",
+    "regression on the mean of its hidden states",
     "mean of encoder and head",
     "maximum of encoder and head",
     "head on the frozen encoder",
+    "regression on the frozen encoder",
 )
-_STEPS = ("fine-tune:", "predict:", "extract train:", "train head:")
+_STEPS = (
+    *("fine-tune:", "predict:", "extract train:", "train head:"),
+    *("mean hidden states:", "fit regression:"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,7 @@ def test_table_has_each_row_with_its_score_and_parameters(demo):
 def test_heads_are_hundreds_of_times_smaller(demo):
     systems = read_report(demo[0] / "report.json").systems
     for system in systems:
-        if "head" not in system.kind:
+        if "head" not in system.kind and "regression" not in system.kind:
             # MiniLM was trained with the mean: all but its pooler is trained.
             assert 1 < system.compression < 1.01
     heads = [system for system in systems if "head" in system.kind]
@@ -85,6 +90,10 @@ def test_heads_are_hundreds_of_times_smaller(demo):
     for head in heads:
         assert head.trained_parameters == 16 * 385 + 2 * (7 * 16 + 1)
         assert head.compression > 209
+    regressions = [s for s in systems if "regression" in s.kind]
+    assert len(regressions) == 2
+    for regression in regressions:
+        assert regression.trained_parameters == 7 * 384 + 1
 
 
 def test_named_files_exist(demo):

@@ -102,6 +102,9 @@ def test_recipe_runs_as_a_script(tiny_bert, glue_dir, tmp_path):
         assert str(output_dir / path) in done.stdout
         assert (output_dir / path).exists()
     assert "Warning" not in done.stderr
-    for step in ("fine-tune:", "predict:", "extract train:", "train head:"):
+    for step in (
+        *("fine-tune:", "predict:", "extract train:", "train head:"),
+        *("mean hidden states:", "fit regression:"),
+    ):
         (line, *_) = [x for x in done.stderr.splitlines() if x.startswith(step)]
         assert re.search(r"[\d,]+/[\d,]+ \w+ · [\d.,]+/s · .* left", line)

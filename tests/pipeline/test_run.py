@@ -19,6 +19,7 @@ from tests.pipeline.fast_run import FAST, without_pictures
 
 _ENCODER_ROW = "fine-tuned encoder"
 _HEAD_ROW = "pooled head on it"
+_REGRESSION_ROW = "regression on the mean of its hidden states"
 _ENSEMBLE_ROWS = ("mean of encoder and head", "maximum of encoder and head")
 _FINISHED = {**FAST, "epochs": (0.5, 1.0)}
 
@@ -26,6 +27,7 @@ _FINISHED = {**FAST, "epochs": (0.5, 1.0)}
 _WORK = (
     "bvkeras.training.finetune._train_step",
     "bvkeras.training.head.build_head",
+    "bvkeras.training.regression.fit_regression",
     "bvkeras.cache.writer._extract",
     "bvkeras.evaluation.evaluate.predict_scores",
     "bvkeras.evaluation.evaluate._predict_from_cache",
@@ -116,13 +118,16 @@ def test_rows_come_in_the_order_of_the_steps(finished):
     assert [system.name for system in finished[0].systems] == [
         "fine-tuned encoder, epoch 0.5",
         "pooled head on it, epoch 0.5",
+        "regression on the mean of its hidden states, epoch 0.5",
         "mean of encoder and head, epoch 0.5",
         "maximum of encoder and head, epoch 0.5",
         "fine-tuned encoder, epoch 1",
         "pooled head on it, epoch 1",
+        "regression on the mean of its hidden states, epoch 1",
         "mean of encoder and head, epoch 1",
         "maximum of encoder and head, epoch 1",
         "head on the frozen encoder",
+        "regression on the frozen encoder",
         "encoder after one more epoch",
     ]
 
@@ -147,7 +152,7 @@ def test_report_md_shows_every_row(finished):
 
 def test_every_named_file_is_there(finished):
     comparison, output_dir = finished
-    assert len(comparison.files) == 27
+    assert len(comparison.files) == 33
     for path in comparison.files.values():
         assert (output_dir / path).exists(), path
 
@@ -193,11 +198,12 @@ def test_plots_are_pictures(finished):
 
 def test_rows_say_what_they_are(finished):
     assert [(s.kind, s.epochs) for s in finished[0].systems] == [
-        *(("encoder", 0.5), ("head", 0.5)),
+        *(("encoder", 0.5), ("head", 0.5), ("regression", 0.5)),
         *(("ensemble_mean", 0.5), ("ensemble_maximum", 0.5)),
-        *(("encoder", 1.0), ("head", 1.0)),
+        *(("encoder", 1.0), ("head", 1.0), ("regression", 1.0)),
         *(("ensemble_mean", 1.0), ("ensemble_maximum", 1.0)),
-        *(("frozen_head", 0.0), ("control", 2.0)),
+        *(("frozen_head", 0.0), ("frozen_regression", 0.0)),
+        ("control", 2.0),
     ]
 
 
@@ -219,7 +225,16 @@ def test_differences_are_of_the_scores(finished):
         system.name: comparison.main_score(system)
         for system in comparison.systems
     }
-    assert len(comparison.differences) == 2
+    head, regression = (
+        f"{row}, epoch {{}}".format for row in (_HEAD_ROW, _REGRESSION_ROW)
+    )
+    encoder = f"{_ENCODER_ROW}, epoch {{}}".format
+    pairs = [(pair["first"], pair["second"]) for pair in comparison.differences]
+    assert pairs == [
+        *((encoder(epochs), head(epochs)) for epochs in ("0.5", "1")),
+        *((regression(epochs), head(epochs)) for epochs in ("0.5", "1")),
+        ("regression on the frozen encoder", "head on the frozen encoder"),
+    ]
     for pair in comparison.differences:
         expected = scores[pair["second"]] - scores[pair["first"]]
         assert pair["difference"] == pytest.approx(expected)
@@ -227,7 +242,7 @@ def test_differences_are_of_the_scores(finished):
 
 
 def test_ensembles_count_both(finished):
-    encoder, head, mean, maximum = finished[0].systems[:4]
+    encoder, head, _, mean, maximum = finished[0].systems[:5]
     for ensemble in (mean, maximum):
         assert ensemble.trained_parameters == (
             encoder.trained_parameters + head.trained_parameters
@@ -279,10 +294,14 @@ def test_parameters_are_counted(finished, tiny_bert):
     for system in finished[0].systems:
         if "of encoder and head" in system.name:
             continue
-        if "head" in system.name:
-            assert system.trained_parameters == pooled_head
-            assert system.total_parameters == encoder + pooled_head
-            assert system.compression == pytest.approx(encoder / pooled_head)
+        if "head" in system.kind or "regression" in system.kind:
+            # One logit, and its bias.
+            trained = width * layers + 1
+            if "head" in system.kind:
+                trained = pooled_head
+            assert system.trained_parameters == trained
+            assert system.total_parameters == encoder + trained
+            assert system.compression == pytest.approx(encoder / trained)
         else:
             assert system.trained_parameters == encoder + dense_head
             assert system.total_parameters == encoder + dense_head
@@ -293,6 +312,12 @@ def test_every_row_has_the_seconds_of_its_steps(finished):
     assert steps[f"{_ENCODER_ROW}, epoch 1"] == ["fine-tune", "predict"]
     assert steps[f"{_HEAD_ROW}, epoch 1"] == [
         *("fine-tune", "extract", "train head", "predict"),
+    ]
+    assert steps[f"{_REGRESSION_ROW}, epoch 1"] == [
+        *("fine-tune", "extract", "fit regression", "predict"),
+    ]
+    assert steps["regression on the frozen encoder"] == [
+        *("extract", "fit regression", "predict"),
     ]
     assert steps["head on the frozen encoder"] == [
         *("extract", "train head", "predict"),
@@ -305,16 +330,17 @@ def test_every_row_has_the_seconds_of_its_steps(finished):
 
 
 def test_later_stop_point_took_longer(finished):
-    first, second = finished[0].systems[0], finished[0].systems[4]
+    first, second = finished[0].systems[0], finished[0].systems[5]
     assert first.seconds["fine-tune"] < second.seconds["fine-tune"]
 
 
-def test_training_curves_are_kept_for_every_row(finished):
+def test_training_curves_are_kept_for_what_is_trained_in_steps(finished):
     histories = finished[0].histories
     assert list(histories) == [
         system.name
         for system in finished[0].systems
         if not system.kind.startswith("ensemble")
+        and "regression" not in system.kind
     ]
     steps = [row["step"] for row in histories[f"{_ENCODER_ROW}, epoch 1"]]
     assert steps == [1, 2, 3]
@@ -335,7 +361,10 @@ def test_rows_can_be_left_out_of_a_finished_run(run_again, no_work):
     assert [system.name for system in comparison.systems] == [
         f"{row}, epoch {epochs}"
         for epochs in ("0.5", "1")
-        for row in (_ENCODER_ROW, _HEAD_ROW, *_ENSEMBLE_ROWS)
+        for row in (
+            *(_ENCODER_ROW, _HEAD_ROW, _REGRESSION_ROW),
+            *_ENSEMBLE_ROWS,
+        )
     ]
 
 
@@ -414,7 +443,7 @@ def test_every_task_scores_the_encoder_and_its_head(glue_run):
     spec, comparison, _ = glue_run
     names = [system.name for system in comparison.systems]
     ensembles = _ENSEMBLE_ROWS[: 1 if spec.is_regression else 2]
-    assert names == [_ENCODER_ROW, _HEAD_ROW, *ensembles]
+    assert names == [_ENCODER_ROW, _HEAD_ROW, _REGRESSION_ROW, *ensembles]
     assert comparison.main_metric == spec.metrics[0]
     for system in comparison.systems:
         assert tuple(system.scores) == spec.evaluation_splits
@@ -514,7 +543,8 @@ def test_frozen_run_says_so_and_counts_what_is_trained(
         "pooled head on it, epoch 1",
         f"encoder after one more epoch, {part}",
     ]
-    systems = [s for s in comparison.systems if "ensemble" not in s.kind]
+    kinds = ("encoder", "head", "control")
+    systems = [s for s in comparison.systems if s.kind in kinds]
     assert [system.name for system in systems] == names
     config = json.loads((tiny_bert / "config.json").read_text())
     whole = _bert_parameters(config)

@@ -24,12 +24,17 @@ def few_repeats(monkeypatch):
     )
 
 
-_RIGHT = {"encoder": 0.7, "head": 0.8, "frozen_head": 0.5, "control": 0.75}
+_RIGHT = {
+    **{"encoder": 0.7, "head": 0.8, "frozen_head": 0.5, "control": 0.75},
+    **{"regression": 0.78, "frozen_regression": 0.48},
+}
 _NAMES = {
     "encoder": "fine-tuned encoder",
     "head": "pooled head on it",
     "frozen_head": "head on the frozen encoder",
     "control": "encoder after one more epoch",
+    "regression": "regression on the mean of its hidden states",
+    "frozen_regression": "regression on the frozen encoder",
 }
 
 
@@ -38,19 +43,30 @@ def make_run(make_comparison, tmp_path):
     """Writes a run with every kind of system; gives its directory.
 
     Keywords replace fields of the comparison; `settings` are added to its.
+    With `regression` it has those rows, which earlier releases have not.
     """
 
-    def make(task="cola", seed=0, stops=(1.0,), settings=None, **changes):
+    def make(
+        task="cola",
+        seed=0,
+        stops=(1.0,),
+        settings=None,
+        regression=False,
+        **changes,
+    ):
         directory = tmp_path / f"{task}-{seed}"
         base = make_comparison()
         labels = np.random.default_rng(9).integers(0, 2, 200)
         systems, files, importance = [], {}, {}
         rows = [(kind, e) for e in stops for kind in ("encoder", "head")]
         rows += [("frozen_head", 0.0), ("control", stops[-1] + 1)]
+        if regression:
+            rows += [("regression", e) for e in stops]
+            rows += [("frozen_regression", 0.0)]
         for number, (kind, epochs) in enumerate(rows):
             ending = f", epoch {epochs:g}" if len(stops) > 1 else ""
             name = _NAMES[kind] + (
-                ending if kind in ("encoder", "head") else ""
+                ending if kind in ("encoder", "head", "regression") else ""
             )
             generator = np.random.default_rng((seed, number))
             right = generator.random(200) < _RIGHT[kind] + epochs / 100

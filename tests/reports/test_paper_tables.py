@@ -14,6 +14,7 @@ from bvkeras.reports.paper_pictures import paper_pictures
 from bvkeras.reports.paper_report import write_paper_report
 from bvkeras.reports.paper_tables import make_paper_tables
 from bvkeras.reports.report import read_report
+from bvkeras.reports.run_group import KINDS
 
 
 def score(directory, kind, epochs="1"):
@@ -44,6 +45,19 @@ def test_scores_over_seeds(make_run):
     assert found.mean == pytest.approx(np.mean(scores))
     assert found.deviation == pytest.approx(np.std(scores, ddof=1))
     assert set(variant.scores) == {"encoder", "head", "frozen_head", "control"}
+
+
+def test_regression_is_a_row_beside_the_head(make_run, tmp_path):
+    # The runs of an earlier release have none.
+    runs = [make_run("cola", regression=True), make_run("rte")]
+    tables = make_paper_tables(runs)
+    document = write_paper_report(tables, tmp_path / "tables")
+    for kind, epochs in (("regression", "1"), ("frozen_regression", "0")):
+        row = row_of(table(document, "Table 1"), ENCODER, KINDS[kind])
+        expected = f"{score(runs[0], kind, epochs):.3f}"
+        assert row["CoLA, accuracy"] == expected
+        assert row["RTE, accuracy"] == "-"
+        assert row_of(table(document, "Table 2"), ENCODER, KINDS[kind])
 
 
 def test_difference_has_its_intervals(make_run):

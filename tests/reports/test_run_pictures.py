@@ -58,6 +58,21 @@ def test_curve(make_run):
     ]
 
 
+def test_regression_has_its_curve_and_its_marks(make_run):
+    directory = make_run(stops=(0.5, 1.0), regression=True)
+    comparison = read_report(directory / "report.json")
+    picture = stop_point_picture(comparison)
+    assert [row[:2] for row in picture.rows[4:]] == [
+        ["regression on its means", 0.5],
+        ["regression on its means", 1.0],
+    ]
+    (axes,) = parameter_picture(comparison).figure.axes
+    assert sorted(text.get_text() for text in axes.texts) == [
+        *["0.5"] * 3,
+        *["1"] * 3,
+    ]
+
+
 def test_parameters_have_one_mark_a_system(make_run):
     comparison = read_report(make_run(stops=(0.5, 1.0)) / "report.json")
     picture = parameter_picture(comparison)

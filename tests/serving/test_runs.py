@@ -81,6 +81,29 @@ def test_pooled_head_of_the_last_stop_point(runs, bvkeras_export, tmp_path):
     assert inspect(tmp_path / "out").unusual == []
 
 
+@pytest.mark.parametrize("of", ["epoch_1", "frozen"])
+def test_regression(of, runs, tiny_bert, bvkeras_export, tmp_path):
+    system, source = "regression", runs / "sst2" / "finetune" / of / "encoder"
+    if of == "frozen":
+        system, source = "frozen_regression", tiny_bert
+    status, _, error = bvkeras_export(
+        *(runs / "sst2", "--system", system, "--encoder", tiny_bert)
+    )
+    assert (status, error) == (0, "")
+    encoder = load_backbone(source)
+    head = TrainedHead.open(runs / "sst2" / "regression" / of).load_model()
+    assert np.any(head.kernel)
+    batch = encoder.preprocess(TEXTS, max_tokens=FAST["max_tokens"])
+    states = HiddenStates(encoder.backbone)(batch)
+    logits = head((states, batch["padding_mask"].astype(bool)))
+    version = tmp_path / "out" / "1"
+    found = probabilities(version)["probabilities"]
+    np.testing.assert_allclose(found, tf.nn.softmax(logits), atol=1e-5)
+    assert inspect(tmp_path / "out").unusual == []
+    about = read_description(version)["tasks"]["sst2"]
+    assert about["trained_parameters"] == 3 * 16 + 1
+
+
 def test_encoder_with_its_own_head(runs, bvkeras_export, tmp_path):
     bvkeras_export(runs / "sst2", "--system", "encoder", "--epochs", "0.5")
     snapshot = Snapshot.open(runs / "sst2" / "finetune" / "epoch_0.5")

@@ -89,7 +89,12 @@ def _of_the_kind(state: RunState) -> dict[str, Any]:
         return {
             "baseline": _majority_baseline(state),
             "notes": state.notes + pairs.error_notes(state.compared),
-            "differences": pairs.differences(state.compared),
+            "differences": [
+                *pairs.differences(state.compared),
+                *pairs.differences(
+                    state.compared_with_regression, "regression_difference"
+                ),
+            ],
         }
     parts, tables = state.examples, []
     notes = [

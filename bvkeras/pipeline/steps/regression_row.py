@@ -1,0 +1,98 @@
+"""Regression on the mean of the hidden states, fitted and scored."""
+
+import pathlib
+
+from bvkeras.evaluation.comparison import (
+    ENCODER,
+    FROZEN_HEAD,
+    FROZEN_REGRESSION,
+    HEAD,
+    REGRESSION,
+    SystemResult,
+)
+from bvkeras.evaluation.compression import compression
+from bvkeras.evaluation.evaluate import evaluate_head
+from bvkeras.pipeline.step import Step
+from bvkeras.training.regression import train_regression
+
+
+class RegressionRow(Step):
+    """Fits a regression to the caches of a stop point, and scores it.
+
+    It comes behind the head of the same caches, which it is compared with.
+    """
+
+    @property
+    def title(self) -> str:
+        return f"fit and score the {self._name}"
+
+    @property
+    def inputs(self) -> list[pathlib.Path]:
+        folder = self.state.output_dir / "cache" / self._place
+        return [
+            folder / split / "manifest.json" for split in self.state.examples
+        ]
+
+    @property
+    def outputs(self) -> list[pathlib.Path]:
+        return [
+            self._directory / "head.json",
+            *self.evaluated(self._directory / "evaluation"),
+        ]
+
+    def perform(self) -> None:
+        state, name = self.state, self._name
+        caches = state.caches[self.epochs]
+        probe = train_regression(
+            state.task,
+            caches["train"],
+            self._directory,
+            seed=state.settings.seed,
+        )
+        state.add_file(name, probe.model_path)
+        scores, predict_seconds = state.scores(
+            name,
+            self._directory / "evaluation",
+            lambda split, directory: evaluate_head(
+                state.task, probe, caches[split], directory
+            ),
+        )
+        head = state.system(HEAD if self.epochs else FROZEN_HEAD, self.epochs)
+        state.compared_with_regression.append((head.name, name))
+        seconds = {
+            "extract": sum(cache.manifest.seconds for cache in caches.values()),
+            "fit regression": probe.seconds,
+            "predict": predict_seconds,
+        }
+        if self.epochs:
+            encoder = state.system(ENCODER, self.epochs)
+            seconds = {"fine-tune": encoder.seconds["fine-tune"], **seconds}
+        state.systems.append(
+            SystemResult(
+                name=name,
+                scores=scores,
+                trained_parameters=probe.parameters,
+                total_parameters=state.encoder_parameters + probe.parameters,
+                compression=compression(
+                    state.encoder_parameters, probe.parameters
+                ),
+                seconds=seconds,
+                kind=REGRESSION if self.epochs else FROZEN_REGRESSION,
+                epochs=self.epochs,
+            )
+        )
+
+    @property
+    def _name(self) -> str:
+        if not self.epochs:
+            return "regression on the frozen encoder"
+        suffix = self.state.suffix(self.epochs)
+        return f"regression on the mean of its hidden states{suffix}"
+
+    @property
+    def _place(self) -> str:
+        return self.state.place(self.epochs)
+
+    @property
+    def _directory(self) -> pathlib.Path:
+        return self.state.output_dir / "regression" / self._place
