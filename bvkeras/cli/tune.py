@@ -188,9 +188,13 @@ def tune_run(
         **final: what `finalist_settings` gives.
     """
     from bvkeras import fileio
+    from bvkeras.training.earlier import RUN_SETTINGS_SCHEMA
 
     spec = tasks.get(task)
-    epochs = max(fileio.read_json(output_dir / "settings.json")["epochs"])
+    settings = fileio.read_json(
+        output_dir / "settings.json", RUN_SETTINGS_SCHEMA
+    )
+    epochs = max(settings["epochs"])
     caches = output_dir / "cache" / f"epoch_{epochs:g}"
     parser = argparse.ArgumentParser()
     add_arguments(parser)

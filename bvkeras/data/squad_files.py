@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bvkeras import fileio
 from bvkeras.data.span_question import SpanAnswer, SpanQuestion
 from bvkeras.errors import DataError
 
@@ -14,6 +15,8 @@ _ENDINGS = {
     "train": ("train-v2.0.json", "train-v1.1.json"),
     "validation": ("dev-v2.0.json", "dev-v1.1.json"),
 }
+# The official training file has 42 MB.
+_MAX_BYTES = 1 << 30
 _SHOWN = 40
 
 
@@ -254,7 +257,10 @@ def _short(value):
 
 def _read_json(path):
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        content = fileio.read_bytes(path, max_bytes=_MAX_BYTES)
+        return json.loads(content.decode("utf-8-sig"))
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}), expected an official "

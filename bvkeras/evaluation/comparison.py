@@ -223,7 +223,10 @@ class Comparison:
             return cls(**fields)
         except DataError:
             raise
-        except (TypeError, AttributeError, ValueError) as error:
+        except (
+            *(TypeError, AttributeError, ValueError),
+            *(LookupError, ArithmeticError),
+        ) as error:
             raise DataError(f"comparison: unusable value ({error})") from error
 
 

@@ -702,15 +702,20 @@ def test_any_bytes_are_parsed_or_refused(whole_parser, message):
     _parse(whole_parser, message)
 
 
-@given(front=st.binary(max_size=20), bytes_left=st.integers(0, 1 << 70))
+@given(
+    front=st.binary(max_size=20),
+    bytes_left=st.integers(0, 1 << 70),
+    most=st.integers(0, 1 << 70),
+)
 @settings(max_examples=100, deadline=None)
-def test_any_front_is_believed_or_refused(front, bytes_left):
+def test_any_front_is_believed_or_refused(front, bytes_left, most):
     for head in (front, frame(b"", size=int.from_bytes(front[:8], "little"))):
         try:
-            size = message_bytes(head[:12], bytes_left)
+            size = message_bytes(head[:12], bytes_left, most)
         except RecordError:
             continue
         assert size + 16 <= bytes_left
+        assert size <= most
 
 
 @pytest.fixture(scope="module")
