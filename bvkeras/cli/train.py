@@ -5,6 +5,7 @@ import pathlib
 
 from bvkeras import tasks
 from bvkeras.cli import options as shared
+from bvkeras.printable import say
 
 SUMMARY = "train a pooled head on a cache"
 
@@ -49,4 +50,4 @@ def run(options: argparse.Namespace) -> None:
         projection_rate=settings.head_projection_rate,
         seed=settings.seed,
     )
-    print(f"{head.parameters:,} parameters: {head.model_path}")
+    say(f"{head.parameters:,} parameters: {head.model_path}")

@@ -9,6 +9,7 @@ from typing import Any
 from bvkeras import fileio
 from bvkeras.data.span_question import SpanAnswer, SpanQuestion
 from bvkeras.errors import DataError
+from bvkeras.printable import printable
 
 # How their names end; in front may stand what tells a part from the whole.
 _ENDINGS = {
@@ -106,7 +107,8 @@ def checked_question(
         question: str.
         context: str.
         answers: list of `SpanAnswer`.
-        is_impossible: bool, or None where the file does not say (v1.1).
+        is_impossible: bool, or None where the file does not say (v1.1):
+            it is whether there is no answer.
 
     Raises:
         ValueError: something is wrong; the message names the question.
@@ -125,10 +127,12 @@ def checked_question(
             f"{_named(name)}: is_impossible is true and it has "
             f"{len(answers)} answers, expected none"
         )
-    if not answers and not is_impossible:
+    # Where the file does not say, as in version 1.1, the official scorer
+    # takes a question without answers for one that has none.
+    if not answers and is_impossible is False:
         raise _Malformed(
-            f"{_named(name)}: it has no answer, expected one or "
-            "is_impossible true"
+            f"{_named(name)}: is_impossible is false and it has no answer, "
+            "expected one"
         )
     return SpanQuestion(name, article, question, context, tuple(answers))
 
@@ -143,7 +147,7 @@ def log_skipped(problems: Sequence[str]) -> None:
         logging.getLogger("bvkeras").warning(
             "left out %d malformed questions, the first: %s",
             len(problems),
-            problems[0],
+            printable(problems[0]),
         )
 
 
@@ -187,10 +191,16 @@ def _question(article, place, paragraph, question) -> SpanQuestion:
     if not isinstance(question, dict):
         raise _Malformed(f"{place}: it is no JSON object")
     name = question.get("id")
+    if type(name) is int:
+        name = str(name)
     if not isinstance(name, str) or not name:
         raise _Malformed(
             f"{place} ({_short(question.get('question'))}): its id is "
-            + ("missing" if name is None else f"{name!r}, expected a string")
+            + (
+                "missing"
+                if name is None
+                else f"{_short(name)}, expected a string"
+            )
         )
     texts = (("context", paragraph), ("question", question))
     for key, owner in texts:

@@ -12,7 +12,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from bvkeras import fileio
-from bvkeras.printable import one_line, printable
+from bvkeras.printable import one_line, say
 from bvkeras.schema import (
     COUNT,
     OBJECT,
@@ -232,9 +232,8 @@ def _read(
         problem = one_line(error).removeprefix(f"{path}: ")
     aside = path.with_name(path.name + _SET_ASIDE)
     path.replace(aside)
-    print(
-        f"warning: {printable(path)} is damaged and set aside as {aside.name}: "
-        f"{problem}",
+    say(
+        f"warning: {path} is damaged and set aside as {aside.name}: {problem}",
         file=sys.stderr,
     )
     return {}

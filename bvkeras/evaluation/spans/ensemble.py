@@ -30,8 +30,6 @@ from bvkeras.schema import (
 _NO_ANSWER = ""
 _SHARE = {**NUMBER, "minimum": 0}
 _CANDIDATES = list_of(record_of(text=TEXT, probability=_SHARE))
-    record_of(text=TEXT, probability={**NUMBER, "minimum": 0})
-)
 
 # As nbest.json has them.
 Candidates = Sequence[Mapping[str, Any]]
