@@ -35,8 +35,8 @@ _OWNER = re.compile(r"\.tmp\.(\d{1,9})\.")
 # How far apart the clocks of files and processes may be.
 _CLOCK_SECONDS = 2.0
 # A disk that takes no more, told by classes of others' own: safetensors'
-# "code: 28", HDF5's "errno = 28".
-_CODE = re.compile(r"(?:\bcode: |\berrno = |\[Errno )(\d+)")
+# "code: 28" and "os error 28", HDF5's "errno = 28".
+_CODE = re.compile(r"(?:\bcode: |\bos error |\berrno = |\[Errno )(\d+)")
 _DISK_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _tidied: set[pathlib.Path] = set()
 

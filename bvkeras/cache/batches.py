@@ -148,8 +148,8 @@ class HiddenStateBatches(abc.ABC):
             mask `(batch, tokens)`, uint8, as `tf.distribute` adds no bools;
             labels `(batch,)`, of spans `(batch, 2)`. The mask is 1 at real
             tokens; of spans, where an answer can be: at [CLS] and in the
-            context. `tokens` is the longest of the batch. With `dtype="int8"` hidden states are
-            `(values, scales)`, int8 and float32 `(batch, tokens, layers)`,
+            context. `tokens` is the longest of the batch. With
+            `dtype="int8"` hidden states are `(values, scales)`, int8 and float32 `(batch, tokens, layers)`,
             and a hidden state is `values * scales[..., None]`. An iterator
             over it, or over its `repeat()`, can be kept in a
             `tf.train.Checkpoint`: restored, it goes on with the next batch
