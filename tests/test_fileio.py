@@ -224,7 +224,7 @@ _RECORD = record_of({"name": TEXT}, count=POSITIVE, rate=NUMBER)
         (b'{"count": %d, "rate": 1}' % 10**30, "count: 10+ is greater"),
         (
             b'{"count": 1, "rate": 1, "name": ["\\u001b"]}',
-            "name: .*x1b.* is no st",
+            "name: .*x1b",
         ),
     ],
 )

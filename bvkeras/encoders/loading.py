@@ -25,7 +25,6 @@ _PACKAGE = "package:"
 _FLAG = {"type": ["boolean", "null"]}
 _SIDECAR_SCHEMA = record_of(
     {
-        "sentence_pooling": TEXT,
         "tokenizer": {
             "type": ["object", "null"],
             "additionalProperties": False,

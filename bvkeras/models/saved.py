@@ -71,14 +71,14 @@ def load_pooling_model(path: str | os.PathLike) -> PoolingModel:
 
 def _check(file: io.IOBase, path: str | os.PathLike) -> None:
     with zipfile.ZipFile(file) as archive:
-        entries = {entry.filename: entry for entry in archive.infolist()}
         for name in (_CONFIG_FILE, _METADATA_FILE):
-            if entries[name].file_size > _CONFIG_BYTES:
+            size = archive.getinfo(name).file_size
+            if size > _CONFIG_BYTES:
                 raise DataError(
-                    f"{path}: its {name} has {entries[name].file_size:,} "
-                    f"bytes, expected at most {_CONFIG_BYTES:,}"
+                    f"{path}: its {name} has {size:,} bytes, expected at most "
+                    f"{_CONFIG_BYTES:,}"
                 )
-        entry = entries[_WEIGHTS_FILE]
+        entry = archive.getinfo(_WEIGHTS_FILE)
         # Keras does not compress them, and would unpack them in memory.
         if entry.compress_type != zipfile.ZIP_STORED:
             raise DataError(f"{path}: its {_WEIGHTS_FILE} is compressed")
