@@ -508,6 +508,31 @@ def frame(message, size=None):
     )
 
 
+def test_record_of_256_gigabytes_that_is_not_there(copy):
+    """A sparse file, and a manifest that agrees with it."""
+    size = 1 << 38
+    front = frame(b"", size=size)[:12]
+    path = copy / _SHARD
+    with open(path, "wb") as file:
+        file.write(front)
+        file.truncate(len(front) + size + 4)
+    edit_manifest(copy, _set("shards", 1, "num_bytes", len(front) + size + 4))
+    for max_tokens in (16, 1 << 40):
+        edit_manifest(copy, _set("identity", "max_tokens", max_tokens))
+        (problem,) = find_problems(copy)
+        assert str(problem).startswith(
+            f"{path}, record 0: it has {size} bytes, expected at most "
+        )
+        with pytest.raises(CacheError, match=f"{_SHARD}, record 0: it has"):
+            _read_everything(copy)
+
+
+def test_shard_that_is_a_pipe(copy):
+    (copy / _SHARD).unlink()
+    os.mkfifo(copy / _SHARD)
+    assert_refused(copy, f"{_SHARD} is missing")
+
+
 def _replace_record(directory, index, record):
     """Puts other bytes in the place of the last record of the shard."""
     path = directory / _SHARD
