@@ -413,7 +413,9 @@ def _naming(path: pathlib.Path, temporary: pathlib.Path) -> Iterator[None]:
         name = os.fsdecode(error.filename or "")
         if name.startswith(f"{temporary}{os.sep}"):
             path = path / name[len(f"{temporary}{os.sep}") :]
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        # HDF5 puts lines of its own where the system's word belongs.
+        text = os.strerror(error.errno)
+        raise OSError(error.errno, text, str(path)) from error
     except BvkerasError:
         raise
     except Exception as error:
