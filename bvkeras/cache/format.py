@@ -214,7 +214,7 @@ class Manifest:
             version, digest = record.get("version"), record.pop("digest", None)
             if version != FORMAT_VERSION:
                 raise CacheError(
-                    f"{where}: format version {version!r}, this package reads "
+                    f"{where}: format version {version!r:.40}, this package reads "
                     f"version {FORMAT_VERSION}; extract the hidden states "
                     "again"
                 )

@@ -207,7 +207,7 @@ class Comparison:
         version = value.get("format_version")
         if version != _FORMAT_VERSION:
             raise DataError(
-                f"comparison: format_version is {version!r}; expected "
+                f"comparison: format_version is {version!r:.40}; expected "
                 f"{_FORMAT_VERSION}"
             )
         fields = {
