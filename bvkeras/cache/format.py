@@ -214,9 +214,9 @@ class Manifest:
             version, digest = record.get("version"), record.pop("digest", None)
             if version != FORMAT_VERSION:
                 raise CacheError(
-                    f"{where}: format version {version!r:.40}, this package reads "
-                    f"version {FORMAT_VERSION}; extract the hidden states "
-                    "again"
+                    f"{where}: format version {version!r:.40}, this package "
+                    f"reads version {FORMAT_VERSION}; extract the hidden "
+                    "states again"
                 )
             if fileio.value_digest(record) != digest:
                 raise CacheError(

@@ -232,6 +232,8 @@ def _check_sizes(directory, config):
     if problem:
         raise BackboneError(f"{path}: config: {problem}")
     found, files = 0, sorted(directory.glob("model*.weights.h5"))
+    if not files:
+        raise BackboneError(f"{directory / 'model.weights.h5'} is missing")
     for file in files:
         try:
             with (
@@ -243,8 +245,7 @@ def _check_sizes(directory, config):
             raise BackboneError(
                 f"{file} is damaged: {one_line(error)}"
             ) from None
-    names = ", ".join(map(str, files)) or f"{directory} without weights"
-    wanted = bert_weights(config["config"])
+    wanted, names = bert_weights(config["config"]), ", ".join(map(str, files))
     require_weights(path, wanted, names, found, BackboneError)
 
 

@@ -470,8 +470,8 @@ def test_saving_replaces_an_encoder_and_nothing_else(tmp_path, tiny):
         ("tokenizer.json", _unlink, "tokenizer.json is missing"),
         ("tokenizer.json", _other_class, "expected BertTokenizer"),
         ("assets/tokenizer/vocabulary.txt", _unlink, "vocabulary.txt is miss"),
-        ("model.weights.h5", _unlink, "cannot be loaded by keras-hub"),
-        ("model.weights.h5", _truncate, "cannot be loaded by keras-hub"),
+        ("model.weights.h5", _unlink, "model.weights.h5 is missing"),
+        ("model.weights.h5", _truncate, "model.weights.h5 is damaged"),
     ],
 )
 def test_keras_hub_file_errors(keras_hub_directory, name, change, message):
