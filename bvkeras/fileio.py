@@ -1,22 +1,44 @@
-"""Files that are either whole or not there: atomic writes, digests, locks."""
+"""Files that are either whole or not there: atomic writes, digests, locks.
+
+And the one reader of JSON records: whatever a file holds, it gives a value of
+the shape asked for or one line that names the file.
+"""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 import filelock
+import psutil
 
-from bvkeras.errors import RunError
+from bvkeras.errors import BvkerasError, DataError, RunError
+from bvkeras.printable import printable
+from bvkeras.schema import Schema, find_problem
 
 _CHUNK_BYTES = 1 << 20
-# In front, not behind: some writers choose the format by the suffix.
+# Ours are far smaller; nobody gets to fill the memory by a link to a device.
+_RECORD_BYTES = 1 << 26
+_RECORD_DEPTH = 64
+# In front, not behind: some writers choose the format by the suffix. Behind
+# it comes the process that writes.
 _TEMPORARY = ".tmp."
+_OWNER = re.compile(r"\.tmp\.(\d{1,9})\.")
+# How far apart the clocks of files and processes may be.
+_CLOCK_SECONDS = 2.0
+# A disk that takes no more, told by classes of others' own: safetensors'
+# "code: 28" and "os error 28", HDF5's "errno = 28".
+_CODE = re.compile(r"(?:\bcode: |\bos error |\berrno = |\[Errno )(\d+)")
+_DISK_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_tidied: set[pathlib.Path] = set()
 
 
 def before_operation(name: str, path: pathlib.Path) -> None:
@@ -54,10 +76,10 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         OSError: the file cannot be written.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_tidy(path.parent)
     temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}.{path.name}")
     try:
-        with _naming(path):
+        with _naming(path, temporary):
             yield temporary
             _sync_file(temporary, path)
             _rename(temporary, path)
@@ -75,28 +97,34 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
     Args:
         path: str or path. The folder to write.
+
+    Raises:
+        OSError: a file in it cannot be written.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_tidy(path.parent)
     temporary = pathlib.Path(
         tempfile.mkdtemp(
-            prefix=_TEMPORARY, suffix=f".{path.name}", dir=path.parent
+            prefix=f"{_TEMPORARY}{os.getpid()}.",
+            suffix=f".{path.name}",
+            dir=path.parent,
         )
     )
     replaced = temporary.with_name(f"{temporary.name}.replaced")
     try:
-        yield temporary
-        for file in sorted(temporary.rglob("*")):
-            if file.is_file():
-                _sync_file(file, path)
-            else:
-                sync_directory(file)
-        sync_directory(temporary)
-        temporary.chmod(0o755)
-        if path.exists():
-            _rename(path, replaced)
-        _rename(temporary, path)
-        sync_directory(path.parent)
+        with _naming(path, temporary):
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                if file.is_file():
+                    _sync_file(file, path)
+                else:
+                    sync_directory(file)
+            sync_directory(temporary)
+            temporary.chmod(0o755)
+            if path.exists():
+                _rename(path, replaced)
+            _rename(temporary, path)
+            sync_directory(path.parent)
     finally:
         if replaced.exists() and not path.exists():
             os.replace(replaced, path)
@@ -106,13 +134,21 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 def is_leftover(path: str | os.PathLike) -> bool:
     """Whether a file is what a killed writer of this module left."""
-    return pathlib.Path(path).name.startswith(_TEMPORARY)
+    path = pathlib.Path(path)
+    return path.name.startswith(_TEMPORARY) and not _is_under_way(path)
 
 
 def remove_leftovers(directory: str | os.PathLike) -> None:
-    """Removes what killed writers of this module left in `directory`."""
-    for path in pathlib.Path(directory).glob(f"{_TEMPORARY}*"):
-        if path.is_dir():
+    """Removes what killed writers of this module left in `directory`.
+
+    What a process of this machine is still writing stays. Every folder is
+    tidied so before this process first writes a file into it; call it where
+    one is only looked at.
+    """
+    for path in filter(
+        is_leftover, pathlib.Path(directory).glob(f"{_TEMPORARY}*")
+    ):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
@@ -130,9 +166,106 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | os.PathLike) -> Any:
-    """Reads the JSON file `path` (UTF-8)."""
-    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+def read_json(
+    path: str | os.PathLike,
+    schema: Schema | None = None,
+    *,
+    error: type[BvkerasError] = DataError,
+    max_bytes: int = _RECORD_BYTES,
+) -> Any:
+    """Reads the JSON file `path`, whatever it is, without surprises.
+
+    Args:
+        path: str or path. UTF-8, with or without a byte order mark.
+        schema: mapping. JSON Schema of what it must hold; see
+            `bvkeras.schema`. Defaults to anything.
+        error: class. What is raised. Defaults to `DataError`.
+        max_bytes: int. A larger file is not read. Defaults to 64 MiB.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the system does not let it be read.
+        error: it is no plain file, too large, no JSON in UTF-8, nested more
+            than 64 deep, or not of the schema; one line with the file's name.
+    """
+    text = read_bytes(path, error=error, max_bytes=max_bytes)
+    return parse_json(text, path, schema, error=error)
+
+
+def parse_json(
+    text: bytes,
+    where: Any,
+    schema: Schema | None = None,
+    *,
+    error: type[BvkerasError] = DataError,
+) -> Any:
+    """Makes a JSON value of bytes, with the checks of `read_json`.
+
+    Args:
+        text: bytes.
+        where: path of the file they are from, for messages.
+        schema: mapping. As `read_json`.
+        error: class. As `read_json`.
+    """
+    try:
+        value = json.loads(text.decode("utf-8-sig"))
+        if b"\\ud" in text.lower():
+            # An escape is how half a character gets past the decoding.
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{where}: is not JSON in UTF-8 ({problem})") from None
+    if _is_deeper(value, _RECORD_DEPTH):
+        raise error(f"{where}: is nested more than {_RECORD_DEPTH} deep")
+    problem = schema and find_problem(value, schema)
+    if problem:
+        raise error(f"{where}: {problem}")
+    return value
+
+
+def read_bytes(
+    path: str | os.PathLike,
+    *,
+    error: type[BvkerasError] = DataError,
+    max_bytes: int = _RECORD_BYTES,
+) -> bytes:
+    """All bytes of a plain file that is not too large.
+
+    Args:
+        path: str or path.
+        error: class. What is raised. Defaults to `DataError`.
+        max_bytes: int. The most it may have.
+
+    Raises:
+        OSError: the system does not let it be read.
+        error: it is a pipe or a device, or too large.
+    """
+    with open_plain(path, error=error) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > max_bytes:
+            raise error(
+                f"{path}: has {size:,} bytes, expected at most {max_bytes:,}"
+            )
+        return file.read(size)
+
+
+def open_plain(
+    path: str | os.PathLike, *, error: type[BvkerasError] = DataError
+) -> IO[bytes]:
+    """Opens a file for reading, and nothing that only looks like one.
+
+    A pipe would be waited for, and a device never ends.
+
+    Raises:
+        OSError: the system does not let it be read.
+        error: it is no plain file.
+    """
+
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise error(f"{path}: is no plain file")
+    return os.fdopen(descriptor, "rb")
 
 
 def file_digest(path: str | os.PathLike) -> str:
@@ -220,19 +353,82 @@ def first_difference(
     return None
 
 
+def _make_tidy(directory: pathlib.Path) -> None:
+    """Makes a folder, without what killed processes left there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    directory = directory.absolute()
+    if directory not in _tidied:
+        _tidied.add(directory)
+        remove_leftovers(directory)
+
+
+def _is_under_way(path: pathlib.Path) -> bool:
+    """Whether a process of this machine may still be writing a file.
+
+    One that began after the file was written has only got the number.
+    """
+    owner = _OWNER.match(path.name)
+    if owner is None:
+        return False
+    try:
+        began = psutil.Process(int(owner[1])).create_time()
+        return began <= path.lstat().st_mtime + _CLOCK_SECONDS
+    except (psutil.NoSuchProcess, FileNotFoundError):
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth + 1):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, (dict, list))
+            for child in (
+                parent.values() if isinstance(parent, dict) else parent
+            )
+        ]
+        if not level:
+            return False
+    return True
+
+
 @contextlib.contextmanager
-def _naming(path: pathlib.Path) -> Iterator[None]:
+def _naming(path: pathlib.Path, temporary: pathlib.Path) -> Iterator[None]:
     """Gives an error of the system the name of the file it is about.
 
     A full disk is met by `write`, which knows no name, and a temporary name
-    helps nobody.
+    helps nobody. Libraries that write a format tell it in classes of their
+    own.
     """
     try:
         yield
     except OSError as error:
+        if error.errno is None:
+            _raise_disk_error(error, path)
         if error.errno is None or not _is_temporary(error.filename):
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        name = os.fsdecode(error.filename or "")
+        if name.startswith(f"{temporary}{os.sep}"):
+            path = path / name[len(f"{temporary}{os.sep}") :]
+        # HDF5 puts lines of its own where the system's word belongs.
+        text = os.strerror(error.errno)
+        raise OSError(error.errno, text, str(path)) from error
+    except BvkerasError:
+        raise
+    except Exception as error:
+        _raise_disk_error(error, path)
+        raise
+
+
+def _raise_disk_error(error: Exception, path: pathlib.Path) -> None:
+    """Raises what an error tells of the disk, if it does."""
+    found = _CODE.search(str(error))
+    code = int(found[1]) if found else None
+    if code in _DISK_CODES:
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 def _is_temporary(name: str | bytes | None) -> bool:
@@ -251,5 +447,5 @@ def _rename(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value)
+    text = printable(json.dumps(value))
     return text if len(text) <= 40 else text[:16] + "…"

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import rich.console
 import rich.progress
 
+from bvkeras.printable import printable
+
 _LOG_SECONDS = 30.0
 
 
@@ -24,7 +26,9 @@ class Bar:
     """
 
     def __init__(self, label: str, total: int | None, unit: str, done: int = 0):
-        self.label, self.total, self.unit = label, total, unit
+        # Labels and notes hold names from files and arguments.
+        self.label = _in_one_line(label)
+        self.total, self.unit = total, unit
         self.done, self._first = done, done
         self._note = ""
         self._start = self._logged = time.monotonic()
@@ -32,20 +36,22 @@ class Bar:
         self._live = None
         if self._console.is_terminal:
             self._live = rich.progress.Progress(
-                rich.progress.TextColumn("{task.description}"),
+                rich.progress.TextColumn("{task.description}", markup=False),
                 rich.progress.BarColumn(bar_width=24),
-                rich.progress.TextColumn("{task.fields[numbers]}"),
+                rich.progress.TextColumn(
+                    "{task.fields[numbers]}", markup=False
+                ),
                 console=self._console,
             )
             self._live.start()
             self._task = self._live.add_task(
-                label, total=total, completed=done, numbers=""
+                self.label, total=total, completed=done, numbers=""
             )
 
     def advance(self, units: int = 1, note: str = "") -> None:
         """Moves the bar by `units`; `note` (a loss, say) stands behind it."""
         self.done += units
-        self._note = note
+        self._note = _in_one_line(note)
         if self._live:
             self._live.update(
                 self._task, completed=self.done, numbers=self._numbers()
@@ -94,6 +100,10 @@ def progress_bar(
         yield bar
     finally:
         bar.close()
+
+
+def _in_one_line(text: str) -> str:
+    return printable(text).replace("\n", " ")
 
 
 def _clock(seconds: float) -> str:

@@ -2,13 +2,18 @@ import errno
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 
+import h5py
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from bvkeras import fileio
-from bvkeras.errors import RunError
+from bvkeras.errors import CacheError, DataError, RunError
+from bvkeras.schema import NUMBER, POSITIVE, TEXT, record_of
 
 
 def names(directory):
@@ -136,6 +141,124 @@ def test_remove_leftovers_of_killed_writers(tmp_path):
         (tmp_path / name).touch()
     fileio.remove_leftovers(tmp_path)
     assert names(tmp_path) == sorted(others)
+
+
+def test_next_writer_removes_what_killed_ones_left(tmp_path):
+    """Not what a living one writes, nor of one that has only its number."""
+    alive = tmp_path / f".tmp.{os.getpid()}.alive"
+    reused = tmp_path / f".tmp.{os.getpid()}.reused"
+    dead = tmp_path / ".tmp.999999999.dead"
+    for path in (alive, reused, dead):
+        path.touch()
+    os.utime(reused, (0, 0))
+    fileio.write_text(tmp_path / "file", "x")
+    assert names(tmp_path) == [alive.name, "file"]
+    with fileio.atomic_directory(tmp_path / "new" / "folder") as directory:
+        assert directory.name.startswith(f".tmp.{os.getpid()}.")
+
+
+def test_full_disk_told_by_a_class_of_its_own(tmp_path):
+    """safetensors and HDF5 meet the end of what may be written."""
+    values = np.zeros(1 << 20, np.float32)
+
+    def by_hdf5(path):
+        with h5py.File(path, "w") as file:
+            file["x"] = values
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for write in (
+        lambda path: safetensors.numpy.save_file({"x": values}, path),
+        by_hdf5,
+    ):
+        path = tmp_path / "state"
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+        try:
+            with (
+                pytest.raises(OSError, match="File too large") as error,
+                fileio.atomic_path(path) as temporary,
+            ):
+                write(temporary)
+            with (
+                pytest.raises(OSError, match="File too large") as inside,
+                fileio.atomic_directory(path) as temporary,
+            ):
+                write(temporary / "file")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        message = f"[Errno {errno.EFBIG}] File too large: '{path}'"
+        assert [str(e.value) for e in (error, inside)] == [message] * 2
+        assert names(tmp_path) == []
+
+
+def test_full_disk_in_a_folder_is_named_by_its_file(tmp_path):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with (
+        pytest.raises(OSError, match="No space") as error,
+        fileio.atomic_directory(tmp_path / "folder") as temporary,
+        fileio.atomic_path(temporary / "inside.json"),
+    ):
+        raise full
+    assert f"'{tmp_path / 'folder' / 'inside.json'}'" in str(error.value)
+
+
+_RECORD = record_of({"name": TEXT}, count=POSITIVE, rate=NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is not JSON in UTF-8"),
+        (b'{"count": 1, "rate": ', "is not JSON in UTF-8"),
+        (b'{"count": "\xff"}', "is not JSON in UTF-8"),
+        (b'{"count": 1, "rate": 1, "x": "\\uD83D"}', "is not JSON in UTF-8"),
+        (b'{"count": ' + b"1" * 5000 + b"}", "is not JSON in UTF-8"),
+        (b"[" * 100_000, "is not JSON in UTF-8"),
+        (b"[" * 100 + b"]" * 100, "is nested more than 64 deep"),
+        (b"[]", r"\[\] is no object"),
+        (b'{"rate": 1}', "'count' is a required property"),
+        (b'{"count": 1, "rate": NaN}', "rate: nan is no number"),
+        (b'{"count": 1, "rate": 1e999}', "rate: inf is no number"),
+        (b'{"count": 1.0, "rate": 1}', "count: 1.0 is no integer"),
+        (b'{"count": true, "rate": 1}', "count: True is no integer"),
+        (b'{"count": 0, "rate": 1}', "count: 0 is less than"),
+        (b'{"count": %d, "rate": 1}' % 10**30, "count: 10+ is greater"),
+        (
+            b'{"count": 1, "rate": 1, "name": ["\\u001b"]}',
+            "name: .*x1b",
+        ),
+    ],
+)
+def test_record_of_another_shape(tmp_path, content, message):
+    path = tmp_path / "record.json"
+    path.write_bytes(content)
+    with pytest.raises(CacheError, match=message) as error:
+        fileio.read_json(path, _RECORD, error=CacheError)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+    assert "\x1b" not in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+def test_record_that_fits_is_read(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_bytes(b'\xef\xbb\xbf{"count": 1, "rate": 2, "more": null}')
+    expected = {"count": 1, "rate": 2, "more": None}
+    assert fileio.read_json(path, _RECORD) == expected
+
+
+def test_file_that_is_none(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "device", "folder"):
+        with pytest.raises(DataError, match=f"{name}: is no plain file"):
+            fileio.read_json(tmp_path / name)
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(DataError, match="large: has 1,099,511,627,776 bytes"):
+        fileio.read_json(tmp_path / "large")
+    with pytest.raises(FileNotFoundError):
+        fileio.read_json(tmp_path / "missing")
 
 
 def test_json_round_trip(tmp_path):

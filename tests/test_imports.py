@@ -19,7 +19,9 @@ _ROOT = pathlib.Path(__file__).parents[1]
 _ORDER = (
     # The public names open what lies below when they are used.
     ("bvkeras", "bvkeras.errors", "bvkeras._native"),
-    ("bvkeras.fileio", "bvkeras.progress"),
+    ("bvkeras.printable",),
+    ("bvkeras.schema",),
+    ("bvkeras.fileio", "bvkeras.progress", "bvkeras.stored_weights"),
     ("bvkeras.ops",),
     ("bvkeras.layers",),
     ("bvkeras.encoders", "bvkeras.tasks"),
@@ -92,7 +94,9 @@ def test_cache_reader_needs_neither_model_nor_data():
     assert outside == {
         "bvkeras.errors",
         "bvkeras.fileio",
+        "bvkeras.printable",
         "bvkeras.progress",
+        "bvkeras.schema",
         # What makes batches natively, where it is built.
         "bvkeras._native",
         "bvkeras.ops.implementation",
@@ -131,7 +135,12 @@ def test_registered_packages_are_all_that_is_loaded():
         module = waiting.pop()
         seen.add(module)
         waiting += _own_imports(_modules()[module]) - seen
-    ground = {"bvkeras", "bvkeras.errors", "bvkeras.fileio", "bvkeras._native"}
+    ground = {"bvkeras", "bvkeras._native"} | {
+        f"bvkeras.{name}"
+        for name in (
+            *("errors", "fileio", "printable", "schema", "stored_weights"),
+        )
+    }
     assert {
         module
         for module in seen - ground

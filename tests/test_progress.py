@@ -42,6 +42,14 @@ def test_line_without_a_terminal(lines, clock):
     ]
 
 
+def test_names_do_not_reach_the_terminal_as_they_are(lines, clock):
+    with progress.progress_bar("read \x1b[2J\nb", 10, "rows") as bar:
+        clock.seconds += 1
+        bar.advance(10, note="best \x07")
+    assert lines()[0].startswith("read \\x1b[2J b: 10/10 rows")
+    assert lines()[0].endswith("best \\x07")
+
+
 def test_a_line_every_30_seconds(lines, clock):
     with progress.progress_bar("read", 100, "rows") as bar:
         for _ in range(7):

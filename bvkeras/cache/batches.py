@@ -149,17 +149,18 @@ class HiddenStateBatches(abc.ABC):
         Returns:
             Dataset of `((hidden_states, mask), label)`: hidden states
             `(batch, tokens, layers, features)`, zero behind the last token;
-            mask `(batch, tokens)`, bool; labels `(batch,)`, of spans `(batch,
-            2)`. The mask is true at real tokens; of spans, where an answer
-            can be: at [CLS] and in the context. `tokens` is the longest of
-            the batch. With `dtype="int8"` hidden states are
-            `(values, scales)`, int8 and float32 `(batch, tokens, layers)`,
-            and a hidden state is `values * scales[..., None]`. An iterator
-            over it, or over its `repeat()`, can be kept in a
-            `tf.train.Checkpoint`: restored, it goes on with the next batch
-            and, in later passes, with the orders of an uninterrupted one. It
-            does not read again what came before. After the last batch of all
-            there is nothing to keep: the passes of a new iterator begin anew.
+            mask `(batch, tokens)`, uint8, as `tf.distribute` adds no bools;
+            labels `(batch,)`, of spans `(batch, 2)`. The mask is 1 at real
+            tokens; of spans, where an answer can be: at [CLS] and in the
+            context. `tokens` is the longest of the batch. With
+            `dtype="int8"` hidden states are `(values, scales)`, int8 and
+            float32 `(batch, tokens, layers)`, and a hidden state is `values *
+            scales[..., None]`. An iterator over it, or over its `repeat()`,
+            can be kept in a `tf.train.Checkpoint`: restored, it goes on with
+            the next batch and, in later passes, with the orders of an
+            uninterrupted one. It does not read again what came before. After
+            the last batch of all there is nothing to keep: the passes of a
+            new iterator begin anew.
 
         Raises:
             ArgumentError: an argument has a value that cannot be used.
@@ -186,13 +187,10 @@ class HiddenStateBatches(abc.ABC):
             states = arrays["hidden_states"]
             if "scales" in arrays:
                 states = (states, arrays["scales"])
+            inputs = (states, tf.cast(mask, tf.uint8))
             if weights is None:
-                return (states, mask), tf.gather(labels, rows)
-            return (
-                (states, mask),
-                tf.gather(labels, rows),
-                tf.gather(weights, rows),
-            )
+                return inputs, tf.gather(labels, rows)
+            return inputs, tf.gather(labels, rows), tf.gather(weights, rows)
 
         plan = BatchPlan(
             index.lengths, batch_size, shuffle, seed, bucket, shard, start

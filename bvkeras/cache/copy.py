@@ -10,7 +10,11 @@ import tensorflow as tf
 
 from bvkeras import fileio
 from bvkeras.cache.format import MANIFEST_FILE, Shard
-from bvkeras.cache.reader import HiddenStateCache, read_manifest
+from bvkeras.cache.reader import (
+    MANIFEST_BYTES,
+    HiddenStateCache,
+    read_manifest,
+)
 from bvkeras.cache.storage import (
     RandomAccessFile,
     as_directory,
@@ -64,7 +68,8 @@ def copy_cache(
                     if not _is_there(target, shard):
                         _copy_shard(cache, target, shard)
                     bar.advance()
-            text = read_all(join(cache.directory, MANIFEST_FILE))
+            path = join(cache.directory, MANIFEST_FILE)
+            text = read_all(path, MANIFEST_BYTES)
             with _writing(target, MANIFEST_FILE) as write:
                 write(text)
     return HiddenStateCache(target)

@@ -4,7 +4,6 @@ docs/cache_format.md describes both, byte for byte.
 """
 
 import dataclasses
-import json
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,16 @@ import tensorflow as tf
 
 from bvkeras import fileio
 from bvkeras.errors import CacheError
+from bvkeras.schema import (
+    COUNT,
+    OBJECT,
+    POSITIVE,
+    SECONDS,
+    TEXT,
+    find_problem,
+    list_of,
+    record_of,
+)
 
 FORMAT_VERSION = 2
 MANIFEST_FILE = "manifest.json"
@@ -42,8 +51,52 @@ IDENTITY = (
 )
 # Also in the identity of a cache of spans, and of no other.
 WINDOWS = "windows"
-_WINDOW_NUMBERS = ("stride", "question_tokens")
+WINDOWS_SCHEMA = {
+    **record_of(stride=POSITIVE, question_tokens=POSITIVE),
+    "additionalProperties": False,
+}
+_TEXTS = ("task", "split", "data", "encoder", "tokenizer", "compute_dtype")
+# Also kept by what was made from a cache.
+IDENTITY_SCHEMA = {
+    **record_of(
+        {WINDOWS: WINDOWS_SCHEMA},
+        **dict.fromkeys(_TEXTS, TEXT),
+        config=OBJECT,
+        max_tokens=POSITIVE,
+        layers={**list_of(COUNT), "uniqueItems": True},
+        dtype={"enum": list(DTYPES)},
+        extras=list_of({"enum": list(EXTRAS)}),
+        converted_from=list_of({"enum": list(DTYPES)}),
+    ),
+    "additionalProperties": False,
+}
+_SHARD_SCHEMA = {
+    **record_of(
+        file=TEXT,
+        records=POSITIVE,
+        tokens=POSITIVE,
+        num_bytes=POSITIVE,
+        sha256=TEXT,
+    ),
+    "additionalProperties": False,
+}
+_SCHEMA = {
+    **record_of(
+        identity=IDENTITY_SCHEMA,
+        examples=POSITIVE,
+        num_layers=POSITIVE,
+        hidden_dim=POSITIVE,
+        regression={"type": "boolean"},
+        shards=list_of(_SHARD_SCHEMA),
+        complete={"type": "boolean"},
+        seconds=SECONDS,
+        version={},
+        writer=TEXT,
+    ),
+    "additionalProperties": False,
+}
 _SCALE_BYTES = 4
+_MAX_ID_BYTES = 1 << 19
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +190,7 @@ class Manifest:
         """
         path = directory / MANIFEST_FILE
         try:
-            text = path.read_bytes()
+            text = fileio.read_bytes(path, error=CacheError)
         except (FileNotFoundError, NotADirectoryError):
             raise CacheError(
                 f"{directory} is not a hidden-state cache: it has no "
@@ -157,30 +210,30 @@ class Manifest:
             CacheError: as `read`.
         """
         try:
-            record = json.loads(text)
-            version, digest = record["version"], record.pop("digest", None)
+            record = fileio.parse_json(text, where, OBJECT, error=CacheError)
+            version, digest = record.get("version"), record.pop("digest", None)
             if version != FORMAT_VERSION:
                 raise CacheError(
-                    f"{where}: format version {version}, this package reads "
-                    f"version {FORMAT_VERSION}; extract the hidden states "
-                    "again"
+                    f"{where}: format version {version!r:.40}, this package "
+                    f"reads version {FORMAT_VERSION}; extract the hidden "
+                    "states again"
                 )
             if fileio.value_digest(record) != digest:
                 raise CacheError(
                     f"{where} was changed after it was written: its digest "
                     "does not fit"
                 )
+            problem = find_problem(record, _SCHEMA)
+            if problem:
+                raise ValueError(problem)
             shards = tuple(Shard(**shard) for shard in record.pop("shards"))
             manifest = cls(**record, shards=shards)
             manifest._check(where)
         except CacheError:
             raise
-        except (
-            *(ValueError, LookupError, TypeError, AttributeError),
-            RecursionError,
-        ) as error:
+        except ValueError as error:
             raise CacheError(
-                f"{where} is not a manifest bvkeras wrote: {error!r}"
+                f"{where} is not a manifest bvkeras wrote: {error}"
             ) from None
         return manifest
 
@@ -216,22 +269,14 @@ class Manifest:
         return record
 
     def _check(self, where: Any) -> None:
-        """Of values that JSON allows, lets those through that make sense."""
-        self._check_identity()
+        """Refuses values that have the right types and make no sense."""
         identity = self.identity
-        counts = [self.examples, self.num_layers, self.hidden_dim]
-        counts += [identity["max_tokens"]]
-        for shard in self.shards:
-            counts += [shard.records, shard.tokens, shard.num_bytes]
-        if not all(type(count) is int and count > 0 for count in counts):
-            raise ValueError("a number that is no positive integer")
-        for flag in (self.regression, self.complete):
-            if type(flag) is not bool:
-                raise ValueError("a flag that is neither true nor false")
-        if type(self.seconds) not in (int, float) or not self.seconds >= 0:
-            raise ValueError(f"seconds {self.seconds!r}")
         if len(identity["layers"]) != self.num_layers:
             raise ValueError(f"{self.num_layers} layers: {identity['layers']}")
+        if self.extras != tuple(x for x in EXTRAS if x in self.extras):
+            raise ValueError(f"extras {self.extras!r}")
+        if self.spans and (self.regression or "offsets" not in self.extras):
+            raise ValueError("spans without offsets, or with scores as labels")
         for number, shard in enumerate(self.shards):
             # So no name can lead out of the cache's folder.
             if shard.file != shard_file(number):
@@ -247,36 +292,6 @@ class Manifest:
                 f"{where}: the shards hold {records} examples, the manifest "
                 f"says {self.examples}"
             )
-
-    def _check_identity(self) -> None:
-        """The same of the identity, whose parts others take as they are."""
-        identity = self.identity
-        if set(identity) - {WINDOWS} != set(IDENTITY):
-            raise ValueError(f"identity has {', '.join(sorted(identity))}")
-        if self.spans:
-            self._check_windows(identity[WINDOWS])
-        names = ("task", "split", "data", "encoder", "tokenizer")
-        names += ("compute_dtype",)
-        if not all(type(identity[name]) is str for name in names):
-            raise ValueError(f"one of {', '.join(names)} is no string")
-        layers = identity["layers"]
-        if not all(type(layer) is int for layer in layers) or (
-            len(set(layers)) < len(layers)
-        ):
-            raise ValueError(f"layers {layers!r}")
-        dtypes = [identity["dtype"], *identity["converted_from"]]
-        if not set(dtypes) <= set(DTYPES):
-            raise ValueError(f"dtype {' from '.join(map(repr, dtypes))}")
-        if self.extras != tuple(x for x in EXTRAS if x in self.extras):
-            raise ValueError(f"extras {self.extras!r}")
-
-    def _check_windows(self, windows: Any) -> None:
-        if self.regression or "offsets" not in self.extras:
-            raise ValueError("spans without offsets, or with scores as labels")
-        if sorted(windows) != sorted(_WINDOW_NUMBERS) or not all(
-            type(number) is int and number > 0 for number in windows.values()
-        ):
-            raise ValueError(f"windows {windows!r}")
 
 
 def shard_file(number: int) -> str:
@@ -312,7 +327,16 @@ def encode_record(
         token_ids: int array `(tokens,)`, where the cache keeps them.
         offsets: int array `(tokens, 2)`, where the cache keeps them.
         context: int. Of a span: the first token of the context.
+
+    Raises:
+        CacheError: the id has more than 512 KiB.
     """
+    name = example_id.encode("utf-8")
+    if len(name) > _MAX_ID_BYTES:
+        raise CacheError(
+            f"example {index}: its id has {len(name):,} bytes, expected at "
+            f"most {_MAX_ID_BYTES:,}"
+        )
     if isinstance(label, float):
         label_feature = tf.train.Feature(
             float_list=tf.train.FloatList(value=[label])
@@ -321,7 +345,7 @@ def encode_record(
         label_feature = _ints([label] if isinstance(label, int) else label)
     feature = {
         "index": _ints([index]),
-        "id": _bytes(example_id.encode("utf-8")),
+        "id": _bytes(name),
         "length": _ints([len(hidden_states)]),
         "label": label_feature,
         "hidden_states": _array(hidden_states),

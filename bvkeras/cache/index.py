@@ -104,7 +104,9 @@ def _scan_shard(
     for number in range(shard.records):
         try:
             size = message_bytes(
-                window.read(place, FRONT_BYTES), shard.num_bytes - place
+                window.read(place, FRONT_BYTES),
+                shard.num_bytes - place,
+                parser.max_message_bytes,
             )
             message = place + FRONT_BYTES
             record = parser.parse(

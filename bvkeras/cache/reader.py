@@ -37,6 +37,8 @@ from bvkeras.ops.implementation import takes_native_reading
 from bvkeras.progress import progress_bar
 
 _SHOWN_BYTES = 1 << 30
+# Of a quarter of a million shards.
+MANIFEST_BYTES = 1 << 26
 # What kernels/cache_ops.cc writes in front of what is wrong.
 _NATIVE_ERROR = re.compile(r"hidden-state cache, example (\d+): ")
 
@@ -414,8 +416,10 @@ def read_manifest(directory) -> Manifest:
         CacheError: there is none, or it cannot be understood.
     """
     path = join(directory, MANIFEST_FILE)
+    if leads_outside(directory, MANIFEST_FILE):
+        raise CacheError(f"{path} is a link to a place outside")
     try:
-        text = read_all(path)
+        text = read_all(path, MANIFEST_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         raise CacheError(
             f"{directory} is not a hidden-state cache: it has no "

@@ -27,6 +27,10 @@ _FEATURES, _ENTRY, _KEY, _FEATURE = b"\x0a", b"\x0a", b"\x0a", b"\x12"
 _BYTES_LIST, _VALUE = b"\x0a", b"\x0a"
 _MAX_VARINT_BYTES = 10
 _MAX_KEY_BYTES = 32
+# What a message has besides arrays: an id, labels, names, tags and sizes.
+_MAX_REST_BYTES = 1 << 20
+# Protocol buffers have no larger messages.
+_MAX_MESSAGE_BYTES = (1 << 31) - 1
 
 # Gives bytes of a message: `(offset, num_bytes)`.
 Read = Callable[[int, int], bytes]
@@ -68,15 +72,18 @@ def masked_crc(*parts: bytes | np.ndarray) -> int:
     return (((crc >> 15) | (crc << 17)) + _CRC_MASK) & 0xFFFFFFFF
 
 
-def message_bytes(front: bytes, bytes_left: int) -> int:
+def message_bytes(front: bytes, bytes_left: int, most: int) -> int:
     """Size of a record's message, from the 12 bytes in front of it.
 
     Args:
         front: bytes. Fewer than 12 where the file ends.
         bytes_left: int. Bytes of the file from `front` on.
+        most: int. The most a message of this cache has; see
+            `RecordParser.max_message_bytes`.
 
     Raises:
-        RecordError: they are damaged, or the file ends before the record.
+        RecordError: they are damaged, the file ends before the record, or the
+            message is larger than any of this cache.
     """
     if len(front) < FRONT_BYTES:
         raise RecordError("the file ends inside it")
@@ -88,6 +95,8 @@ def message_bytes(front: bytes, bytes_left: int) -> int:
         raise RecordError(
             f"the file ends inside it: it says it has {size} bytes"
         )
+    if size > most:
+        raise RecordError(f"it has {size} bytes, expected at most {most}")
     return size
 
 
@@ -96,6 +105,10 @@ class RecordParser:
 
     Args:
         manifest: Manifest of the cache.
+
+    Attributes:
+        max_message_bytes: int. The most a record's message has, by what the
+            manifest says and by what protocol buffers can hold.
     """
 
     def __init__(self, manifest: Manifest):
@@ -106,6 +119,13 @@ class RecordParser:
         if manifest.spans:
             self._scalars += ("context",)
         self._names = sorted([*self._scalars, *self._arrays, *manifest.extras])
+        token_bytes = sum(array.item_bytes for array in self._arrays.values())
+        for array in extra_arrays(manifest).values():
+            token_bytes += math.prod(array.shape) * _MAX_VARINT_BYTES
+        self.max_message_bytes = min(
+            self._max_tokens * token_bytes + _MAX_REST_BYTES,
+            _MAX_MESSAGE_BYTES,
+        )
 
     def parse(self, read: Read, size: int) -> Record:
         """A record's parts.

@@ -139,7 +139,9 @@ class ShardCheck:
     def _record(self, file, place, size, digest):
         """Checks the record at `place`; gives its bytes."""
         front = file.read(place, FRONT_BYTES)
-        message = message_bytes(front, size - place)
+        message = message_bytes(
+            front, size - place, self._parser.max_message_bytes
+        )
         data = self._space(message + CRC_BYTES)
         if file.read_into([data], place + FRONT_BYTES) != data.size:
             raise RecordError("the file ends inside it")

@@ -9,7 +9,8 @@ from typing import Self
 import numpy as np
 import tensorflow as tf
 
-_CHUNK_BYTES = 1 << 22
+from bvkeras import fileio
+from bvkeras.errors import CacheError
 
 
 def is_local(path: str | os.PathLike) -> bool:
@@ -77,13 +78,15 @@ class RandomAccessFile:
         path: str or path. Local, or any that `tf.io.gfile` reads.
 
     Raises:
+        CacheError: it is a pipe or a device.
         FileNotFoundError: there is no such file.
     """
 
     def __init__(self, path: str | os.PathLike):
         self._descriptor = self._file = None
         if is_local(path) and hasattr(os, "preadv"):
-            self._descriptor = os.open(path, os.O_RDONLY)
+            with fileio.open_plain(path, error=CacheError) as file:
+                self._descriptor = os.dup(file.fileno())
         else:
             if file_size(path) is None:
                 raise FileNotFoundError(f"no such file: {path}")
@@ -127,18 +130,20 @@ class RandomAccessFile:
         return len(data)
 
 
-def read_all(path: str | os.PathLike) -> bytes:
+def read_all(path: str | os.PathLike, max_bytes: int) -> bytes:
     """All bytes of a small file.
 
     Raises:
+        CacheError: it is no plain file, or has more than `max_bytes` bytes.
         FileNotFoundError: there is no such file.
     """
+    if is_local(path):
+        return fileio.read_bytes(path, error=CacheError, max_bytes=max_bytes)
     with RandomAccessFile(path) as file:
-        chunks, place = [], 0
-        while chunk := file.read(place, _CHUNK_BYTES):
-            chunks.append(chunk)
-            place += len(chunk)
-    return b"".join(chunks)
+        data = file.read(0, max_bytes + 1)
+    if len(data) > max_bytes:
+        raise CacheError(f"{path}: expected at most {max_bytes:,} bytes")
+    return data
 
 
 @contextlib.contextmanager

@@ -7,10 +7,19 @@ from bvkeras import fileio
 from bvkeras.classifiers.text_classifier import TextClassifier
 from bvkeras.classifiers.text_regressor import TextRegressor
 from bvkeras.classifiers.text_task import TextTask
-from bvkeras.errors import DataError
+from bvkeras.errors import ArgumentError, DataError
+from bvkeras.printable import one_line
+from bvkeras.schema import COUNT, OBJECT, TEXT, record_of
 from bvkeras.serving.runs import MODEL_FILE
 
 _CLASSES = {kind.__name__: kind for kind in (TextClassifier, TextRegressor)}
+_SCHEMA = record_of(
+    {"class": {"enum": list(_CLASSES)}},
+    encoder_training=TEXT,
+    seed=COUNT,
+    settings=OBJECT,
+)
+_SCHEMA["required"].append("class")
 
 
 def load(directory: str | os.PathLike) -> TextTask:
@@ -32,9 +41,8 @@ def load(directory: str | os.PathLike) -> TextTask:
         raise DataError(
             f"{directory} is no saved model: it has no {MODEL_FILE}"
         )
-    record = fileio.read_json(path)
+    record = fileio.read_json(path, _SCHEMA)
     try:
-        kind = _CLASSES[record["class"]]
-        return kind.open(directory, record)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: cannot be read: {error!r}") from None
+        return _CLASSES[record["class"]].open(directory, record)
+    except (ArgumentError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read: {one_line(error)}") from None

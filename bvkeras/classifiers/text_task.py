@@ -21,6 +21,7 @@ from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.evaluation.glue_metrics import compute_metrics
+from bvkeras.printable import say
 from bvkeras.serving.runs import MODEL_FILE, served_task
 from bvkeras.serving.saved_model import export
 from bvkeras.serving.served_task import ServedTask
@@ -335,7 +336,7 @@ class TextTask(abc.ABC):
             "total parameters": f"{encoder + own:,}",
         }
         for name, value in rows.items():
-            print(f"{name + ':':20} {value}")
+            say(f"{name + ':':20} {value}")
 
     @classmethod
     def open(

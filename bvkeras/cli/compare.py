@@ -3,6 +3,8 @@
 import argparse
 import pathlib
 
+from bvkeras.printable import say
+
 SUMMARY = "what has changed between two report.json files"
 
 
@@ -24,4 +26,4 @@ def run(options: argparse.Namespace) -> None:
     from bvkeras.reports.report import read_report
 
     first, second = map(read_report, (options.first, options.second))
-    print(to_markdown(compare_reports(first, second)), end="")
+    say(to_markdown(compare_reports(first, second)), end="")

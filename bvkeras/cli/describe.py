@@ -7,6 +7,7 @@ from bvkeras import tasks
 from bvkeras.cli import options as shared
 from bvkeras.cli import table
 from bvkeras.errors import ArgumentError
+from bvkeras.printable import say
 
 SUMMARY = (
     "read a table of your own, say what is in it and what is wrong with it, "
@@ -41,4 +42,4 @@ def run(options: argparse.Namespace) -> None:
     if options.output_dir is not None:
         path = options.output_dir / tasks.TASK_FILE
         tasks.write_task(described.spec, path)
-        print(f"written: {path}")
+        say(f"written: {path}")

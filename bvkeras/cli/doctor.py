@@ -2,6 +2,8 @@
 
 import argparse
 
+from bvkeras.printable import say
+
 SUMMARY = "what is installed and found"
 
 
@@ -16,4 +18,4 @@ def run(options: argparse.Namespace) -> None:
 
     del options
     for name, value in diagnose():
-        print(f"{name + ':':24} {value}")
+        say(f"{name + ':':24} {value}")

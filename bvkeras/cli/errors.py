@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bvkeras.cli import options as shared
 from bvkeras.errors import ArgumentError
+from bvkeras.printable import say
 
 SUMMARY = (
     "compare two systems' predictions of the same examples: where each errs, "
@@ -82,9 +83,9 @@ def run(options: argparse.Namespace) -> None:
     if (options.task is not None) and (options.texts is not None):
         raise ArgumentError("--task, --texts: expected one of them")
     if options.task is not None and options.task.is_span:
-        print(_span_report(options), end="")
+        say(_span_report(options), end="")
     else:
-        print(_report(options), end="")
+        say(_report(options), end="")
 
 
 def _report(options: argparse.Namespace) -> str:

@@ -5,6 +5,7 @@ import pathlib
 
 from bvkeras.cli import options as shared
 from bvkeras.errors import ArgumentError
+from bvkeras.printable import say
 from bvkeras.tasks.spec import TaskSpec
 
 SUMMARY = "score a head or an encoder"
@@ -47,10 +48,10 @@ def run(options: argparse.Namespace) -> None:
         task, options
     )
     for metric, score in result.metrics.items():
-        print(f"{metric}: {score:.4f}")
+        say(f"{metric}: {score:.4f}")
     if task.is_span:
-        print(f"threshold: {result.threshold!r}")
-    print(f"predictions: {result.predictions_path}")
+        say(f"threshold: {result.threshold!r}")
+    say(f"predictions: {result.predictions_path}")
 
 
 def _evaluate_head(task, options):

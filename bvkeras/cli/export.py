@@ -4,6 +4,7 @@ import argparse
 import pathlib
 
 from bvkeras.cli import options as shared
+from bvkeras.printable import say
 
 SUMMARY = (
     "write finished runs as one SavedModel for serving: text in, answer out"
@@ -74,4 +75,4 @@ def run(options: argparse.Namespace) -> None:
         add=options.add,
     )
     num_bytes = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
-    print(f"{path}: {num_bytes / 1e6:,.1f} MB")
+    say(f"{path}: {num_bytes / 1e6:,.1f} MB")

@@ -5,6 +5,7 @@ import pathlib
 
 from bvkeras.cli import options as shared
 from bvkeras.errors import ArgumentError
+from bvkeras.printable import say
 
 SUMMARY = "cache all hidden states"
 
@@ -99,11 +100,11 @@ def run(options: argparse.Namespace) -> None:
         max_batch_tokens=options.batch_tokens,
         **contents,
     )
-    print(f"{cache!r}, {cache.num_bytes / 1e6:,.1f} MB")
+    say(f"{cache!r}, {cache.num_bytes / 1e6:,.1f} MB")
 
 
 def _print_plan(plan) -> None:
-    print(f"examples: {plan.examples:,}")
-    print(f"tokens: {plan.tokens:,}")
+    say(f"examples: {plan.examples:,}")
+    say(f"tokens: {plan.tokens:,}")
     for dtype, num_bytes in plan.num_bytes.items():
-        print(f"{dtype}: {num_bytes:,} bytes")
+        say(f"{dtype}: {num_bytes:,} bytes")

@@ -3,6 +3,7 @@
 import argparse
 
 from bvkeras.cli import options as shared
+from bvkeras.printable import say
 
 SUMMARY = "fine-tune an encoder"
 
@@ -60,4 +61,4 @@ def run(options: argparse.Namespace) -> None:
         **settings.freezing,
     )
     for snapshot in snapshots:
-        print(f"epoch {snapshot.epochs:g}: {snapshot.directory}")
+        say(f"epoch {snapshot.epochs:g}: {snapshot.directory}")

@@ -4,6 +4,7 @@ import argparse
 import pathlib
 
 from bvkeras.errors import DataError
+from bvkeras.printable import say
 
 SUMMARY = (
     "list an export's signatures, operations and sizes, and what is unusual, "
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
     from bvkeras.serving.inspection import format_inspection, inspect
 
     inspection = inspect(options.directory)
-    print(format_inspection(inspection), end="")
+    say(format_inspection(inspection), end="")
     if inspection.unusual:
         raise DataError(
             f"{inspection.directory} has {len(inspection.unusual)} unusual "

@@ -32,6 +32,7 @@ from bvkeras.cli.cache import convert, copy, info, prune
 from bvkeras.cli.parser import Parser
 from bvkeras.cli.quiet import quiet_tensorflow
 from bvkeras.errors import BackendError, BvkerasError
+from bvkeras.printable import printable, say
 
 # Each module is a verb, and has its name.
 _VERBS = (
@@ -147,12 +148,13 @@ def _guarded(
         _check_backend()
         function(options)
     except (KeyboardInterrupt, _Terminated) as stop:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        say("stopped; the same command goes on from here", file=sys.stderr)
         return _TERMINATED if isinstance(stop, _Terminated) else _INTERRUPTED
     except (BvkerasError, OSError) as error:
         if options.debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        text = printable(f"error: {error}").replace("\n", "\\n")
+        say(text, file=sys.stderr)
         return 1
     finally:
         signal.signal(signal.SIGTERM, earlier)

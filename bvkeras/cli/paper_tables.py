@@ -5,6 +5,7 @@ import pathlib
 
 from bvkeras import tasks
 from bvkeras.errors import ArgumentError
+from bvkeras.printable import say
 
 SUMMARY = "The paper's tables: every task and seed, then a report."
 
@@ -103,7 +104,7 @@ def run(options: argparse.Namespace) -> None:
         control=options.control,
         keep_caches=options.keep_caches,
     )
-    print(tables.read_text("utf-8"))
+    say(tables.read_text("utf-8"))
 
 
 def _task_value(kind, example):

@@ -6,6 +6,7 @@ import pathlib
 from bvkeras.cli import options as shared
 from bvkeras.cli import table
 from bvkeras.errors import ArgumentError
+from bvkeras.printable import say
 
 SUMMARY = (
     "answer the texts of a table by a run, a saved model or an export; tables "
@@ -107,4 +108,4 @@ def run(options: argparse.Namespace) -> None:
         separator=options.separator,
         encoding=options.encoding,
     )
-    print(f"{count:,} answers: {options.output}")
+    say(f"{count:,} answers: {options.output}")

@@ -3,6 +3,8 @@
 import argparse
 import pathlib
 
+from bvkeras.printable import say
+
 SUMMARY = (
     "the paper's tables of runs: scores and compression, over tasks, encoders "
     "and seeds, beside the published ones"
@@ -42,5 +44,5 @@ def run(options: argparse.Namespace) -> None:
     tables = make_paper_tables(options.runs, options.epochs)
     document = write_paper_report(tables, options.output_dir)
     plots = (options.output_dir / "plots").as_posix()
-    print(to_markdown(document, plots), end="")
-    print(f"\nWritten: {options.output_dir / 'tables.html'}")
+    say(to_markdown(document, plots), end="")
+    say(f"\nWritten: {options.output_dir / 'tables.html'}")

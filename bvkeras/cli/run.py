@@ -8,6 +8,7 @@ from bvkeras.cli import options as shared
 from bvkeras.cli import table
 from bvkeras.cli import tune as tuning
 from bvkeras.errors import ArgumentError
+from bvkeras.printable import say
 
 SUMMARY = "all steps on one task, and the comparison"
 
@@ -105,13 +106,13 @@ def run(options: argparse.Namespace) -> None:
         **shared.settings_of(options),
     )
     print_table(comparison)
-    print("Written:")
+    say("Written:")
     written = {
         "report": "report.md",
         "report, machine-readable": "report.json",
         **comparison.files,
     }
     for name, path in written.items():
-        print(f"  {name}: {output_dir / path}")
+        say(f"  {name}: {output_dir / path}")
     if options.tune is not None:
         tuning.tune_run(options.task, output_dir, options.tune, **final)

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
         train = _train_regression
     task = options.task
     head = train(task, HiddenStateCache(options.cache), options)
-    print(f"{head.parameters:,} parameters: {head.model_path}")
+    say(f"{head.parameters:,} parameters: {head.model_path}")
 
 
 def _check_not_pooled(options: argparse.Namespace) -> None:

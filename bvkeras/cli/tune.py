@@ -7,6 +7,7 @@ from typing import Any
 from bvkeras import tasks
 from bvkeras.cli import options as shared
 from bvkeras.errors import ArgumentError
+from bvkeras.printable import say
 
 SUMMARY = (
     "search for the settings of a head, or of fine-tuning an encoder; stopped, "
@@ -172,7 +173,7 @@ def run(options: argparse.Namespace) -> None:
             )
     result = _tune_head(options) if options.cache else _tune_encoder(options)
     if result is not None:
-        print(result.report_path.read_text(encoding="utf-8"))
+        say(result.report_path.read_text(encoding="utf-8"))
 
 
 def tune_run(
@@ -188,8 +189,12 @@ def tune_run(
         **final: what `finalist_settings` gives.
     """
     from bvkeras import fileio
+    from bvkeras.training.earlier import RUN_SETTINGS_SCHEMA
 
-    epochs = max(fileio.read_json(output_dir / "settings.json")["epochs"])
+    settings = fileio.read_json(
+        output_dir / "settings.json", RUN_SETTINGS_SCHEMA
+    )
+    epochs = max(settings["epochs"])
     caches = output_dir / "cache" / f"epoch_{epochs:g}"
     parser = argparse.ArgumentParser()
     add_arguments(parser)

@@ -4,6 +4,7 @@ import argparse
 
 from bvkeras.cli import options as shared
 from bvkeras.errors import CacheError
+from bvkeras.printable import say
 
 SUMMARY = "read every byte of a cache and name all that is wrong"
 
@@ -24,11 +25,11 @@ def run(options: argparse.Namespace) -> None:
 
     problems = find_problems(options.cache)
     for problem in problems:
-        print(problem)
+        say(problem)
     if problems:
         raise CacheError(
             f"{options.cache} is damaged: {len(problems)} of what was checked "
             "is wrong"
         )
     cache = HiddenStateCache(options.cache)
-    print(f"{shared.described_cache(cache)}: as written")
+    say(f"{shared.described_cache(cache)}: as written")

@@ -9,6 +9,7 @@ import numpy as np
 from bvkeras.data.examples import Examples
 from bvkeras.data.tsv_file import read_rows, read_table
 from bvkeras.errors import DataError
+from bvkeras.printable import printable
 from bvkeras.tasks.spec import TaskSpec
 
 FOLDERS = {
@@ -155,7 +156,7 @@ def _report_broken(path, numbers, num_rows):
     logging.getLogger("bvkeras").warning(
         "%s: left out %d of %d rows, which lack a column or their label "
         "(first: row %d)",
-        path,
+        printable(path),
         len(numbers),
         num_rows,
         numbers[0],

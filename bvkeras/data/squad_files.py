@@ -6,14 +6,18 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bvkeras import fileio
 from bvkeras.data.span_question import SpanAnswer, SpanQuestion
 from bvkeras.errors import DataError
+from bvkeras.printable import printable
 
 # How their names end; in front may stand what tells a part from the whole.
 _ENDINGS = {
     "train": ("train-v2.0.json", "train-v1.1.json"),
     "validation": ("dev-v2.0.json", "dev-v1.1.json"),
 }
+# The official training file has 42 MB.
+_MAX_BYTES = 1 << 30
 _SHOWN = 40
 
 
@@ -103,7 +107,8 @@ def checked_question(
         question: str.
         context: str.
         answers: list of `SpanAnswer`.
-        is_impossible: bool, or None where the file does not say (v1.1).
+        is_impossible: bool, or None where the file does not say (v1.1):
+            it is whether there is no answer.
 
     Raises:
         ValueError: something is wrong; the message names the question.
@@ -122,10 +127,12 @@ def checked_question(
             f"{_named(name)}: is_impossible is true and it has "
             f"{len(answers)} answers, expected none"
         )
-    if not answers and not is_impossible:
+    # Where the file does not say, as in version 1.1, the official scorer
+    # takes a question without answers for one that has none.
+    if not answers and is_impossible is False:
         raise _Malformed(
-            f"{_named(name)}: it has no answer, expected one or "
-            "is_impossible true"
+            f"{_named(name)}: is_impossible is false and it has no answer, "
+            "expected one"
         )
     return SpanQuestion(name, article, question, context, tuple(answers))
 
@@ -140,7 +147,7 @@ def log_skipped(problems: Sequence[str]) -> None:
         logging.getLogger("bvkeras").warning(
             "left out %d malformed questions, the first: %s",
             len(problems),
-            problems[0],
+            printable(problems[0]),
         )
 
 
@@ -184,10 +191,16 @@ def _question(article, place, paragraph, question) -> SpanQuestion:
     if not isinstance(question, dict):
         raise _Malformed(f"{place}: it is no JSON object")
     name = question.get("id")
+    if type(name) is int:
+        name = str(name)
     if not isinstance(name, str) or not name:
         raise _Malformed(
             f"{place} ({_short(question.get('question'))}): its id is "
-            + ("missing" if name is None else f"{name!r}, expected a string")
+            + (
+                "missing"
+                if name is None
+                else f"{_short(name)}, expected a string"
+            )
         )
     texts = (("context", paragraph), ("question", question))
     for key, owner in texts:
@@ -254,7 +267,10 @@ def _short(value):
 
 def _read_json(path):
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        content = fileio.read_bytes(path, max_bytes=_MAX_BYTES)
+        return json.loads(content.decode("utf-8-sig"))
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}), expected an official "

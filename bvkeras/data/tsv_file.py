@@ -1,7 +1,7 @@
 """Reads tab-separated files as GLUE writes them.
 
 There is no quoting: a `"` is text. Text is UTF-8, with or without a byte
-order mark; a line ends with LF or CRLF.
+order mark; a line ends with LF or CRLF. A last line that is blank is none.
 """
 
 import codecs
@@ -24,12 +24,18 @@ def read_rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
         DataError: the file is missing, is empty, or is not UTF-8.
     """
     number = 0
+    blank = None
     try:
         with open(path, "rb") as file:
             for number, line in enumerate(file, start=1):
                 if number == 1:
                     line = line.removeprefix(codecs.BOM_UTF8)
                 line = line.removesuffix(b"\n").removesuffix(b"\r")
+                if blank is not None:
+                    yield blank, [""]
+                blank = None if line else number
+                if not line:
+                    continue
                 yield number, line.decode("utf-8").split("\t")
     except UnicodeDecodeError as error:
         raise DataError(
@@ -41,7 +47,7 @@ def read_rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
             f"{path}: cannot be read ({error.strerror}), expected a "
             "tab-separated file"
         ) from None
-    if number == 0:
+    if number == 0 or (number, blank) == (1, 1):
         raise DataError(f"{path}: is empty, expected one example a row")
 
 

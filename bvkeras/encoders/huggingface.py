@@ -4,6 +4,7 @@ The directory holds config.json, model.safetensors, and vocab.txt or
 tokenizer.json (`save_pretrained` of transformers 5 writes only the latter).
 """
 
+import contextlib
 import math
 import pathlib
 from typing import Any
@@ -15,8 +16,12 @@ import safetensors
 from safetensors.numpy import load_file
 
 from bvkeras import fileio
+from bvkeras.encoders.bert_sizes import bert_weights
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import BackboneError
+from bvkeras.printable import one_line
+from bvkeras.schema import OBJECT, Schema
+from bvkeras.stored_weights import require_weights, safetensors_weights
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -52,23 +57,22 @@ _ARGUMENTS = {
 }
 
 
-def read_object(path: pathlib.Path) -> dict[str, Any]:
+def read_object(path: pathlib.Path, schema: Schema = OBJECT) -> dict[str, Any]:
     """Reads a JSON file that must hold one object.
+
+    Args:
+        path: path.
+        schema: mapping. JSON Schema of the object. Defaults to any.
 
     Raises:
         BackboneError: it is missing, is no JSON, or holds something else.
     """
     try:
-        value = fileio.read_json(path)
+        return fileio.read_json(path, schema, error=BackboneError)
     except FileNotFoundError:
         raise BackboneError(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise BackboneError(f"{path} cannot be read: {error}") from None
-    if not isinstance(value, dict):
-        raise BackboneError(
-            f"{path} must hold a JSON object, got {type(value).__name__}"
-        )
-    return value
 
 
 def read_vocabulary(path: pathlib.Path) -> list[str]:
@@ -78,10 +82,10 @@ def read_vocabulary(path: pathlib.Path) -> list[str]:
         BackboneError: it is missing or no UTF-8.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = fileio.read_bytes(path, error=BackboneError).decode("utf-8")
     except FileNotFoundError:
         raise BackboneError(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise BackboneError(f"{path} cannot be read: {error}") from None
     # Not splitlines: word pieces may be other characters that end a line.
     return text.removesuffix("\n").split("\n")
@@ -205,6 +209,13 @@ def load_backbone(
     if dropout is None:
         dropout = _config_dropout(config, path)
     arguments = {ours: config[theirs] for ours, theirs in _ARGUMENTS.items()}
+    weights_path = directory / WEIGHTS_FILE
+    _check_weights_file(weights_path)
+    with _naming_damage(weights_path):
+        found = safetensors_weights(weights_path)
+    require_weights(
+        path, bert_weights(arguments), weights_path, found, BackboneError
+    )
     backbone = keras_hub.models.BertBackbone(
         **arguments, dropout=dropout, dtype=dtype
     )
@@ -309,7 +320,7 @@ def _pytorch_shape(name, shape, num_inputs):
     return (size,) if name.endswith(".bias") else shape
 
 
-def _read_tensors(path):
+def _check_weights_file(path):
     if not path.is_file():
         pickles = sorted(path.parent.glob("pytorch_model*.bin"))
         if pickles:
@@ -319,11 +330,23 @@ def _read_tensors(path):
                 "transformers: save_pretrained(..., safe_serialization=True))"
             )
         raise BackboneError(f"{path} is missing")
-    try:
+
+
+def _read_tensors(path):
+    with _naming_damage(path):
         tensors = load_file(path)
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise BackboneError(f"{path} is damaged: {error}") from None
     return {_plain_name(name): tensor for name, tensor in tensors.items()}
+
+
+@contextlib.contextmanager
+def _naming_damage(path):
+    try:
+        yield
+    except (
+        *(OSError, ValueError, KeyError),
+        safetensors.SafetensorError,
+    ) as error:
+        raise BackboneError(f"{path} is damaged: {one_line(error)}") from None
 
 
 def _plain_name(name):

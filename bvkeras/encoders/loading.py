@@ -5,17 +5,44 @@ import os
 import pathlib
 from typing import Any
 
+import h5py
 import keras
 import keras_hub
 
+from bvkeras import fileio
 from bvkeras.encoders import huggingface
+from bvkeras.encoders.bert_sizes import SIZES, bert_weights
 from bvkeras.encoders.encoder import SIDECAR_FILE, Encoder
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import ArgumentError, BackboneError
 from bvkeras.layers.gelu import check_hidden_act, set_hidden_act
+from bvkeras.printable import one_line
+from bvkeras.schema import OBJECT, POSITIVE, TEXT, find_problem, record_of
+from bvkeras.stored_weights import h5_weights, require_weights
 
 _PACKAGE = "package:"
+_FLAG = {"type": ["boolean", "null"]}
+_SIDECAR_SCHEMA = record_of(
+    {
+        "tokenizer": {
+            "type": ["object", "null"],
+            "additionalProperties": False,
+            "properties": dict.fromkeys(
+                ("lowercase", "strip_accents", "tokenize_chinese_chars"), _FLAG
+            ),
+        },
+    },
+    hidden_act=TEXT,
+)
+_TOKENIZER_SCHEMA = record_of(
+    {
+        "config": {
+            **OBJECT,
+            "properties": dict.fromkeys(("lowercase", "strip_accents"), _FLAG),
+        }
+    }
+)
 # The keras-hub presets whose authors trained them with the mean.
 _MEAN_PRESETS = (
     "all_minilm_l12_v2_en",
@@ -164,10 +191,11 @@ def _load_keras_hub(directory, config, dropout, dtype):
             f"{directory / 'config.json'} is for a "
             f"{config.get('class_name')}, expected BertBackbone"
         )
+    _check_sizes(directory, config)
     sidecar_path = directory / SIDECAR_FILE
     sidecar = {"hidden_act": "tanh", "tokenizer": None}
     if sidecar_path.is_file():
-        sidecar = huggingface.read_object(sidecar_path)
+        sidecar = huggingface.read_object(sidecar_path, _SIDECAR_SCHEMA)
     settings = sidecar.get("tokenizer") or _tokenizer_settings(directory)
     vocabulary_path = directory / "assets" / "tokenizer" / "vocabulary.txt"
     vocabulary = huggingface.read_vocabulary(vocabulary_path)
@@ -185,7 +213,7 @@ def _load_keras_hub(directory, config, dropout, dtype):
         backbone = _from_preset(str(directory), dropout, dtype)
     except Exception as error:
         raise BackboneError(
-            f"{directory} cannot be loaded by keras-hub: {_one_line(error)}"
+            f"{directory} cannot be loaded by keras-hub: {one_line(error)}"
         ) from error
     if tokenizer.vocabulary_size > backbone.vocabulary_size:
         raise BackboneError(
@@ -195,9 +223,35 @@ def _load_keras_hub(directory, config, dropout, dtype):
     return backbone, tokenizer, sidecar["hidden_act"], pooling
 
 
+def _check_sizes(directory, config):
+    """Compares what a config asks for with what the weights hold."""
+    path = directory / "config.json"
+    problem = find_problem(
+        config.get("config"), record_of(**dict.fromkeys(SIZES, POSITIVE))
+    )
+    if problem:
+        raise BackboneError(f"{path}: config: {problem}")
+    found, files = 0, sorted(directory.glob("model*.weights.h5"))
+    if not files:
+        raise BackboneError(f"{directory / 'model.weights.h5'} is missing")
+    for file in files:
+        try:
+            with (
+                fileio.open_plain(file, error=BackboneError) as opened,
+                h5py.File(opened, "r") as stored,
+            ):
+                found += h5_weights(stored)
+        except (OSError, RuntimeError) as error:
+            raise BackboneError(
+                f"{file} is damaged: {one_line(error)}"
+            ) from None
+    wanted, names = bert_weights(config["config"]), ", ".join(map(str, files))
+    require_weights(path, wanted, names, found, BackboneError)
+
+
 def _tokenizer_settings(directory):
     path = directory / "tokenizer.json"
-    content = huggingface.read_object(path)
+    content = huggingface.read_object(path, _TOKENIZER_SCHEMA)
     if content.get("class_name") != "BertTokenizer":
         raise BackboneError(
             f"{path} is for a {content.get('class_name')}, expected "
@@ -233,7 +287,7 @@ def _load_preset(name, dropout, dtype):
     except Exception as error:
         raise BackboneError(
             f"the keras-hub preset {name!r} cannot be downloaded or loaded: "
-            f"{_one_line(error)}"
+            f"{one_line(error)}"
         ) from error
     settings = _word_piece_settings(
         keras_tokenizer.lowercase, keras_tokenizer.strip_accents
@@ -249,8 +303,3 @@ def _from_preset(name, dropout, dtype) -> keras.Model:
     return keras_hub.models.BertBackbone.from_preset(
         name, **{k: v for k, v in arguments.items() if v is not None}
     )
-
-
-def _one_line(error):
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -209,7 +209,7 @@ class Comparison:
         version = value.get("format_version")
         if version != _FORMAT_VERSION:
             raise DataError(
-                f"comparison: format_version is {version!r}; expected "
+                f"comparison: format_version is {version!r:.40}; expected "
                 f"{_FORMAT_VERSION}"
             )
         fields = {
@@ -225,7 +225,10 @@ class Comparison:
             return cls(**fields)
         except DataError:
             raise
-        except (TypeError, AttributeError, ValueError) as error:
+        except (
+            *(TypeError, AttributeError, ValueError),
+            *(LookupError, ArithmeticError),
+        ) as error:
             raise DataError(f"comparison: unusable value ({error})") from error
 
 

@@ -16,6 +16,7 @@ from bvkeras.evaluation.error_analysis import (
 from bvkeras.evaluation.markdown_table import markdown_table
 from bvkeras.evaluation.outcomes import Outcomes
 from bvkeras.fileio import write_json, write_text
+from bvkeras.printable import spreadsheet_cell
 
 
 def report_errors(
@@ -110,7 +111,8 @@ def write_examples(
         path: str or path.
         header: sequence of str. The names of the columns.
         rows: sequence of sequences, one cell a column. Tabs, line breaks and
-            runs of blanks become one blank.
+            runs of blanks become one blank; what a spreadsheet would compute
+            gets an apostrophe in front.
 
     Raises:
         OSError: the file cannot be written.
@@ -124,7 +126,8 @@ def write_examples(
         lineterminator="\n",
     )
     for row in (header, *rows):
-        writer.writerow([" ".join(str(cell).split()) for cell in row])
+        texts = (" ".join(str(cell).split()) for cell in row)
+        writer.writerow(map(spreadsheet_cell, texts))
     write_text(path, output.getvalue())
 
 

@@ -25,10 +25,12 @@ from bvkeras.evaluation.predictions import write_predictions
 from bvkeras.evaluation.spans.answers import WindowLogits, evaluate_spans
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.progress import progress_bar
+from bvkeras.schema import NUMBER, OBJECT, SECONDS, record_of, table_of
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot, predict_scores
 from bvkeras.training.head import TrainedHead
 
+_SCHEMA = record_of(metrics=table_of(NUMBER), seconds=SECONDS, settings=OBJECT)
 # ids, labels, and the model's outputs `(examples, outputs)`
 _Predicted = tuple[Sequence[str], np.ndarray, np.ndarray]
 
@@ -157,7 +159,7 @@ def _evaluate(
     path = directory / f"{split}.tsv"
     record_path = directory / f"{split}.json"
     if record_path.exists() and path.exists():
-        record = fileio.read_json(record_path)
+        record = fileio.read_json(record_path, _SCHEMA)
         fileio.require_same(record_path, record["settings"], settings)
         return Evaluation(record["metrics"], record["seconds"], path)
     began = time.monotonic()

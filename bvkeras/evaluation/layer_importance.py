@@ -13,10 +13,12 @@ from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
 from bvkeras.errors import ArgumentError
 from bvkeras.models.pooling_model import PoolingModel
+from bvkeras.schema import NUMBER, OBJECT, list_of, record_of
 from bvkeras.training.head import TrainedHead
 
 _FILE = "layer_importance.json"
 _BATCH_SIZE = 32
+_SCHEMA = record_of(importance=list_of(NUMBER), settings=OBJECT)
 
 
 def layer_importance(
@@ -47,7 +49,7 @@ def layer_importance(
         "cache": cache.manifest.identity,
     }
     if path.exists():
-        record = fileio.read_json(path)
+        record = fileio.read_json(path, _SCHEMA)
         fileio.require_same(path, record["settings"], settings)
         return record["importance"]
     importance = measure_importance(head.load_model(), cache)

@@ -12,8 +12,16 @@ from bvkeras import fileio
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.evaluation.predictions import read_predictions
+from bvkeras.schema import NUMBER, OBJECT, record_of
 
 _CONFIDENCE = 0.95
+_SCHEMA = record_of(
+    difference={
+        **record_of(difference=NUMBER, low=NUMBER, high=NUMBER),
+        "additionalProperties": False,
+    },
+    settings=OBJECT,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +132,7 @@ def measured_difference(
         "predictions": [fileio.file_digest(file) for file in (first, second)],
     }
     if path.exists():
-        record = fileio.read_json(path)
+        record = fileio.read_json(path, _SCHEMA)
         if record["settings"] == settings:
             return ScoreDifference(**record["difference"])
     one, other = read_predictions(first), read_predictions(second)

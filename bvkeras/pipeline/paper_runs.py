@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bvkeras import fileio, pipeline, tasks
+from bvkeras.printable import say
 from bvkeras.reports.paper_report import write_paper_report
 from bvkeras.reports.paper_tables import make_paper_tables
 from bvkeras.reports.report import read_report
@@ -69,7 +70,7 @@ def make_paper_runs(
         if finished:
             _check_finished(directory, backbone, settings)
         else:
-            print(f"{name}, seed {seed}:", file=sys.stderr)
+            say(f"{name}, seed {seed}:", file=sys.stderr)
             pipeline.run(
                 name,
                 backbone,

@@ -10,6 +10,7 @@ from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.comparison import Comparison
 from bvkeras.pipeline.plan import plan
 from bvkeras.pipeline.run_state import RunState
+from bvkeras.schema import OBJECT
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.earlier import EARLIER
 
@@ -124,9 +125,8 @@ def _check_directory(
     """
     path = output_dir / _SETTINGS_FILE
     if path.exists():
-        fileio.require_same(
-            output_dir, EARLIER | fileio.read_json(path), EARLIER | record
-        )
+        found = fileio.read_json(path, OBJECT)
+        fileio.require_same(output_dir, EARLIER | found, EARLIER | record)
         fileio.require_same(
             output_dir,
             tasks.task_to_record(tasks.read_task(output_dir)),

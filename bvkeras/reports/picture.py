@@ -12,6 +12,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from bvkeras.fileio import atomic_path, write_text
+from bvkeras.printable import spreadsheet_cell
 
 _DOTS_PER_INCH = 150
 # matplotlib's parameters are the whole process's.
@@ -72,12 +73,14 @@ class Picture:
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence]) -> str:
     """A table as comma-separated text, numbers exact both ways.
 
+    Texts that a spreadsheet would compute get an apostrophe in front.
+
     Args:
         columns: sequence of str.
         rows: sequences of str and numbers, as many as columns.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    for row in (columns, *rows):
+        writer.writerow(map(spreadsheet_cell, row))
     return file.getvalue()

@@ -1,5 +1,8 @@
 """A run's report on disk: report.json, report.md, report.html, plots."""
 
+import functools
+import importlib.resources
+import json
 import os
 import pathlib
 
@@ -10,9 +13,11 @@ from bvkeras.reports.html import to_html
 from bvkeras.reports.markdown import to_markdown
 from bvkeras.reports.run_document import run_document
 from bvkeras.reports.run_pictures import run_pictures
+from bvkeras.schema import OBJECT, Schema, find_problem
 
 PLOTS = "plots"
 _REPORT_FILE = "report.json"
+_SCHEMA_FILE = "report.schema.json"
 
 
 def write_report(
@@ -70,9 +75,18 @@ def read_report(path: str | os.PathLike) -> Comparison:
         OSError: the file cannot be read.
     """
     path = report_path(path)
+    value = read_json(path, OBJECT)
     try:
-        return Comparison.from_dict(read_json(path))
+        comparison = Comparison.from_dict(value)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not a JSON file ({error})") from error
+    problem = find_problem(value, _schema())
+    if problem:
+        raise DataError(f"{path}: {problem}")
+    return comparison
+
+
+@functools.cache
+def _schema() -> Schema:
+    schema = importlib.resources.files("bvkeras.reports") / _SCHEMA_FILE
+    return json.loads(schema.read_text("utf-8"))

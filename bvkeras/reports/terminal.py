@@ -6,6 +6,7 @@ import rich.table
 import rich.text
 
 from bvkeras.evaluation.comparison import Comparison
+from bvkeras.printable import printable
 from bvkeras.reports.score_table import score_notes, score_table
 
 _TABLE_WIDTH = 100
@@ -30,7 +31,7 @@ def print_table(
     def plain(text: str) -> rich.text.Text:
         if console.options.ascii_only:
             text = text.replace("±", "+-")
-        return rich.text.Text(text)
+        return rich.text.Text(printable(text))
 
     header, rows = score_table(comparison)
     table = rich.table.Table(

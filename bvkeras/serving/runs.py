@@ -11,12 +11,14 @@ from bvkeras import fileio
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, DataError
+from bvkeras.schema import TEXT, record_of
 from bvkeras.serving import layout
 from bvkeras.serving.saved_model import add_tasks, export
 from bvkeras.serving.served_head import ServedHead
 from bvkeras.serving.served_task import ServedTask
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
+from bvkeras.training.earlier import RUN_SETTINGS_SCHEMA
 from bvkeras.training.finetune import Snapshot, snapshot_directory
 from bvkeras.training.head import TrainedHead
 
@@ -167,7 +169,9 @@ def _open(path, system, epochs, encoder) -> _Source:
             f"{path} holds no finished run, snapshot or head: it has no "
             "settings.json, snapshot.json or head.json"
         )
-    stops = fileio.read_json(path / "settings.json")["epochs"]
+    stops = fileio.read_json(path / "settings.json", RUN_SETTINGS_SCHEMA)[
+        "epochs"
+    ]
     stop = max(stops) if epochs is None else epochs
     if stop not in stops:
         raise ArgumentError(
@@ -241,4 +245,6 @@ def _open_encoder(source: _Source) -> Encoder:
 
 def _backbone_name(path) -> str | None:
     report = path / "report.json"
-    return fileio.read_json(report)["backbone"] if report.is_file() else None
+    if not report.is_file():
+        return None
+    return fileio.read_json(report, record_of(backbone=TEXT))["backbone"]

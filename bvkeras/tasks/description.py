@@ -1,7 +1,6 @@
 """A task as a JSON file, so that every verb knows it again."""
 
 import dataclasses
-import json
 import os
 import pathlib
 import typing
@@ -18,7 +17,6 @@ from bvkeras.tasks.window_plan import WindowPlan
 TASK_FILE = "task.json"
 
 _FORMAT_VERSION = 1
-_MAX_BYTES = 16 << 20
 _PARTS = {
     "paper_settings": TaskSettings,
     "small_settings": TaskSettings,
@@ -68,13 +66,7 @@ def read_task(path: str | os.PathLike) -> TaskSpec:
         path /= TASK_FILE
     if not path.is_file():
         raise DataError(f"{path}: there is no such description of a task")
-    if path.stat().st_size > _MAX_BYTES:
-        raise DataError(f"{path}: is too large for a description of a task")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not JSON: {error}") from None
-    return task_from_record(record, path)
+    return task_from_record(fileio.read_json(path), path)
 
 
 def write_task(task: TaskSpec, path: str | os.PathLike) -> None:

@@ -10,10 +10,12 @@ from typing import Any
 
 import keras
 import numpy as np
+import safetensors
 import safetensors.numpy
 import tensorflow as tf
 
 from bvkeras import fileio
+from bvkeras.cache.format import WINDOWS_SCHEMA
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.token_batches import (
@@ -31,7 +33,16 @@ from bvkeras.encoders.sentence_pooling import (
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.ops.span_logits import MASKED_LOGIT
+from bvkeras.printable import one_line
 from bvkeras.progress import progress_bar
+from bvkeras.schema import (
+    COUNT,
+    OBJECT,
+    POSITIVE,
+    SECONDS,
+    TEXT,
+    record_of,
+)
 from bvkeras.tasks.description import task_from_record, task_to_record
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
@@ -42,6 +53,7 @@ from bvkeras.training.freezing import (
     freeze_settings,
     untrained_parameters,
 )
+from bvkeras.training.head import HISTORY_SCHEMA
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.sample_weights import weights_setting
@@ -56,6 +68,26 @@ from bvkeras.training.state import (
 _HEAD_FILE = "head.safetensors"
 _STATE_FILE = "state.safetensors"
 _SNAPSHOT_FILE = "snapshot.json"
+_STATE_SCHEMA = record_of(
+    {"frozen_parameters": COUNT},
+    step=COUNT,
+    seconds=SECONDS,
+    history=HISTORY_SCHEMA,
+    settings=OBJECT,
+)
+_SCHEMA = {
+    "allOf": [
+        _STATE_SCHEMA,
+        record_of(
+            epochs=SECONDS,
+            parameters=COUNT,
+            task=OBJECT,
+            settings=record_of(
+                {"windows": WINDOWS_SCHEMA}, task=TEXT, max_tokens=POSITIVE
+            ),
+        ),
+    ]
+}
 _HISTORY_RECORDS = 200
 _INPUT_SIGNATURE = {
     name: tf.TensorSpec((None, None), tf.int32)
@@ -99,7 +131,7 @@ class Snapshot:
 
     def digest(self) -> str:
         """SHA-256 of the settings it comes from, with the stop point."""
-        record = fileio.read_json(self.directory / _SNAPSHOT_FILE)
+        record = fileio.read_json(self.directory / _SNAPSHOT_FILE, _SCHEMA)
         return fileio.value_digest([record["settings"], record["step"]])
 
     @classmethod
@@ -107,7 +139,7 @@ class Snapshot:
         """Opens a finished snapshot.
 
         Raises:
-            DataError: `directory` is not one.
+            DataError: `directory` is not one, or it is damaged.
         """
         directory = pathlib.Path(directory)
         path = directory / _SNAPSHOT_FILE
@@ -116,7 +148,7 @@ class Snapshot:
                 f"{directory} is not a fine-tuning snapshot: it has no "
                 f"{_SNAPSHOT_FILE}"
             )
-        record = fileio.read_json(path)
+        record = fileio.read_json(path, _SCHEMA)
         windows = record["settings"].get("windows")
         return cls(
             directory,
@@ -252,7 +284,7 @@ def finetune(
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
         for path in directory.glob(f"epoch_*/{_SNAPSHOT_FILE}"):
-            found = fileio.read_json(path)["settings"]
+            found = fileio.read_json(path, _SCHEMA)["settings"]
             _require_same(path.parent, found, settings)
         if not all((path / _SNAPSHOT_FILE).exists() for path in paths):
             _train(
@@ -349,7 +381,7 @@ def _train(
 
     step, earlier_seconds, history = 0, 0.0, []
     if state_path.exists():
-        saved = read_progress(state_path)
+        saved = read_progress(state_path, _STATE_SCHEMA)
         _require_same(directory, saved["settings"], settings)
         load_state(state_path, variables)
         step, history = saved["step"], saved["history"]
@@ -470,5 +502,11 @@ def _save_snapshot(
 
 
 def _load_head(directory: pathlib.Path, model: keras.Model) -> None:
-    weights = safetensors.numpy.load_file(directory / _HEAD_FILE)
-    model.get_layer("logits").set_weights([weights["kernel"], weights["bias"]])
+    path = directory / _HEAD_FILE
+    try:
+        weights = safetensors.numpy.load_file(path)
+        model.get_layer("logits").set_weights(
+            [weights["kernel"], weights["bias"]]
+        )
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {one_line(error)}") from None

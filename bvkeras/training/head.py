@@ -13,13 +13,24 @@ import numpy as np
 
 from bvkeras import fileio
 from bvkeras.cache.batches import HiddenStateBatches
+from bvkeras.cache.format import IDENTITY_SCHEMA
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
+from bvkeras.models.saved import load_head_model
 from bvkeras.progress import Bar, progress_bar
+from bvkeras.schema import (
+    COUNT,
+    NUMBER,
+    OBJECT,
+    SECONDS,
+    list_of,
+    record_of,
+    table_of,
+)
 from bvkeras.tasks.description import task_from_record, task_to_record
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.losses import task_loss
@@ -44,6 +55,23 @@ REGRESSION = "regression"
 RESULT_FILE = "head.json"
 _MODEL_FILE = "head.keras"
 _STATE_FILE = "state.safetensors"
+HISTORY_SCHEMA = list_of(record_of(step=COUNT, loss=NUMBER))
+_EPOCHS_SCHEMA = table_of(list_of({"type": ["number", "null"]}))
+_STATE_SCHEMA = record_of(
+    epoch=COUNT,
+    seconds=SECONDS,
+    history=HISTORY_SCHEMA,
+    epoch_history=_EPOCHS_SCHEMA,
+    settings=OBJECT,
+)
+_SCHEMA = record_of(
+    seconds=SECONDS,
+    parameters=COUNT,
+    history=HISTORY_SCHEMA,
+    epoch_history=_EPOCHS_SCHEMA,
+    settings=record_of(cache=IDENTITY_SCHEMA),
+    task=OBJECT,
+)
 _STEPS_A_RECORD = 20
 _MEMORY_SHARE = 0.5
 
@@ -83,7 +111,7 @@ class TrainedHead:
         """Opens a finished head.
 
         Raises:
-            DataError: `directory` does not hold one.
+            DataError: `directory` does not hold one, or it is damaged.
         """
         directory = pathlib.Path(directory)
         path = directory / RESULT_FILE
@@ -91,7 +119,7 @@ class TrainedHead:
             raise DataError(
                 f"{directory} is not a trained head: it has no {RESULT_FILE}"
             )
-        record = fileio.read_json(path)
+        record = fileio.read_json(path, _SCHEMA)
         return cls(
             directory,
             record["seconds"],
@@ -103,8 +131,12 @@ class TrainedHead:
         )
 
     def load_model(self) -> keras.Model:
-        """The head as a Keras model."""
-        return keras.models.load_model(self.model_path)
+        """The head as a Keras model.
+
+        Raises:
+            DataError: the file is damaged, or no pooled head.
+        """
+        return load_head_model(self.model_path)
 
 
 def build_head(
@@ -315,7 +347,7 @@ def train_head(
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
         if result_path.exists():
-            found = fileio.read_json(result_path)["settings"]
+            found = fileio.read_json(result_path, _SCHEMA)["settings"]
             require_same_head(directory, found, settings)
         else:
             with naming_damage(cache):
@@ -378,7 +410,7 @@ def _train(
         "settings": settings,
     }
     if state_path.exists():
-        found = read_progress(state_path)["settings"]
+        found = read_progress(state_path, _STATE_SCHEMA)["settings"]
         require_same_head(directory, found, settings)
         record = load_state(state_path, variables)
     history, earlier_seconds = record["history"], record["seconds"]
@@ -424,7 +456,10 @@ def _train(
                 ],
             )
             for name, values in fitted.history.items():
-                epoch_history.setdefault(name, []).append(float(values[-1]))
+                value = float(values[-1])
+                epoch_history.setdefault(name, []).append(
+                    value if math.isfinite(value) else None
+                )
             record = {
                 "epoch": epoch + 1,
                 "seconds": earlier_seconds + time.monotonic() - began,

@@ -1,7 +1,9 @@
 """A training run's state on disk, so that a killed run goes on."""
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -11,6 +13,7 @@ import safetensors.numpy
 
 from bvkeras import fileio
 from bvkeras.errors import RunError
+from bvkeras.schema import OBJECT, Schema
 
 
 def state_variables(model: keras.Model) -> list[keras.Variable]:
@@ -55,10 +58,21 @@ def save_state(
         )
 
 
-def read_progress(path: str | os.PathLike) -> dict[str, Any]:
-    """The progress record of a state file, without its variables."""
-    with safetensors.safe_open(path, framework="numpy") as file:
-        return json.loads(file.metadata()["progress"])
+def read_progress(
+    path: str | os.PathLike, schema: Schema = OBJECT
+) -> dict[str, Any]:
+    """The progress record of a state file, without its variables.
+
+    Args:
+        path: str or path. What `save_state` wrote.
+        schema: mapping. JSON Schema of the record. Defaults to any object.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    with _opened(path) as file:
+        progress = (file.metadata() or {}).get("progress", "")
+    return fileio.parse_json(progress.encode(), path, schema, error=RunError)
 
 
 def load_state(
@@ -71,18 +85,32 @@ def load_state(
         variables: list of variables, in the order they were saved in.
 
     Raises:
-        RunError: the file belongs to another model.
+        RunError: the file is damaged, or belongs to another model.
     """
-    with safetensors.safe_open(path, framework="numpy") as file:
-        tensors = [file.get_tensor(name) for name in sorted(file.keys())]
-    shapes = [tuple(variable.shape) for variable in variables]
-    if [tensor.shape for tensor in tensors] != shapes:
-        raise RunError(
-            f"{path} holds the state of another model; remove it to start anew"
-        )
+    with _opened(path) as file:
+        names = sorted(file.keys())
+        found = [file.get_slice(name).get_shape() for name in names]
+        if found != [list(variable.shape) for variable in variables]:
+            raise RunError(
+                f"{path} holds the state of another model; remove it to start "
+                "anew"
+            )
+        tensors = [file.get_tensor(name) for name in names]
     for tensor, variable in zip(tensors, variables, strict=True):
         variable.assign(tensor)
     return read_progress(path)
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[safetensors.safe_open]:
+    fileio.open_plain(path, error=RunError).close()
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            yield file
+    except safetensors.SafetensorError as error:
+        raise RunError(
+            f"{path} is damaged ({error}); remove it to start anew"
+        ) from None
 
 
 def _dropout_seeds(model: keras.Model) -> list[keras.Variable]:

@@ -4,16 +4,54 @@ import contextlib
 import json
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras_tuner
+import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from bvkeras import fileio
+from bvkeras.printable import one_line, say
+from bvkeras.schema import (
+    COUNT,
+    OBJECT,
+    TEXT,
+    Schema,
+    list_of,
+    record_of,
+    table_of,
+)
 
 _SET_ASIDE = ".damaged"
 _ENDED = ("COMPLETED", "FAILED")
+_SPACE = record_of(space=list_of(OBJECT), values=OBJECT)
+_TRIAL = record_of(
+    trial_id={"type": "string", "pattern": "^[0-9]{1,6}$"},
+    hyperparameters=_SPACE,
+    metrics=OBJECT,
+    score={},
+    best_step={"type": ["integer", "null"]},
+    status={"enum": ["RUNNING", "IDLE", "INVALID", "STOPPED", *_ENDED]},
+    message={"type": ["string", "null"]},
+)
+_ORACLE = record_of(
+    trials=table_of(_TRIAL),
+    ongoing_trials=OBJECT,
+    hyperparameters=_SPACE,
+    start_order=list_of(TEXT),
+    end_order=list_of(TEXT),
+    run_times=table_of(COUNT),
+    retry_queue=list_of(TEXT),
+    seed=COUNT,
+    seed_state=COUNT,
+    tried_so_far=list_of(TEXT),
+    id_to_hash=table_of({"type": ["string", "null"]}),
+    display=OBJECT,
+)
+# What KerasTuner raises of a state that has the right fields and is none.
+_UNUSABLE = (ValueError, TypeError, LookupError, AttributeError)
+_UNUSABLE += (ArithmeticError, RuntimeError)
 
 
 class DurableOracle:
@@ -64,21 +102,20 @@ class DurableOracle:
 
     def reload(self):
         directory = pathlib.Path(self._project_dir)
-        state = _read(pathlib.Path(self._get_oracle_fname()))
-        states = state.pop("trials", {}) if state else {}
+        empty = self.get_state()
+        path = pathlib.Path(self._get_oracle_fname())
+        state = _read(path, _ORACLE, self._take)
+        if not state:
+            self._take({**empty, "trials": {}, "ongoing_trials": {}})
+        trials = self.trials
         for path in directory.glob("trial_*/trial.json"):
-            found = _read(path)
+            found = _read(path, _TRIAL, lambda found, p=path: _trial(found, p))
             name = found.get("trial_id")
             # Either can be the younger one. A trial that has ended stays so.
-            if name and states.get(name, found)["status"] not in _ENDED:
-                states[name] = found
-        self.trials = {
-            name: Trial.from_state(states[name]) for name in sorted(states)
-        }
-        if state:
-            state["ongoing_trials"] = {}
-            self.set_state(state)
-        else:
+            if name and not (name in trials and _has_ended(trials[name])):
+                trials[name] = _trial(found, path)
+        self.trials = dict(sorted(trials.items()))
+        if not state:
             self._set_state_from_trials()
         self._fill_gaps()
         ended = [t.trial_id for t in self.trials.values() if _has_ended(t)]
@@ -116,6 +153,16 @@ class DurableOracle:
         }
         self.save()
         return len(gone)
+
+    def _take(self, state: dict[str, Any]) -> None:
+        """Takes over what the oracle's own file holds."""
+        trials = {}
+        for name, found in state["trials"].items():
+            trials[name] = _trial(found)
+            if trials[name].trial_id != name:
+                raise ValueError(f"trial {name!r} is called {found!r:.40}")
+        self.trials = trials
+        self.set_state({**state, "ongoing_trials": {}})
 
     def _set_state_from_trials(self):
         """What can be known without the oracle's own file."""
@@ -164,24 +211,74 @@ def durable(oracle: keras_tuner.Oracle) -> keras_tuner.Oracle:
     return oracle
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
-    """A JSON object from a file; if it is damaged, the file is set aside."""
+def _read(
+    path: pathlib.Path, schema: Schema, use: Callable[[dict[str, Any]], Any]
+) -> dict[str, Any]:
+    """A JSON object from a file; if it is damaged, the file is set aside.
+
+    Args:
+        path: path.
+        schema: mapping. JSON Schema of the object.
+        use: callable. Raises one of `_UNUSABLE` where the object makes no
+            sense.
+    """
     if not path.exists():
         return {}
     try:
-        value = fileio.read_json(path)
-        if isinstance(value, dict):
-            return value
-        problem = "it holds no object"
-    except ValueError as error:
-        problem = str(error)
+        value = fileio.read_json(path, schema)
+        use(value)
+        return value
+    except _UNUSABLE as error:
+        problem = one_line(error).removeprefix(f"{path}: ")
     aside = path.with_name(path.name + _SET_ASIDE)
     path.replace(aside)
-    print(
+    say(
         f"warning: {path} is damaged and set aside as {aside.name}: {problem}",
         file=sys.stderr,
     )
     return {}
+
+
+def _trial(state: dict[str, Any], path: pathlib.Path | None = None) -> Trial:
+    """A trial from its state.
+
+    Args:
+        state: dict. Has the shape of `_TRIAL`.
+        path: path. The trial's own file, if it is from there.
+
+    Raises:
+        One of `_UNUSABLE`: its values are of no such setting, or its scores
+        no numbers.
+    """
+    if path is not None and path.parent.name != f"trial_{state['trial_id']}":
+        raise ValueError(f"it is of trial {state['trial_id']}")
+    trial = Trial.from_state(state)
+    values = trial.hyperparameters.values
+    for setting in trial.hyperparameters.space:
+        if setting.conditions:
+            continue
+        found, usual = values[setting.name], setting.default
+        if not _are_alike(found, usual):
+            raise ValueError(f"{setting.name} is {found!r}")
+    numbers = [] if trial.score is None else [trial.score]
+    for name in trial.metrics.metrics:
+        numbers += filter(None, [trial.metrics.get_best_value(name)])
+    if any(type(number) not in (int, float) for number in map(_plain, numbers)):
+        raise ValueError("a score is no number")
+    return trial
+
+
+def _are_alike(value: Any, other: Any) -> bool:
+    kinds = [
+        float if type(one) in (int, float) else type(one)
+        for one in (value, other)
+    ]
+    return kinds[0] is kinds[1]
+
+
+def _plain(number: Any) -> Any:
+    """A number of NumPy's as one of Python's."""
+    return number.item() if isinstance(number, np.generic) else number
 
 
 def _has_ended(trial: Trial) -> bool:

@@ -12,6 +12,7 @@ from bvkeras.encoders.loading import load_backbone
 from bvkeras.encoders.sentence_pooling import sentence_pooling_settings
 from bvkeras.errors import RunError
 from bvkeras.evaluation.evaluate import evaluate_snapshot
+from bvkeras.schema import OBJECT, SECONDS
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.earlier import EARLIER
 from bvkeras.training.finetune import Snapshot, finetune
@@ -132,7 +133,7 @@ def tune_encoder(
         fileio.remove_leftovers(directory)
         path = directory / _SETTINGS_FILE
         if path.exists():
-            found = fileio.read_json(path)
+            found = fileio.read_json(path, OBJECT)
             fileio.require_same(directory, EARLIER | found, EARLIER | record)
         fileio.write_json(path, record)
         tuner = ResumableTuner(
@@ -180,7 +181,7 @@ def tune_encoder(
 
 def _timed(tuner: ResumableTuner, path: pathlib.Path) -> float:
     """Runs the trials that are missing; the seconds of all runs."""
-    earlier = fileio.read_json(path) if path.exists() else 0.0
+    earlier = fileio.read_json(path, SECONDS) if path.exists() else 0.0
     began = time.monotonic()
     try:
         tuner.search()

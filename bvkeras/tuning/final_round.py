@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from bvkeras import fileio
 from bvkeras.progress import Bar, progress_bar
+from bvkeras.schema import COUNT, NUMBER, OBJECT, list_of, record_of
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tuning.finalist import Finalist
 from bvkeras.tuning.head_hypermodel import HeadHyperModel
@@ -18,6 +19,7 @@ from bvkeras.tuning.head_settings import HeadSettings
 from bvkeras.tuning.wave import Wave, split_in_waves
 
 _RECORD_FILE = "scores.json"
+_SCHEMA = list_of(record_of(part=COUNT, score=NUMBER, settings=OBJECT))
 # Behind the seeds of the default space.
 _FIRST_SEED = 10_000
 
@@ -91,7 +93,7 @@ def run_final_round(
     path = directory / _RECORD_FILE
     scores = {}
     if path.exists():
-        scores = _by_key(fileio.read_json(path))
+        scores = _by_key(fileio.read_json(path, _SCHEMA))
     jobs = [
         [
             dataclasses.replace(one.settings, seed=_FIRST_SEED + part)

@@ -12,9 +12,18 @@ from keras_tuner.src.distribute import utils as distribution
 from bvkeras import fileio, tasks
 from bvkeras.cache.convert import convert_cache
 from bvkeras.cache.reader import HiddenStateCache
-from bvkeras.errors import ArgumentError, RunError
+from bvkeras.errors import ArgumentError, DataError, RunError
 from bvkeras.evaluation.evaluate import evaluate_head
 from bvkeras.progress import progress_bar
+from bvkeras.schema import (
+    COUNT,
+    NUMBER,
+    OBJECT,
+    POSITIVE,
+    SECONDS,
+    TEXT,
+    record_of,
+)
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.head import TrainedHead, train_head
 from bvkeras.tuning.final_round import (
@@ -42,6 +51,28 @@ from bvkeras.tuning.workers import run_with_workers, serve_other_machines
 _SETTINGS_FILE = "settings.json"
 _SECONDS_FILE = "seconds.json"
 _FINALISTS = "finalists"
+_SCHEMA = record_of(
+    fixed=record_of(
+        task=TEXT,
+        cache=TEXT,
+        cache_identity=OBJECT,
+        space=OBJECT,
+        oracle=TEXT,
+        seed=COUNT,
+        held_out=NUMBER,
+        patience={"type": ["integer", "null"]},
+        dtype={"type": ["string", "null"]},
+    ),
+    free=record_of(
+        trials=COUNT,
+        workers=POSITIVE,
+        keep=COUNT,
+        finalists=COUNT,
+        finalist_seeds=COUNT,
+    ),
+)
+for _part in _SCHEMA["properties"].values():
+    _part["additionalProperties"] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +113,19 @@ class HeadSearch:
 
     @classmethod
     def open(cls, directory: pathlib.Path) -> "HeadSearch":
-        """The search that lies in a directory."""
-        record = fileio.read_json(directory / _SETTINGS_FILE)
+        """The search that lies in a directory.
+
+        Raises:
+            DataError: its settings are damaged.
+        """
+        path = directory / _SETTINGS_FILE
+        record = fileio.read_json(path, _SCHEMA)
         record = {**record["fixed"], **record["free"]}
         record.pop("cache_identity")
-        space = HeadSpace.from_json(record.pop("space"))
+        try:
+            space = HeadSpace.from_json(record.pop("space"))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path}: space: {error}") from None
         return cls(directory=directory, space=space, **record)
 
     def write(self, cache: HiddenStateCache) -> None:
@@ -115,9 +154,8 @@ class HeadSearch:
         }
         path = self.directory / _SETTINGS_FILE
         if path.exists():
-            fileio.require_same(
-                self.directory, fileio.read_json(path)["fixed"], fixed
-            )
+            found = fileio.read_json(path, _SCHEMA)["fixed"]
+            fileio.require_same(self.directory, found, fixed)
         fileio.write_json(path, {"fixed": fixed, "free": free})
 
     def tuner(self) -> StackedTuner:
@@ -253,7 +291,7 @@ def tune_head(
 def _run(search: HeadSearch) -> tuple[float, StackedTuner]:
     """Runs the trials that are missing; the seconds of all runs."""
     path = search.directory / _SECONDS_FILE
-    earlier = fileio.read_json(path) if path.exists() else 0.0
+    earlier = fileio.read_json(path, SECONDS) if path.exists() else 0.0
     began = time.monotonic()
     tuner = search.tuner()
     oracle = tuner.oracle

@@ -10,6 +10,7 @@ from typing import Any
 from keras_tuner.engine.trial import Trial
 
 from bvkeras import fileio
+from bvkeras.printable import spreadsheet_cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,8 @@ def write_trials(
     names = list(dict.fromkeys(n for r in results for n in r.settings))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "score", "loss", "epochs_trained", *names])
+    columns = ["trial", "score", "loss", "epochs_trained", *names]
+    writer.writerow(map(spreadsheet_cell, columns))
     for result in results:
         cells = [result.trial, result.score, result.loss, result.epochs]
         cells += [result.settings.get(name) for name in names]
@@ -85,4 +87,6 @@ def _cell(value: Any) -> Any:
     """Seven digits: as many as a number keeps on its way from a worker."""
     if value is None:
         return ""
-    return f"{value:.7g}" if isinstance(value, float) else value
+    if isinstance(value, float):
+        return f"{value:.7g}"
+    return spreadsheet_cell(value)

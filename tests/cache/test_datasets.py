@@ -184,7 +184,7 @@ def test_static_shapes(caches, source):
         source(caches["bfloat16"]).as_dataset(4).element_spec
     )
     assert states == tf.TensorSpec((None, None, 3, 5), tf.bfloat16)
-    assert mask == tf.TensorSpec((None, None), tf.bool)
+    assert mask == tf.TensorSpec((None, None), tf.uint8)
     assert labels == tf.TensorSpec((None,), tf.int64)
 
 

@@ -14,7 +14,9 @@ from tests.cache.made_caches import make_cache
 def littered(tmp_path):
     """A cache, and what killed writers and a person left beside it."""
     make_cache(tmp_path)
-    (tmp_path / ".tmp.123.hidden_states-00001.tfrecord").write_bytes(b"x" * 9)
+    (tmp_path / ".tmp.999999999.hidden_states-00001.tfrecord").write_bytes(
+        b"x" * 9
+    )
     (tmp_path / ".tmp.folder").mkdir()
     (tmp_path / ".tmp.folder" / "file").write_bytes(b"x" * 5)
     (tmp_path / "hidden_states-00003.tfrecord").write_bytes(b"x" * 7)
@@ -25,7 +27,7 @@ def littered(tmp_path):
 
 def test_leftovers_are_removed_and_nothing_else(littered):
     assert [(path.name, size) for path, size in prune_cache(littered)] == [
-        (".tmp.123.hidden_states-00001.tfrecord", 9),
+        (".tmp.999999999.hidden_states-00001.tfrecord", 9),
         (".tmp.folder", 5),
         ("hidden_states-00003.tfrecord", 7),
     ]

@@ -110,7 +110,7 @@ def test_datasets_from_disk_and_memory_are_the_same(cache):
         ):
             (_, mask), spans = first
             assert spans.shape[1:] == (2,)
-            assert mask.dtype == tf.bool
+            assert mask.dtype == tf.uint8
             tf.nest.map_structure(
                 lambda a, b: tf.debugging.assert_equal(a, b), first, second
             )

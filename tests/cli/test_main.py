@@ -353,6 +353,17 @@ def test_failure_is_one_line(arguments, message, broken_folder, capsys):
     assert captured.out == ""
 
 
+def test_names_do_not_reach_the_terminal_as_they_are(capsys):
+    assert cli.main(["verify", "a\x1b[2J\nb"]) == 1
+    assert capsys.readouterr().err == (
+        "error: a\\x1b[2J\\nb is not a hidden-state cache: it has no "
+        "manifest.json\n"
+    )
+    with pytest.raises(SystemExit):
+        cli.main(["verify", "a", "\x1b[2J"])
+    assert "unrecognized arguments: \\x1b[2J;" in capsys.readouterr().err
+
+
 def test_head_and_cache_must_belong_together(steps, tmp_path, capsys):
     folder, _, _ = steps
     arguments = ["evaluate", "rte", "--head", str(folder / "head")]

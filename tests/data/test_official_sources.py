@@ -164,6 +164,20 @@ def test_line_ends_and_byte_order_mark_do_not_count(name, task_dir):
     assert load_examples(name, "train", folder).digest == expected
 
 
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\n\n"])
+def test_one_blank_line_at_the_end_is_no_row(ending, task_dir):
+    path = task_dir("sst2") / "train.tsv"
+    whole = path.read_bytes()
+    expected = load_examples("sst2", "train", path.parent)
+    path.write_bytes(whole.removesuffix(b"\n") + b"\n" + ending)
+    if ending == b"\n\n":
+        with pytest.raises(DataError, match="1 tab-separated columns"):
+            load_examples("sst2", "train", path.parent)
+    else:
+        found = load_examples("sst2", "train", path.parent)
+        assert found.digest == expected.digest
+
+
 def test_columns_are_found_by_name(task_dir):
     folder = task_dir("rte")
     expected = load_examples("rte", "train", folder).digest

@@ -85,6 +85,25 @@ def test_version_1_says_nothing_of_impossible_questions(read):
     assert question.answers == (SpanAnswer("Zoë", 23),)
 
 
+def test_no_answers_without_a_word_are_unanswerable(read):
+    def remove(article, paragraph, question):
+        paragraph["qas"] = [question]
+        del question["is_impossible"]
+        question["answers"] = []
+
+    ((question,), skipped) = read(changed(remove))
+    assert (question.answers, skipped) == ((), 0)
+
+
+def test_number_is_an_id(read):
+    def number(article, paragraph, question):
+        paragraph["qas"] = [question]
+        question["id"] = 5
+
+    ((question,), _) = read(changed(number))
+    assert question.id == "5"
+
+
 def test_byte_order_mark_and_escapes_are_read(tmp_path):
     path = tmp_path / "train.json"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(GOOD).encode("ascii"))
@@ -143,8 +162,8 @@ def remove_id(article, paragraph, question):
     del question["id"]
 
 
-def number_as_id(article, paragraph, question):
-    question["id"] = 5
+def true_as_id(article, paragraph, question):
+    question["id"] = True
 
 
 def repeat_id(article, paragraph, question):
@@ -186,7 +205,7 @@ BAD = [
     (remove_answers, "question 'q2': it has no list 'answers'"),
     (
         no_answer,
-        "question 'q2': it has no answer, expected one or is_impossible true",
+        "question 'q2': is_impossible is false and it has no answer, expected",
     ),
     (
         impossible_with_answer,
@@ -197,7 +216,7 @@ BAD = [
         remove_id,
         "paragraph 0, question 0 ('Who ran?'): its id is missing",
     ),
-    (number_as_id, "question 0 ('Who ran?'): its id is 5, expected a string"),
+    (true_as_id, "question 0 ('Who ran?'): its id is True, expected a string"),
     (repeat_id, "question 'q1': the id comes twice, first in article 'Cats'"),
     (remove_question, "question 'q2': its question is None, expected text"),
     (question_is_text, "paragraph 0, question 0: it is no JSON object"),

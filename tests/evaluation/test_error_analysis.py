@@ -230,6 +230,17 @@ def test_report_of_scores():
     assert "head is closer on 0.333 of the rows" in text
 
 
+def test_differences_compute_nothing_in_a_spreadsheet(pair, tmp_path):
+    path = tmp_path / "differences.tsv"
+    texts = [["=1+1", "@x", "-0.5", "+a", "-", "x", "y"]]
+    write_differences(path, range(7), *pair, ("=one", "two"), texts)
+    header, *rows = (line.split("\t") for line in path.read_text().splitlines())
+    assert header[2:4] == ["'=one", "two"]
+    assert [row[-1] for row in rows] == [
+        *("'=1+1", "'@x", "-0.5", "'+a", "-", "x", "y")
+    ]
+
+
 def test_differences_keep_quotes_and_lose_tabs(pair, tmp_path):
     path = tmp_path / "differences.tsv"
     texts = [['say "a"\tand\nb'] * 7]

@@ -306,6 +306,7 @@ def _set(*keys):
 
 
 _HUGE = 10**30
+_LARGE = 1 << 62
 _WRONG_VALUES = [
     *(
         (("examples",), v)
@@ -328,8 +329,10 @@ _WRONG_VALUES = [
     *((("identity", "converted_from"), v) for v in (["int4"], 3, None)),
     *((("surprise",), v) for v in (1,)),
     *((("shards", 1, "records"), v) for v in (0, -4, "4", None, 5, _HUGE)),
-    *((("shards", 1, "tokens"), v) for v in (0, -1, None)),
-    *((("shards", 1, "num_bytes"), v) for v in (0, -1, None)),
+    *((("shards", 1, "tokens"), v) for v in (0, -1, None, _HUGE)),
+    *((("shards", 1, "num_bytes"), v) for v in (0, -1, None, _HUGE)),
+    (("hidden_dim",), _HUGE),
+    (("shards", 1, "sha256"), None),
     *((("shards", 1, "surprise"), v) for v in (1,)),
 ]
 
@@ -343,15 +346,14 @@ def test_values_that_make_no_sense(copy, keys, value):
 @pytest.mark.parametrize(
     ("keys", "value"),
     [
-        (("hidden_dim",), _HUGE),
+        (("hidden_dim",), _LARGE),
         (("identity", "max_tokens"), 2),
         (("identity", "dtype"), "float32"),
         (("identity", "extras"), []),
         (("regression",), True),
-        (("shards", 1, "tokens"), _HUGE),
-        (("shards", 1, "num_bytes"), _HUGE),
+        (("shards", 1, "tokens"), _LARGE),
+        (("shards", 1, "num_bytes"), _LARGE),
         (("shards", 1, "sha256"), "f" * 64),
-        (("shards", 1, "sha256"), None),
     ],
 )
 def test_manifest_that_shards_contradict(copy, keys, value):
@@ -504,6 +506,34 @@ def frame(message, size=None):
             struct.pack("<I", masked_crc(message)),
         ]
     )
+
+
+def test_record_of_256_gigabytes_that_is_not_there(copy):
+    """A sparse file, and a manifest that agrees with it."""
+    size = 1 << 38
+    front = frame(b"", size=size)[:12]
+    path = copy / _SHARD
+    with open(path, "wb") as file:
+        file.write(front)
+        file.truncate(len(front) + size + 4)
+    edit_manifest(copy, _set("shards", 1, "num_bytes", len(front) + size + 4))
+    for max_tokens in (16, 1 << 40):
+        edit_manifest(copy, _set("identity", "max_tokens", max_tokens))
+        (problem,) = find_problems(copy)
+        assert str(problem).startswith(
+            f"{path}, record 0: it has {size} bytes, expected at most "
+        )
+        with pytest.raises(CacheError, match=f"{_SHARD}, record 0: it has"):
+            _read_everything(copy)
+
+
+def test_shard_that_is_a_pipe(copy):
+    (copy / _SHARD).unlink()
+    os.mkfifo(copy / _SHARD)
+    (problem,) = find_problems(copy)
+    assert str(problem) == f"{copy / _SHARD}: is missing"
+    with pytest.raises(CacheError, match=f"{_SHARD} is missing"):
+        HiddenStateCache(copy)
 
 
 def _replace_record(directory, index, record):
@@ -702,15 +732,20 @@ def test_any_bytes_are_parsed_or_refused(whole_parser, message):
     _parse(whole_parser, message)
 
 
-@given(front=st.binary(max_size=20), bytes_left=st.integers(0, 1 << 70))
+@given(
+    front=st.binary(max_size=20),
+    bytes_left=st.integers(0, 1 << 70),
+    most=st.integers(0, 1 << 70),
+)
 @settings(max_examples=100, deadline=None)
-def test_any_front_is_believed_or_refused(front, bytes_left):
+def test_any_front_is_believed_or_refused(front, bytes_left, most):
     for head in (front, frame(b"", size=int.from_bytes(front[:8], "little"))):
         try:
-            size = message_bytes(head[:12], bytes_left)
+            size = message_bytes(head[:12], bytes_left, most)
         except RecordError:
             continue
         assert size + 16 <= bytes_left
+        assert size <= most
 
 
 @pytest.fixture(scope="module")

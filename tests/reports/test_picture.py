@@ -4,7 +4,7 @@ import xml.etree.ElementTree
 import pytest
 
 from bvkeras.reports.figures import new_figure
-from bvkeras.reports.picture import Picture
+from bvkeras.reports.picture import Picture, csv_text
 
 
 @pytest.fixture
@@ -29,6 +29,13 @@ def test_files(picture, tmp_path):
 
 def test_numbers_are_in_the_csv(picture):
     assert picture.csv() == 'x,"y, z"\n1,0.1\n2,two\n'
+
+
+def test_csv_computes_nothing_in_a_spreadsheet():
+    rows = [["=1+1", -0.5, "-0.5", "@x"]]
+    assert csv_text(["+a", "b", "c", "d"], rows) == (
+        "'+a,b,c,d\n'=1+1,-0.5,-0.5,'@x\n"
+    )
 
 
 def test_the_same_figure_gives_the_same_svg(picture):

@@ -60,7 +60,7 @@ def test_report_says_where_its_files_are(make_comparison, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not a JSON file"),
+        ("{", "is not JSON"),
         ('{"format_version": 9}', "format_version is 9; expected 1"),
     ],
 )

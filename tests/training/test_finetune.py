@@ -259,7 +259,7 @@ def test_directory_in_use(run, tmp_path):
 
 def test_leftovers_of_a_killed_run_go(run, finetuned, tmp_path):
     directory = shutil.copytree(finetuned, tmp_path / "copy")
-    (directory / ".tmp.123.state.safetensors").touch()
+    (directory / ".tmp.999999999.state.safetensors").touch()
     (directory / ".tmp.abc.epoch_2" / "encoder").mkdir(parents=True)
     run(directory)
     assert not list(directory.glob(".tmp*"))

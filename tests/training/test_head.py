@@ -201,7 +201,7 @@ def test_nothing_else_is_left(trained):
 
 def test_leftovers_of_a_killed_run_go(classes_cache, trained, tmp_path):
     directory = shutil.copytree(trained, tmp_path / "copy")
-    (directory / ".tmp.123.head.keras").touch()
+    (directory / ".tmp.999999999.head.keras").touch()
     train_head(CLASSES, classes_cache, directory, **SETTINGS)
     assert not list(directory.glob(".tmp*"))
 

@@ -1,8 +1,10 @@
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from bvkeras.errors import RunError
+from bvkeras.schema import COUNT, record_of
 from bvkeras.training.state import (
     load_state,
     read_progress,
@@ -48,6 +50,29 @@ def test_state_of_another_model(tmp_path):
     smaller = keras.Sequential([keras.layers.Input((4,))])
     with pytest.raises(RunError, match="state of another model"):
         load_state(tmp_path / "state", state_variables(smaller))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x08" + bytes(7) + b'{"x": 1}', b"{" * 99],
+)
+def test_damaged_state(tmp_path, content):
+    path = tmp_path / "state"
+    path.write_bytes(content)
+    for read in (read_progress, lambda path: load_state(path, [])):
+        with pytest.raises(RunError, match=f"{path} is damaged") as error:
+            read(path)
+        assert str(error.value).isprintable()
+
+
+def test_state_without_its_record(tmp_path):
+    path = tmp_path / "state"
+    safetensors.numpy.save_file({}, path)
+    with pytest.raises(RunError, match=f"{path}: is not JSON"):
+        read_progress(path)
+    save_state(path, [], {"step": -1})
+    with pytest.raises(RunError, match=f"{path}: step: -1 is less than"):
+        read_progress(path, record_of(step=COUNT))
 
 
 def test_a_number_stays_a_number(tmp_path):

@@ -3,6 +3,7 @@
 import argparse
 
 from bvkeras.cli import options as shared
+from bvkeras.printable import say
 
 SUMMARY = (
     "write a cache in another type, without the model: int8 from bfloat16, "
@@ -30,4 +31,4 @@ def run(options: argparse.Namespace) -> None:
     cache = convert_cache(
         options.cache, options.output_dir, dtype=options.cache_dtype
     )
-    print(shared.described_cache(cache))
+    say(shared.described_cache(cache))

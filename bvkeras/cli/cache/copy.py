@@ -3,6 +3,7 @@
 import argparse
 
 from bvkeras.cli import options as shared
+from bvkeras.printable import say
 
 SUMMARY = (
     "copy a cache to a folder or a bucket, the manifest last, or back from "
@@ -26,4 +27,4 @@ def run(options: argparse.Namespace) -> None:
     """
     from bvkeras.cache.copy import copy_cache
 
-    print(shared.described_cache(copy_cache(options.cache, options.target)))
+    say(shared.described_cache(copy_cache(options.cache, options.target)))

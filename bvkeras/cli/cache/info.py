@@ -3,6 +3,7 @@
 import argparse
 
 from bvkeras.cli import options as shared
+from bvkeras.printable import say
 
 SUMMARY = "what is in a cache, what it was made from, and its size"
 
@@ -21,4 +22,4 @@ def run(options: argparse.Namespace) -> None:
     from bvkeras.cache.info import describe_cache
 
     for name, value in describe_cache(options.cache).items():
-        print(f"{name + ':':24} {value}")
+        say(f"{name + ':':24} {value}")

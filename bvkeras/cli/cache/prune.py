@@ -5,6 +5,7 @@ import pathlib
 
 from bvkeras.cli import options as shared
 from bvkeras.errors import ArgumentError
+from bvkeras.printable import say
 
 SUMMARY = (
     "remove what killed writers left in a cache's folder: temporary files, and "
@@ -52,10 +53,10 @@ def run(options: argparse.Namespace) -> None:
         cache = convert_cache(
             options.cache, options.output_dir, layers=options.layers
         )
-        print(shared.described_cache(cache))
+        say(shared.described_cache(cache))
         return
     removed = prune_cache(options.cache, dry_run=options.dry_run)
     for path, num_bytes in removed:
-        print(f"{path}: {num_bytes / 1e6:,.1f} MB")
+        say(f"{path}: {num_bytes / 1e6:,.1f} MB")
     verb = "would be removed" if options.dry_run else "removed"
-    print(f"{len(removed)} files {verb}")
+    say(f"{len(removed)} files {verb}")

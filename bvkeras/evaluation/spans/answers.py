@@ -12,7 +12,7 @@ import scipy.special
 from bvkeras import fileio
 from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.squad_windows import window_question
-from bvkeras.errors import ArgumentError
+from bvkeras.errors import ArgumentError, DataError
 from bvkeras.evaluation.spans.evaluation import SpanEvaluation
 from bvkeras.evaluation.spans.search import SpanCandidates, find_spans
 from bvkeras.evaluation.spans.squad_metrics import (
@@ -21,12 +21,25 @@ from bvkeras.evaluation.spans.squad_metrics import (
     official_scores,
     with_threshold,
 )
+from bvkeras.schema import (
+    NUMBER,
+    OBJECT,
+    SECONDS,
+    TEXT,
+    Schema,
+    find_problem,
+    list_of,
+    record_of,
+)
 
 # predictions.json holds the answers given, of no answer the empty text;
 # texts.json the best text of every question, whatever its na_prob.
 _FILES = ("predictions.json", "texts.json", "na_prob.json")
 NBEST_FILE = "nbest.json"
 _RECORD_FILE = "scores.json"
+_SCHEMA = record_of(seconds=SECONDS, settings=OBJECT)
+# Of a question some hundred bytes, in nbest.json some thousand.
+ANSWERS_BYTES = 1 << 30
 
 
 class WindowLogits(NamedTuple):
@@ -120,13 +133,11 @@ def evaluate_answers(
     settings = {**settings, "threshold": threshold}
     files = (*_FILES, NBEST_FILE, _RECORD_FILE)
     if all((folder / name).exists() for name in files):
-        record = fileio.read_json(record_path)
+        record = fileio.read_json(record_path, _SCHEMA)
         fileio.require_same(record_path, record["settings"], settings)
         texts, na_probs = (
-            [values[name] for name in examples.ids]
-            for values in map(
-                fileio.read_json, (folder / f for f in _FILES[1:])
-            )
+            _of_each(examples, folder / name, values)
+            for name, values in zip(_FILES[1:], (TEXT, NUMBER), strict=True)
         )
         return _scored(
             examples,
@@ -201,6 +212,19 @@ def best_texts(examples: SpanExamples, candidates: SpanCandidates) -> list[str]:
             examples.questions, candidates.characters[:, 0], strict=True
         )
     ]
+
+
+def _of_each(
+    examples: SpanExamples, path: pathlib.Path, value: Schema
+) -> list[Any]:
+    """What a file says of each question of a split, in its order."""
+    found = fileio.read_json(path, OBJECT, max_bytes=ANSWERS_BYTES)
+    # Not a property for each: their number makes the check slow.
+    values = [found.get(name) for name in examples.ids]
+    problem = find_problem(values, list_of(value))
+    if problem:
+        raise DataError(f"{path}: {problem}, in the order of the questions")
+    return values
 
 
 def _scored(examples, folder, texts, na_probs, threshold, seconds):

@@ -2,11 +2,12 @@
 
 import json
 import os
-import pathlib
 
+from bvkeras import fileio
 from bvkeras.data.span_examples import SpanExamples
 from bvkeras.errors import DataError
 
+_MAX_BYTES = 1 << 30
 _SHOWN = 40
 
 
@@ -29,10 +30,9 @@ def read_answers(
             not one for each question.
         OSError: the file cannot be read.
     """
+    content = fileio.read_bytes(path, max_bytes=_MAX_BYTES)
     try:
-        answers = json.loads(
-            pathlib.Path(path).read_bytes().decode("utf-8-sig")
-        )
+        answers = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not JSON in UTF-8 ({error})") from None
     if not isinstance(answers, dict):

@@ -9,16 +9,27 @@ import numpy as np
 
 from bvkeras import fileio
 from bvkeras.data.span_examples import SpanExamples
-from bvkeras.errors import ArgumentError
+from bvkeras.errors import ArgumentError, DataError
 from bvkeras.evaluation.ensemble import RULES
 from bvkeras.evaluation.spans.answers import (
+    ANSWERS_BYTES,
     NBEST_FILE,
     Answers,
     evaluate_answers,
 )
 from bvkeras.evaluation.spans.evaluation import SpanEvaluation
+from bvkeras.schema import (
+    NUMBER,
+    OBJECT,
+    TEXT,
+    find_problem,
+    list_of,
+    record_of,
+)
 
 _NO_ANSWER = ""
+_SHARE = {**NUMBER, "minimum": 0}
+_CANDIDATES = list_of(record_of(text=TEXT, probability=_SHARE))
 
 # As nbest.json has them.
 Candidates = Sequence[Mapping[str, Any]]
@@ -97,7 +108,15 @@ def evaluate_span_ensemble(
     }
 
     def answer() -> Answers:
-        nbests = [fileio.read_json(path) for path in paths]
+        nbests = [
+            fileio.read_json(path, OBJECT, max_bytes=ANSWERS_BYTES)
+            for path in paths
+        ]
+        for path, part in zip(paths, nbests, strict=True):
+            for name in examples.ids:
+                problem = find_problem(part.get(name), _CANDIDATES)
+                if problem:
+                    raise DataError(f"{path}: question {name!r}: {problem}")
         texts, na_probs, nbest = [], [], {}
         for name in examples.ids:
             both = combine_candidates(*(part[name] for part in nbests), rule)
