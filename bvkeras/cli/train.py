@@ -5,6 +5,7 @@ import pathlib
 
 from bvkeras.cli import options as shared
 from bvkeras.errors import ArgumentError
+from bvkeras.printable import say
 
 SUMMARY = "train a head on a cache: a pooled one, or a regression"
 
