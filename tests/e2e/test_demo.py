@@ -21,7 +21,6 @@ _ROWS = (
     "fine-tuned encoder",
     "pooled head on it",
     "mean of encoder and head",
-    "maximum of encoder and head",
     "head on the frozen encoder",
 )
 _STEPS = ("fine-tune:", "predict:", "extract train:", "train head:")
