@@ -12,7 +12,7 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 
-from bvkeras import fileio
+from bvkeras import fileio, tasks
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
 from bvkeras.data.examples import Examples
@@ -34,7 +34,7 @@ _Predicted = tuple[Sequence[str], np.ndarray, np.ndarray]
 
 
 def evaluate_head(
-    task: TaskSpec,
+    task: str | TaskSpec,
     head: TrainedHead,
     cache: HiddenStateCache,
     directory: str | os.PathLike,
@@ -48,7 +48,7 @@ def evaluate_head(
     and gives a `SpanEvaluation`. Done before, it reads them instead.
 
     Args:
-        task: TaskSpec. Gives metrics and label names.
+        task: TaskSpec, or its name. Gives metrics and label names.
         head: TrainedHead.
         cache: HiddenStateCache of the split.
         directory: str or path. Where the files go.
@@ -66,6 +66,7 @@ def evaluate_head(
         CacheError: a shard of the cache is damaged.
         RunError: the files are there and were made with something else.
     """
+    task = tasks.spec_of(task)
     threshold = _checked_threshold(task, threshold)
     _check_belongs(task, head, cache)
     settings = {
@@ -95,7 +96,7 @@ def evaluate_head(
 
 
 def evaluate_snapshot(
-    task: TaskSpec,
+    task: str | TaskSpec,
     snapshot: Snapshot,
     examples: Examples | SpanExamples,
     directory: str | os.PathLike,
@@ -107,7 +108,7 @@ def evaluate_snapshot(
     they were in training, whatever plan of windows the examples have.
 
     Args:
-        task: TaskSpec. Gives metrics and label names.
+        task: TaskSpec, or its name. Gives metrics and label names.
         snapshot: Snapshot. What `finetune` gave.
         examples: Examples, or SpanExamples of a span task. The split.
         directory: str or path. Where the files go.
@@ -118,6 +119,7 @@ def evaluate_snapshot(
             neither a number nor a metric's name.
         RunError: the files are there and were made with something else.
     """
+    task = tasks.spec_of(task)
     threshold = _checked_threshold(task, threshold)
     settings = {"snapshot": snapshot.digest(), "data": examples.digest}
 

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import pathlib
+import shutil
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,8 @@ import numpy as np
 import safetensors.numpy
 import tensorflow as tf
 
-from bvkeras import fileio
+from bvkeras import fileio, tasks
+from bvkeras.data.example_checks import check_examples
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.token_batches import (
@@ -28,7 +30,7 @@ from bvkeras.encoders.sentence_pooling import (
     NOT_MEAN,
     sentence_pooling_settings,
 )
-from bvkeras.errors import ArgumentError, DataError
+from bvkeras.errors import ArgumentError, DataError, DivergedError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.progress import progress_bar
@@ -43,6 +45,13 @@ from bvkeras.training.freezing import (
 )
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
+from bvkeras.training.setting_checks import (
+    ABOVE_ZERO,
+    DROPOUT,
+    SEED,
+    SHARE,
+    whole_number,
+)
 from bvkeras.training.state import (
     load_state,
     read_progress,
@@ -155,7 +164,7 @@ def snapshot_directory(
 
 def finetune(
     encoder: Encoder,
-    task: TaskSpec,
+    task: str | TaskSpec,
     examples: Examples | SpanExamples,
     directory: str | os.PathLike,
     *,
@@ -183,7 +192,7 @@ def finetune(
         encoder: Encoder. Its backbone is trained in place, with the dropout
             it was loaded with; its `sentence_pooling` is what stands for a
             text (not of spans).
-        task: TaskSpec. Gives the loss and the number of outputs.
+        task: TaskSpec, or its name. Gives the loss and the number of outputs.
         examples: Examples or SpanExamples. The training split.
         directory: str or path. Gets `epoch_<stop>/` for each stop point, and
             the state of the run while it is under way.
@@ -210,24 +219,32 @@ def finetune(
         list of Snapshot, in the order of the stop points.
 
     Raises:
-        ArgumentError: a stop point is not positive, `batch_size` is below 1,
-            no example is given, `freeze_layers` is not a number of layers
-            that the encoder has, or the loss became infinite.
+        ArgumentError: a stop point is not positive, another setting is out of
+            its range, no example of the task is given, or `freeze_layers` is
+            not a number of layers that the encoder has.
+        DataError: a label is none of the task's; names the example.
+        DivergedError: the loss became infinite. The snapshots of earlier stop
+            points go with the run: `directory` is free for another rate.
         RunError: `directory` holds a run with other settings, encoder,
             sentence pooling or data, or another process is using it.
     """
+    task = tasks.spec_of(task)
+    check_examples(task, examples)
     directory = pathlib.Path(directory)
     stops = sorted({float(stop) for stop in epochs})
     if not stops or not all(0 < stop < math.inf for stop in stops):
         raise ArgumentError(
             f"epochs: expected numbers above 0, got {list(epochs)}"
         )
-    if batch_size < 1:
-        raise ArgumentError(
-            f"batch_size: expected at least 1, got {batch_size}"
-        )
-    if not len(examples):
-        raise ArgumentError("examples: expected at least one, got none")
+    for name, check, value in (
+        ("learning_rate", ABOVE_ZERO, learning_rate),
+        ("batch_size", whole_number(1), batch_size),
+        ("dropout", DROPOUT, dropout),
+        ("warmup_fraction", SHARE, warmup_fraction),
+        ("seed", SEED, seed),
+    ):
+        check.require(name, value)
+    encoder.check_max_tokens(max_tokens)
     check_freeze_layers(encoder.backbone, freeze_layers)
     settings = {
         "task": task.name,
@@ -253,15 +270,23 @@ def finetune(
             found = fileio.read_json(path)["settings"]
             _require_same(path.parent, found, settings)
         if not all((path / _SNAPSHOT_FILE).exists() for path in paths):
-            _train(
-                encoder,
-                task,
-                examples,
-                directory,
-                settings,
-                start,
-                save_every_seconds,
-            )
+            try:
+                _train(
+                    encoder,
+                    task,
+                    examples,
+                    directory,
+                    settings,
+                    start,
+                    save_every_seconds,
+                )
+            except DivergedError:
+                # A run that can never end: what it left would only refuse
+                # the one with a lower rate.
+                for path in paths:
+                    shutil.rmtree(path, ignore_errors=True)
+                (directory / _STATE_FILE).unlink(missing_ok=True)
+                raise
         (directory / _STATE_FILE).unlink(missing_ok=True)
     return [Snapshot.open(path) for path in paths]
 
@@ -438,7 +463,7 @@ def _require_same(
 
 def _check_finite(loss: float, step: int, learning_rate: float) -> None:
     if not math.isfinite(loss):
-        raise ArgumentError(
+        raise DivergedError(
             f"learning_rate: the loss is {loss} at step {step}; try a rate "
             f"below {learning_rate:g}"
         )

@@ -10,18 +10,27 @@ from typing import Any
 import keras
 import numpy as np
 
-from bvkeras import fileio
+from bvkeras import fileio, tasks
 from bvkeras.cache.batches import HiddenStateBatches
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
-from bvkeras.errors import ArgumentError, DataError
+from bvkeras.errors import ArgumentError, DataError, DivergedError
 from bvkeras.models.pooling_classifier import PoolingClassifier
+from bvkeras.models.pooling_model import POOLERS
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.progress import Bar, progress_bar
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
+from bvkeras.training.setting_checks import (
+    ABOVE_ZERO,
+    AT_LEAST_ZERO,
+    DROPOUT,
+    SEED,
+    one_of,
+    whole_number,
+)
 from bvkeras.training.state import (
     load_state,
     read_progress,
@@ -33,6 +42,21 @@ TOKEN_POOLINGS = ("flatten", "mean")
 # Records of heads from before there was a choice do not say it.
 NOT_POOLED = {"token_pooling": "flatten"}
 PROJECTION_STARTS = ("zeros", "glorot_uniform")
+
+# What the settings of a head may be, by the names of `train_head`.
+HEAD_CHECKS = {
+    "units": whole_number(1),
+    "learning_rate": ABOVE_ZERO,
+    "epochs": whole_number(1),
+    "batch_size": whole_number(1),
+    "dropout": DROPOUT,
+    "pooler": one_of(*POOLERS),
+    "token_pooling": one_of(*TOKEN_POOLINGS),
+    "projection_rate": ABOVE_ZERO,
+    "weight_decay": AT_LEAST_ZERO,
+    "projection_initializer": one_of(*PROJECTION_STARTS),
+    "seed": SEED,
+}
 
 _MODEL_FILE = "head.keras"
 _RESULT_FILE = "head.json"
@@ -177,6 +201,19 @@ def check_token_pooling(task: TaskSpec, token_pooling: str) -> None:
         )
 
 
+def check_cache_task(task: TaskSpec, cache: HiddenStateBatches) -> None:
+    """Refuses the hidden states of another task, whose labels are others.
+
+    Raises:
+        ArgumentError: the cache was made for another task.
+    """
+    found = cache.manifest.identity["task"]
+    if found != task.name:
+        raise ArgumentError(
+            f"cache: {cache.directory} is of task {found}, expected {task.name}"
+        )
+
+
 def starting_bias(task: TaskSpec, labels: np.ndarray) -> np.ndarray:
     """What the bias of a head starts at, `(outputs,)`; see `build_head`."""
     if task.is_regression:
@@ -207,7 +244,7 @@ def projection_start(name: str, seed: int) -> keras.initializers.Initializer:
 
 
 def train_head(
-    task: TaskSpec,
+    task: str | TaskSpec,
     cache: HiddenStateCache,
     directory: str | os.PathLike,
     *,
@@ -234,7 +271,7 @@ def train_head(
     so the weights, are the same as from disk.
 
     Args:
-        task: TaskSpec.
+        task: TaskSpec, or its name.
         cache: HiddenStateCache of the training split.
         directory: str or path. Gets `head.keras`.
         units: int. Width of the linear pooling. Defaults to `16`.
@@ -258,20 +295,21 @@ def train_head(
         TrainedHead.
 
     Raises:
-        ArgumentError: `epochs` or `batch_size` is below 1, or what
-            `build_head` refuses.
+        ArgumentError: a setting is out of its range, or the cache is another
+            task's.
+        DivergedError: the loss became infinite; `directory` is free for
+            another rate.
         CacheError: a shard of the cache is damaged.
-        DataError: the loss became infinite.
         RunError: `directory` holds a head trained with other settings or on
             another cache, or another process is using it.
     """
+    task = tasks.spec_of(task)
+    if not isinstance(cache, HiddenStateCache):
+        raise ArgumentError(
+            f"cache: expected a HiddenStateCache, got {type(cache).__name__}"
+        )
     directory = pathlib.Path(directory)
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if value < 1:
-            raise ArgumentError(f"{name}: expected at least 1, got {value}")
-    check_token_pooling(task, token_pooling)
     settings = {
-        "cache": cache.manifest.identity,
         "units": units,
         "learning_rate": learning_rate,
         "epochs": epochs,
@@ -284,6 +322,11 @@ def train_head(
         "projection_initializer": projection_initializer,
         "seed": seed,
     }
+    for name, check in HEAD_CHECKS.items():
+        check.require(name, settings[name])
+    check_token_pooling(task, token_pooling)
+    check_cache_task(task, cache)
+    settings = {"cache": cache.manifest.identity, **settings}
     result_path = directory / _RESULT_FILE
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
@@ -291,8 +334,13 @@ def train_head(
             found = fileio.read_json(result_path)["settings"]
             _require_same(directory, found, settings)
         else:
-            with naming_damage(cache):
-                _train(task, cache, directory, settings)
+            try:
+                with naming_damage(cache):
+                    _train(task, cache, directory, settings)
+            except DivergedError:
+                # Of no use to anybody, and it would refuse a lower rate.
+                (directory / _STATE_FILE).unlink(missing_ok=True)
+                raise
         (directory / _STATE_FILE).unlink(missing_ok=True)
     return TrainedHead.open(directory)
 
@@ -367,7 +415,14 @@ def _train(
                 epochs=epoch + 1,
                 shuffle=False,
                 verbose=0,
-                callbacks=[_Recorder(bar, history, epoch * steps_per_epoch)],
+                callbacks=[
+                    _Recorder(
+                        bar,
+                        history,
+                        epoch * steps_per_epoch,
+                        settings["learning_rate"],
+                    )
+                ],
             )
             record = {
                 "epoch": epoch + 1,
@@ -402,8 +457,15 @@ class _Recorder(keras.callbacks.Callback):
     last record.
     """
 
-    def __init__(self, bar: Bar, history: list, first_step: int):
+    def __init__(
+        self,
+        bar: Bar,
+        history: list,
+        first_step: int,
+        learning_rate: float,
+    ):
         super().__init__()
+        self._learning_rate = learning_rate
         self._bar, self._history, self._first = bar, history, first_step
         self._steps, self._recorded_steps, self._recorded_sum = 0, 0, 0.0
 
@@ -419,7 +481,10 @@ class _Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if not math.isfinite(logs["loss"]):
-            raise DataError(f"the head's loss is {logs['loss']}")
+            raise DivergedError(
+                f"learning_rate: the head's loss is {logs['loss']} in epoch "
+                f"{epoch + 1}; try a rate below {self._learning_rate:g}"
+            )
         if not self._recorded_steps:
             step = self._first + self._steps
             self._history.append({"step": step, "loss": logs["loss"]})

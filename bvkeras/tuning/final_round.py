@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 from bvkeras import fileio
+from bvkeras.evaluation.metric_direction import goodness
 from bvkeras.progress import Bar, progress_bar
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tuning.finalist import Finalist
@@ -134,7 +135,8 @@ def run_final_round(
         )
         for place, one in enumerate(finalists)
     ]
-    return sorted(scored, key=lambda one: -one.mean)
+    metric = hypermodel.task.metrics[0]
+    return sorted(scored, key=lambda one: -goodness(metric, one.mean))
 
 
 def _wave(

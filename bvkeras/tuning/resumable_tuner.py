@@ -13,9 +13,10 @@ from bvkeras import fileio
 from bvkeras.errors import RunError
 from bvkeras.progress import Bar, progress_bar
 from bvkeras.tuning.durable_oracle import DurableOracle, durable
+from bvkeras.tuning.outcome import TRIALS_DIRECTORY
 
 _CHECKPOINT_FILE = "checkpoint.weights.h5"
-_PROJECT = "trials"
+_PROJECT = TRIALS_DIRECTORY
 
 
 class ResumableTuner(keras_tuner.Tuner):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bvkeras.training.state import load_state, read_progress, save_state
-from bvkeras.tuning.head_hypermodel import HeadHyperModel, out_of_patience
+from bvkeras.tuning.head_hypermodel import HeadHyperModel
 from bvkeras.tuning.head_settings import HeadSettings
 from bvkeras.tuning.held_out import held_out_score
 from bvkeras.tuning.stacked_heads import StackedHeads
@@ -117,8 +117,8 @@ class Wave:
         for number in np.flatnonzero(heads.live):
             score = held_out_score(self._model.task, outputs[number], labels)
             record["scores"][number].append(score)
-            if last[number] or out_of_patience(
-                record["scores"][number], patience
+            if last[number] or self._model.out_of_patience(
+                record["scores"][number]
             ):
                 record["results"][number] = {
                     self._model.objective.name: score,

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import shutil
 
 import keras
@@ -10,7 +11,7 @@ from bvkeras import fileio
 from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.loading import load_backbone
-from bvkeras.errors import ArgumentError, DataError, RunError
+from bvkeras.errors import ArgumentError, DataError, DivergedError, RunError
 from bvkeras.layers.hidden_states import HiddenStates
 from bvkeras.training import finetune as finetune_module
 from bvkeras.training.finetune import (
@@ -355,20 +356,44 @@ def test_batches_of_one_and_a_rest(run, tmp_path):
         ("batch_size: .*got 0", {"batch_size": 0}),
         ("examples: .*none", {"examples": make_examples(2).take([])}),
         ("max_tokens must be at most", {"max_tokens": 10**6}),
+        ("learning_rate: .*got nan", {"learning_rate": float("nan")}),
+        ("dropout: .*got 1", {"dropout": 1}),
+        ("warmup_fraction: .*got 2", {"warmup_fraction": 2}),
+        ("seed: .*got -1", {"seed": -1}),
+        ("examples: are of task stsb", {"examples": make_examples(4, SCORES)}),
+        ("examples: expected Examples", {"examples": ["a text"]}),
     ],
 )
 def test_wrong_arguments(run, tmp_path, match, changes):
     with pytest.raises(ArgumentError, match=match):
-        run(tmp_path, **changes)
+        run(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
 
 
 def test_loss_that_becomes_infinite(run, tmp_path):
     with pytest.raises(ArgumentError) as error:
         run(tmp_path, learning_rate=1e30)
     message = str(error.value)
+    assert isinstance(error.value, DivergedError)
     assert message.startswith("learning_rate: the loss is ")
     assert "below 1e+30" in message
     assert "\n" not in message
+
+
+def test_rate_that_diverges_late_leaves_the_directory_free(
+    run, tmp_path, monkeypatch
+):
+    check = finetune_module._check_finite
+
+    def diverge(loss, step, learning_rate):
+        check(math.nan if step > 5 else loss, step, learning_rate)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(finetune_module, "_check_finite", diverge)
+        with pytest.raises(DivergedError):
+            run(tmp_path, save_every_seconds=0)
+    assert not list(tmp_path.glob("epoch_*"))
+    assert len(run(tmp_path, learning_rate=1e-3)) == 3
 
 
 def test_directory_that_is_no_snapshot(tmp_path):

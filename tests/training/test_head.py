@@ -14,6 +14,7 @@ from bvkeras.errors import (
     ArgumentError,
     CacheError,
     DataError,
+    DivergedError,
     RunError,
 )
 from bvkeras.models.pooling_classifier import PoolingClassifier
@@ -342,16 +343,58 @@ def test_number_below_one(classes_cache, tmp_path, name):
         train_head(CLASSES, classes_cache, tmp_path, **{**SETTINGS, name: 0})
 
 
-def test_loss_that_becomes_infinite(classes_cache, tmp_path):
-    with pytest.raises(DataError) as error:
+def test_loss_that_becomes_infinite(classes_cache, tmp_path, monkeypatch):
+    original = head_module._Recorder
+
+    class LateRecorder(original):
+        """Lets the first epoch pass: its state is saved."""
+
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch:
+                super().on_epoch_end(epoch, logs)
+
+    monkeypatch.setattr(head_module, "_Recorder", LateRecorder)
+    with pytest.raises(DivergedError, match=r"the head.s loss is .* below 1e"):
         train_head(
             CLASSES,
             classes_cache,
             tmp_path,
             **{**SETTINGS, "learning_rate": 1e38},
         )
-    assert "loss is" in str(error.value)
     assert not (tmp_path / "head.keras").exists()
+    # What was saved of it does not stand in the way of a lower one.
+    monkeypatch.setattr(head_module, "_Recorder", original)
+    train_head(CLASSES, classes_cache, tmp_path, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"units": "abc"}, "units: expected at least 1"),
+        ({"learning_rate": -1.0}, "learning_rate: expected a number above 0"),
+        ({"pooler": "foo"}, "pooler: expected one of linear, scalar_mix"),
+        ({"dropout": 1.0}, "dropout: expected a number in"),
+        ({"seed": -1}, "seed: expected a whole number"),
+    ],
+)
+def test_refused_setting_leaves_no_trace(
+    classes_cache, tmp_path, change, message
+):
+    with pytest.raises(ArgumentError, match=message):
+        train_head(
+            CLASSES, classes_cache, tmp_path / "head", **{**SETTINGS, **change}
+        )
+    assert not (tmp_path / "head").exists()
+
+
+def test_cache_of_another_task(classes_cache, tmp_path):
+    with pytest.raises(ArgumentError, match="is of task sst2, expected rte"):
+        train_head("rte", classes_cache, tmp_path / "head", **SETTINGS)
+    with pytest.raises(ArgumentError, match="expected a HiddenStateCache, got"):
+        train_head("sst2", classes_cache.directory, tmp_path / "head")
+    with pytest.raises(ArgumentError, match="task: expected a name or"):
+        train_head(2, classes_cache, tmp_path / "head")
+    assert not (tmp_path / "head").exists()
 
 
 def test_directory_without_a_head(tmp_path):
