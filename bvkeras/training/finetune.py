@@ -59,6 +59,12 @@ from bvkeras.training.state import (
     seed_dropout,
     state_variables,
 )
+from bvkeras.training.target_scale import (
+    AS_THEY_ARE,
+    NOT_STANDARDIZED,
+    TargetScale,
+    target_settings,
+)
 
 _HEAD_FILE = "head.safetensors"
 _STATE_FILE = "state.safetensors"
@@ -81,7 +87,8 @@ class Snapshot:
         windows: WindowPlan, or None. How contexts were cut; of a span task.
         seconds: float. Training time up to there.
         parameters: int. Parameters of the task's head.
-        history: list of `{"step", "loss"}`, one for every few steps.
+        history: list of `{"step", "loss"}`, one for every few steps; of
+            regression the loss of standardised scores.
         frozen_parameters: int. Parameters of the encoder that were not
             trained: those frozen, and BERT's pooler where the task has no use
             for it (spans, the mean as sentence pooling). 0 in snapshots from
@@ -188,6 +195,9 @@ def finetune(
     last saved state, at most `save_every_seconds` back, and comes to the same
     weights.
 
+    Scores of a regression are standardised by the training rows' mean and
+    deviation; a snapshot's head gives them in their own units.
+
     Args:
         encoder: Encoder. Its backbone is trained in place, with the dropout
             it was loaded with; its `sentence_pooling` is what stands for a
@@ -262,12 +272,15 @@ def finetune(
         "seed": seed,
         **freeze_settings(freeze_layers, freeze_embeddings),
         **sentence_pooling_settings(encoder.sentence_pooling, task.is_span),
+        **target_settings(task),
     }
     paths = [snapshot_directory(directory, stop) for stop in stops]
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
         for path in directory.glob(f"epoch_*/{_SNAPSHOT_FILE}"):
             found = fileio.read_json(path)["settings"]
+            # A snapshot of an earlier version is no less finished.
+            found = target_settings(task) | found
             _require_same(path.parent, found, settings)
         if not all((path / _SNAPSHOT_FILE).exists() for path in paths):
             try:
@@ -309,7 +322,7 @@ def predict_scores(
     forward = tf.function(
         lambda inputs: model(inputs, training=False),
         input_signature=[_INPUT_SIGNATURE],
-    )
+    ).get_concrete_function()
     per_token = len(model.output_shape) == 3
     shape = (int(tokens.lengths.max()),) if per_token else ()
     scores = np.full(
@@ -317,7 +330,8 @@ def predict_scores(
     )
     with progress_bar("predict", len(tokens), "examples") as bar:
         for indices in token_budget_batches(tokens.lengths, max_batch_tokens):
-            outputs = forward(tokens.batch(indices)).numpy()
+            batch = tokens.batch(indices)
+            outputs = forward(tf.nest.map_structure(tf.constant, batch)).numpy()
             if per_token:
                 scores[indices, : outputs.shape[1]] = outputs
             else:
@@ -355,8 +369,10 @@ def _train(
     )
     frozen_parameters = untrained_parameters(encoder.backbone, model)
     seed_dropout(model, seed)
+    scale = TargetScale.of(task, tokens.labels)
+    labels = scale.standardized(tokens.labels)
     if start is not None:
-        _load_head(start.directory, model)
+        _load_head(start.directory, model, scale)
     steps_per_epoch = math.ceil(len(tokens) / batch_size)
     stop_steps = [max(1, round(stop * steps_per_epoch)) for stop in stops]
     optimizer = adamw(
@@ -386,7 +402,7 @@ def _train(
             batches = bucketed_batches(tokens.lengths, batch_size, seed, epoch)
             for indices in batches[first : first + last_step - step]:
                 losses.append(
-                    train_step(tokens.batch(indices), tokens.labels[indices])
+                    train_step(tokens.batch(indices), labels[indices])
                 )
                 step += 1
                 note = ""
@@ -407,11 +423,14 @@ def _train(
                     "history": history,
                     "frozen_parameters": frozen_parameters,
                     "settings": settings,
+                    **scale.as_record(),
                 }
                 for stop, stop_step in zip(stops, stop_steps, strict=True):
                     if stop_step == step:
                         path = snapshot_directory(directory, stop)
-                        _save_snapshot(path, encoder, model, stop, record)
+                        _save_snapshot(
+                            path, encoder, model, scale, stop, record
+                        )
                 if step < last_step:
                     save_state(state_path, variables, record)
                 saved_at = time.monotonic()
@@ -455,7 +474,7 @@ def _train_step(model, optimizer, task):
 def _require_same(
     where: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]
 ) -> None:
-    defaults = NOT_FROZEN | NOT_MEAN
+    defaults = NOT_FROZEN | NOT_MEAN | NOT_STANDARDIZED
     # Runs of earlier versions do not say with which they were made.
     unknown = {"encoder_dropout": wanted["encoder_dropout"]}
     fileio.require_same(where, defaults | unknown | found, defaults | wanted)
@@ -473,14 +492,16 @@ def _save_snapshot(
     path: pathlib.Path,
     encoder: Encoder,
     model: keras.Model,
+    scale: TargetScale,
     epochs: float,
     record: dict[str, Any],
 ) -> None:
     head = model.get_layer("logits")
+    kernel, bias = scale.folded(*head.get_weights())
     with fileio.atomic_directory(path) as temporary:
         encoder.save(temporary / "encoder")
         safetensors.numpy.save_file(
-            {"kernel": head.kernel.numpy(), "bias": head.bias.numpy()},
+            {"kernel": kernel, "bias": bias},
             temporary / _HEAD_FILE,
         )
         fileio.write_json(
@@ -489,6 +510,13 @@ def _save_snapshot(
         )
 
 
-def _load_head(directory: pathlib.Path, model: keras.Model) -> None:
+def _load_head(
+    directory: pathlib.Path,
+    model: keras.Model,
+    scale: TargetScale = AS_THEY_ARE,
+) -> None:
+    """Gives a model the head of a snapshot, to be trained on in a scale."""
     weights = safetensors.numpy.load_file(directory / _HEAD_FILE)
-    model.get_layer("logits").set_weights([weights["kernel"], weights["bias"]])
+    model.get_layer("logits").set_weights(
+        scale.unfolded(weights["kernel"], weights["bias"])
+    )

@@ -37,6 +37,11 @@ from bvkeras.training.state import (
     save_state,
     state_variables,
 )
+from bvkeras.training.target_scale import (
+    NOT_STANDARDIZED,
+    TargetScale,
+    target_settings,
+)
 
 TOKEN_POOLINGS = ("flatten", "mean")
 # Records of heads from before there was a choice do not say it.
@@ -75,7 +80,8 @@ class TrainedHead:
             and is compiled again to be trained on.
         seconds: float. Training time.
         parameters: int. Parameters trained.
-        history: list of `{"step", "loss"}`.
+        history: list of `{"step", "loss"}`; of regression the loss of
+            standardised scores.
         cache_identity: dict. The identity of the cache it was trained on.
     """
 
@@ -183,6 +189,19 @@ def build_head(
     return model
 
 
+def fold_targets(model: keras.Model, scale: TargetScale) -> None:
+    """Gives a trained head's outputs the user's units, in its weights.
+
+    Args:
+        model: PoolingModel, trained on standardised scores; changed in place.
+        scale: TargetScale. That of the training rows.
+    """
+    weights = (model.projection, model.bias)
+    folded = scale.folded(*(weight.numpy() for weight in weights))
+    for weight, value in zip(weights, folded, strict=True):
+        weight.assign(value)
+
+
 def check_token_pooling(task: TaskSpec, token_pooling: str) -> None:
     """Refuses a way to pool tokens that a task's head does not have.
 
@@ -262,6 +281,9 @@ def train_head(
 ) -> TrainedHead:
     """Trains a head by `model.fit` and saves it.
 
+    Scores of a regression are standardised by the training rows' mean and
+    deviation; the saved head gives them in their own units.
+
     The number of epochs is fixed beforehand; nothing is chosen on the
     development set. Interrupted, the same call goes on after the last
     finished epoch and comes to the same weights.
@@ -326,13 +348,18 @@ def train_head(
         check.require(name, settings[name])
     check_token_pooling(task, token_pooling)
     check_cache_task(task, cache)
-    settings = {"cache": cache.manifest.identity, **settings}
+    settings = {
+        "cache": cache.manifest.identity,
+        **settings,
+        **target_settings(task),
+    }
     result_path = directory / _RESULT_FILE
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
         if result_path.exists():
             found = fileio.read_json(result_path)["settings"]
-            _require_same(directory, found, settings)
+            # A head of an earlier version is no less finished.
+            _require_same(directory, target_settings(task) | found, settings)
         else:
             try:
                 with naming_damage(cache):
@@ -365,6 +392,8 @@ def _train(
         projection_initializer=settings["projection_initializer"],
         seed=seed,
     )
+    scale = TargetScale.of(task, cache.labels())
+    model.bias.assign(scale.standardized(model.bias.numpy()))
     steps_per_epoch = math.ceil(len(cache) / batch_size)
     model.compile(
         adamw(
@@ -405,11 +434,13 @@ def _train(
             )
             model.fit(
                 # As they are stored: the head reads int8 as it is.
-                batches.as_dataset(
-                    batch_size,
-                    shuffle=True,
-                    seed=order_seed,
-                    dtype=cache.dtype,
+                scale.standardized_batches(
+                    batches.as_dataset(
+                        batch_size,
+                        shuffle=True,
+                        seed=order_seed,
+                        dtype=cache.dtype,
+                    )
                 ),
                 initial_epoch=epoch,
                 epochs=epoch + 1,
@@ -436,17 +467,23 @@ def _train(
         # bvkeras' models is needed to open it.
         trained = model.from_config(model.get_config())
         trained.set_weights(model.get_weights())
+        fold_targets(trained, scale)
         trained.save(temporary)
     fileio.write_json(
         directory / _RESULT_FILE,
-        {**record, "parameters": model.count_params()},
+        {
+            **record,
+            "parameters": model.count_params(),
+            **scale.as_record(),
+        },
     )
 
 
 def _require_same(
     directory: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]
 ) -> None:
-    fileio.require_same(directory, NOT_POOLED | found, wanted)
+    defaults = NOT_POOLED | NOT_STANDARDIZED
+    fileio.require_same(directory, defaults | found, defaults | wanted)
 
 
 class _Recorder(keras.callbacks.Callback):

@@ -13,6 +13,7 @@ from bvkeras import fileio
 from bvkeras.evaluation.metric_direction import goodness
 from bvkeras.progress import Bar, progress_bar
 from bvkeras.tasks.settings import TaskSettings
+from bvkeras.training.target_scale import target_settings
 from bvkeras.tuning.finalist import Finalist
 from bvkeras.tuning.head_hypermodel import HeadHyperModel
 from bvkeras.tuning.head_settings import HeadSettings
@@ -148,6 +149,7 @@ def _wave(
 ) -> Wave:
     """A wave whose state is found again by what it trains."""
     identity = [part, *(own.as_json() for own in settings)]
+    identity += target_settings(hypermodel.task)
     digest = fileio.value_digest(identity)
     return Wave(
         hypermodel.on_part(part),

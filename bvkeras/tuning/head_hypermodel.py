@@ -20,10 +20,12 @@ from bvkeras.training.head import (
     build_head,
     check_cache_task,
     check_token_pooling,
+    fold_targets,
 )
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.setting_checks import one_of
+from bvkeras.training.target_scale import TargetScale
 from bvkeras.tuning.head_settings import HeadSettings
 from bvkeras.tuning.held_out import (
     further_split,
@@ -46,7 +48,8 @@ class HeadHyperModel(keras_tuner.HyperModel):
     of it by the task's first metric, when it has made its last pass. The
     order of the batches is the same for all trials, whatever their seeds, so
     that `bvkeras.tuning.stacked_tuner.StackedTuner` can train many at once
-    and come to the same.
+    and come to the same. A regression's models learn standardised scores;
+    `fold_targets` gives a trained one's outputs the user's units.
 
     Args:
         task: TaskSpec.
@@ -107,6 +110,15 @@ class HeadHyperModel(keras_tuner.HyperModel):
         self._fraction = held_out
         self._splits = held_out_split(len(cache), held_out)
 
+    @functools.cached_property
+    def scale(self) -> TargetScale:
+        """The scale the scores of a regression are trained in."""
+        return TargetScale.of(self.task, self.parts(None)[0].labels())
+
+    def fold_targets(self, model: keras.Model) -> None:
+        """Gives a trained model's outputs the user's units."""
+        fold_targets(model, self.scale)
+
     def declare_hyperparameters(self, hp):
         self.space.declare(hp)
 
@@ -118,6 +130,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
         settings = self.settings(hp)
         train, _ = self.parts(settings.layers)
         model = build_head(self.task, train, **settings.start())
+        model.bias.assign(self.scale.standardized(model.bias.numpy()))
         model.compile(
             adamw(
                 settings.learning_rate,
@@ -221,14 +234,19 @@ class HeadHyperModel(keras_tuner.HyperModel):
     def batches(
         self, train: CachePart, batch_size: int, epoch: int
     ) -> tf.data.Dataset:
-        """The batches of one pass, those of like length together."""
+        """The batches of one pass, those of like length together.
+
+        Labels of a regression are standardised.
+        """
         random = np.random.default_rng([_ORDER_SEED, epoch])
-        return train.as_dataset(
-            batch_size,
-            shuffle=True,
-            seed=int(random.integers(1 << 31)),
-            bucket=True,
-            dtype=self.dtype,
+        return self.scale.standardized_batches(
+            train.as_dataset(
+                batch_size,
+                shuffle=True,
+                seed=int(random.integers(1 << 31)),
+                bucket=True,
+                dtype=self.dtype,
+            )
         )
 
     def scored_batches(self, held_out: CachePart) -> tf.data.Dataset:
@@ -254,13 +272,15 @@ class HeadHyperModel(keras_tuner.HyperModel):
         forward = tf.function(
             lambda *inputs: model(inputs, training=False),
             batches.element_spec[0],
-        )
+        ).get_concrete_function()
         outputs, labels = [], []
         for inputs, batch_labels in batches:
             outputs.append(forward(*inputs).numpy())
             labels.append(batch_labels.numpy())
         return held_out_score(
-            self.task, np.concatenate(outputs), np.concatenate(labels)
+            self.task,
+            self.scale.restored(np.concatenate(outputs)),
+            np.concatenate(labels),
         )
 
     @functools.cached_property

@@ -110,6 +110,7 @@ class ResumableTuner(keras_tuner.Tuner):
     def load_model(self, trial):
         model = self.hypermodel.build(trial.hyperparameters)
         model.load_weights(self._checkpoint(trial.trial_id))
+        self.hypermodel.fold_targets(model)
         return model
 
     @contextlib.contextmanager

@@ -50,7 +50,12 @@ class Wave:
         ).element_spec
         steps = [hypermodel.total_steps(own) for own in settings]
         self.heads = StackedHeads(
-            hypermodel.task, self._train, settings, steps, spec
+            hypermodel.task,
+            self._train,
+            settings,
+            steps,
+            spec,
+            hypermodel.scale,
         )
 
     def run(self) -> list[dict[str, Any]]:
@@ -112,7 +117,7 @@ class Wave:
         for inputs, batch_labels in self._model.scored_batches(self._held_out):
             outputs.append(heads.outputs(inputs))
             labels.append(batch_labels.numpy())
-        outputs = np.concatenate(outputs, axis=1)
+        outputs = self._model.scale.restored(np.concatenate(outputs, axis=1))
         labels = np.concatenate(labels)
         for number in np.flatnonzero(heads.live):
             score = held_out_score(self._model.task, outputs[number], labels)

@@ -21,6 +21,7 @@ from bvkeras.training.finetune import (
     snapshot_directory,
 )
 from bvkeras.training.state import read_progress, save_state
+from bvkeras.training.target_scale import TargetScale
 from tests.tiny_runs import (
     CLASSES,
     FINETUNE,
@@ -321,10 +322,14 @@ def test_encoder_that_was_frozen_is_trained_whole(
     assert_same_weights(snapshot, snapshots_of(finetuned)[0])
 
 
-def test_gradients_are_clipped_to_a_global_norm_of_1(run, tmp_path, optimizers):
-    examples = make_examples(task=SCORES)
-    examples = dataclasses.replace(examples, labels=examples.labels + 50)
-    run(tmp_path, task=SCORES, examples=examples, epochs=(0.2,))
+def test_gradients_are_clipped_to_a_global_norm_of_1(
+    run, tmp_path, optimizers, monkeypatch
+):
+    # Targets far from what a new head says.
+    monkeypatch.setattr(
+        TargetScale, "of", lambda task, labels: TargetScale(mean=-50.0)
+    )
+    run(tmp_path, task=SCORES, epochs=(0.2,))
     # After one step Adam's first moment is a tenth of the gradient. [CLS]
     # stands in the batch eight times: its gradients count as their sum.
     moments = [
@@ -378,6 +383,44 @@ def test_loss_that_becomes_infinite(run, tmp_path):
     assert message.startswith("learning_rate: the loss is ")
     assert "below 1e+30" in message
     assert "\n" not in message
+
+
+def test_scores_in_any_units(run, tiny_bert, tmp_path):
+    prices = dataclasses.replace(SCORES, name="prices", label_range=None)
+    scores = make_examples(task=SCORES)
+    examples = dataclasses.replace(
+        scores, task="prices", labels=300 + 500 * scores.labels
+    )
+    further = []
+    for task, rows in ((SCORES, scores), (prices, examples)):
+        directory = tmp_path / task.name
+        first, last = run(
+            directory,
+            task,
+            load_backbone(tiny_bert, dropout=0.0),
+            rows,
+            **{**EASY, "epochs": (4, 8)},
+        )
+        # A head that goes on is read in the units it was written in.
+        (more,) = run(
+            directory / "more",
+            task,
+            load_backbone(last.encoder_directory, dropout=0.0),
+            rows,
+            **{**EASY, "epochs": (1,), "start": last, "learning_rate": 1e-6},
+        )
+        for snapshot in (first, last, more):
+            encoder, model = snapshot.load_model(1)
+            tokens = tokenize_examples(rows, encoder, 16)
+            further.append(predict_scores(model, tokens)[:, 0])
+        record = fileio.read_json(last.directory / "snapshot.json")
+        assert record["target_mean"] == pytest.approx(rows.labels.mean())
+        assert record["target_deviation"] == pytest.approx(rows.labels.std())
+    for own, other in zip(further[3:], further[:3], strict=True):
+        np.testing.assert_allclose(own, 300 + 500 * other, rtol=2e-2)
+    np.testing.assert_allclose(further[5], further[4], rtol=2e-2)
+    labels = examples.labels
+    assert np.std(labels - further[4]) < np.std(labels) / 2
 
 
 def test_rate_that_diverges_late_leaves_the_directory_free(

@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import shutil
 import subprocess
 import sys
@@ -5,11 +7,14 @@ import sys
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from bvkeras import fileio
 from bvkeras.cache import memory
 from bvkeras.cache.index import RecordIndex
 from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.cache.writer import write_cache
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import (
     ArgumentError,
     CacheError,
@@ -21,8 +26,16 @@ from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.training import head as head_module
 from bvkeras.training.head import TrainedHead, build_head, train_head
-from tests.tiny_runs import CLASSES, SCORES, fail_at_call, forbid
+from bvkeras.training.state import read_progress
+from tests.tiny_runs import (
+    CLASSES,
+    SCORES,
+    fail_at_call,
+    forbid,
+    make_examples,
+)
 
+PRICES = dataclasses.replace(SCORES, name="prices", label_range=None)
 SETTINGS = {
     "units": 4,
     "learning_rate": 2e-2,
@@ -73,6 +86,70 @@ def test_regressor_learns(scores_cache, tmp_path):
     scores = model.predict(scores_cache.as_dataset(16), verbose=0)
     labels = scores_cache.labels()
     assert np.corrcoef(scores.ravel(), labels)[0, 1] > 0.9
+
+
+@pytest.fixture(scope="module")
+def prices_cache(tiny_bert, tmp_path_factory):
+    """The scores of `scores_cache` as prices of 300 to 1,000."""
+    examples = make_examples(task=SCORES)
+    return write_cache(
+        load_backbone(tiny_bert, dropout=0.0),
+        PRICES,
+        dataclasses.replace(
+            examples, task=PRICES.name, labels=300 + 500 * examples.labels
+        ),
+        tmp_path_factory.mktemp("prices"),
+        max_tokens=16,
+    )
+
+
+@pytest.mark.parametrize("token_pooling", ["flatten", "mean"])
+def test_scores_in_any_units(
+    scores_cache, prices_cache, tmp_path, token_pooling
+):
+    outputs = []
+    for task, cache in ((SCORES, scores_cache), (PRICES, prices_cache)):
+        head = train_head(
+            task,
+            cache,
+            tmp_path / task.name,
+            **{**SETTINGS, "epochs": 12, "dropout": 0.0},
+            token_pooling=token_pooling,
+            projection_initializer="glorot_uniform",
+        )
+        model = head.load_model()
+        outputs.append(model.predict(cache.as_dataset(16), verbose=0)[:, 0])
+        record = fileio.read_json(head.directory / "head.json")
+        labels = cache.labels().astype(float)
+        assert record["target_mean"] == pytest.approx(labels.mean())
+        assert record["target_deviation"] == pytest.approx(labels.std())
+    np.testing.assert_allclose(outputs[1], 300 + 500 * outputs[0], rtol=1e-3)
+    # Half of what always answering the mean is wrong by.
+    labels = prices_cache.labels()
+    assert np.std(labels - outputs[1]) < np.std(labels) / 2
+
+
+def test_unfinished_regression_of_an_earlier_version(scores_cache, tmp_path):
+    calls = []
+
+    def stop(model, path):
+        calls.append(path)
+        raise OSError("stopped")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(PoolingRegressor, "save", stop)
+        with pytest.raises(OSError, match="stopped"):
+            train_head(SCORES, scores_cache, tmp_path, **SETTINGS)
+    # Its state has a head of other units.
+    state = tmp_path / "state.safetensors"
+    tensors = safetensors.numpy.load_file(state)
+    progress = read_progress(state)
+    del progress["settings"]["targets"]
+    safetensors.numpy.save_file(
+        tensors, state, metadata={"progress": json.dumps(progress)}
+    )
+    with pytest.raises(RunError, match=r"with targets = .as they are., not"):
+        train_head(SCORES, scores_cache, tmp_path, **SETTINGS)
 
 
 def test_scalar_mix(classes_cache, tmp_path):
