@@ -2,6 +2,6 @@
 
 import sys
 
-from bvkeras.cli import main
+from bvkeras.cli.main import main
 
 sys.exit(main())

@@ -216,20 +216,27 @@ def _outputs(
     model: keras.Model, cache: HiddenStateCache, batch_size: int
 ) -> Iterator[tuple[dict[str, tf.Tensor], np.ndarray]]:
     """Batches of a cache, in its order, with the model's outputs."""
-    # `Model.predict_on_batch` would trace anew for every length of a batch.
+    batches = cache.batches(batch_size, dtype=cache.dtype)
+    # `Model.predict_on_batch` would trace anew for every length of a batch; of
+    # a function that is called TensorFlow warns where it was made often.
     forward = tf.function(
-        lambda inputs: model(inputs, training=False), reduce_retracing=True
-    )
+        lambda inputs: model(inputs, training=False)
+    ).get_concrete_function(_model_inputs(batches.element_spec))
     with (
         naming_damage(cache),
         progress_bar("predict", len(cache), "examples") as bar,
     ):
-        for batch in cache.batches(batch_size, dtype=cache.dtype):
-            hidden_states = batch["hidden_states"]
-            if "scales" in batch:
-                hidden_states = (hidden_states, batch["scales"])
-            yield batch, forward((hidden_states, batch["mask"])).numpy()
+        for batch in batches:
+            yield batch, forward(_model_inputs(batch)).numpy()
             bar.advance(len(batch["label"]))
+
+
+def _model_inputs(batch: dict[str, Any]) -> tuple[Any, Any]:
+    """What a head takes of a batch, or of what describes one."""
+    hidden_states = batch["hidden_states"]
+    if "scales" in batch:
+        hidden_states = (hidden_states, batch["scales"])
+    return hidden_states, batch["mask"]
 
 
 def _check_belongs(

@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from bvkeras import fileio, tasks
+from bvkeras.data.left_out import write_left_out
 from bvkeras.errors import ArgumentError, DivergedError
 from bvkeras.evaluation.comparison import Comparison
 from bvkeras.pipeline.plan import plan
@@ -82,6 +83,8 @@ def run(
     )
     with fileio.directory_lock(output_dir):
         _check_directory(output_dir, record)
+        for examples in state.examples.values():
+            write_left_out(examples, output_dir)
         steps = plan(state, frozen, control)
         for step in steps:
             try:

@@ -1,5 +1,6 @@
 """All steps of a run on a tiny BERT: what is written, and written once."""
 
+import dataclasses
 import json
 import shutil
 
@@ -14,6 +15,7 @@ from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.pipeline.steps import fine_tuning
 from bvkeras.reports.report import read_report
+from bvkeras.reports.run_document import run_document
 from bvkeras.tasks.glue import GLUE
 from tests.pipeline.fast_run import FAST, without_pictures
 
@@ -165,12 +167,29 @@ def test_errors_of_encoder_and_head_are_compared(finished):
         accuracies = [system["accuracy"] for system in analysis["systems"]]
         assert accuracies == [score["accuracy"] for score in scores]
         assert len(analysis["systems"][0]["words_right"]) in (1, 2)
-    assert len(comparison.notes) == 2
-    assert comparison.notes[0].startswith(
+    assert len(comparison.notes) == 3
+    assert (
         "pooled head on it, epoch 0.5 less fine-tuned encoder, epoch 0.5"
+        in comparison.notes[0]
     )
+    assert "kernel rounded to bfloat16" in comparison.notes[2]
     header = (path.parent / "differences.tsv").read_text().split("\n")[0]
     assert header.startswith("index\tlabel\tfine-tuned encoder, epoch 0.5")
+
+
+def test_systems_that_predict_one_class_are_named_first(finished):
+    comparison, output_dir = finished
+    warned = [w.split(", ", 1)[1] for w in comparison.warnings]
+    for system in comparison.systems:
+        rows = _prediction_rows(comparison, output_dir, system, "validation")
+        constant = len({row["prediction"] for row in rows}) == 1
+        said = f"{system.name} predicts {rows[0]['prediction']} for every row"
+        assert any(w.startswith(said) for w in warned) == constant
+    warning = "on validation, it predicts x for every row"
+    document = run_document(
+        dataclasses.replace(comparison, warnings=[warning]), []
+    )
+    assert document.sections[0].texts[0] == f"Warning: {warning}"
 
 
 def test_plots_are_pictures(finished):
