@@ -323,6 +323,7 @@ def _scores_on(task, train, unseen, settings, model):
         settings,
         [steps * own.epochs for own in settings],
         model.batches(train, settings[0].batch_size, 0).element_spec,
+        model.scale,
     )
     scores = np.zeros(len(settings))
     for epoch in range(max(own.epochs for own in settings)):
@@ -332,7 +333,8 @@ def _scores_on(task, train, unseen, settings, model):
         for inputs, batch_labels in model.scored_batches(unseen):
             outputs.append(heads.outputs(inputs))
             labels.append(batch_labels.numpy())
-        outputs, labels = np.concatenate(outputs, 1), np.concatenate(labels)
+        outputs = model.scale.restored(np.concatenate(outputs, 1))
+        labels = np.concatenate(labels)
         for head, own in enumerate(settings):
             if own.epochs == epoch + 1:
                 scores[head] = held_out_score(task, outputs[head], labels)

@@ -13,6 +13,10 @@ class ArgumentError(BvkerasError, ValueError):
     """An argument has a value that cannot be used."""
 
 
+class DivergedError(ArgumentError):
+    """Training came to a loss that is no number: its rate was too high."""
+
+
 class DataError(BvkerasError, ValueError):
     """An input file or data set is not what its task says it is."""
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import bvkeras
-from bvkeras import fileio
+from bvkeras import fileio, tasks
 from bvkeras.cache.ahead import computed_ahead
 from bvkeras.cache.format import (
     DTYPES,
@@ -26,6 +26,7 @@ from bvkeras.cache.plan import ExtractionPlan
 from bvkeras.cache.quantization import quantize
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.shard_file import write_shard
+from bvkeras.data.example_checks import check_examples
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.token_batches import (
@@ -51,7 +52,7 @@ _Forward = Callable[[dict[str, np.ndarray]], _Outputs]
 
 def write_cache(
     encoder: Encoder,
-    task: TaskSpec,
+    task: str | TaskSpec,
     examples: Examples | SpanExamples,
     directory: str | os.PathLike,
     *,
@@ -70,7 +71,8 @@ def write_cache(
 
     Args:
         encoder: Encoder. Its dropout does not matter.
-        task: TaskSpec. Says whether labels are classes, scores or spans.
+        task: TaskSpec, or its name. Says whether labels are classes, scores
+            or spans.
         examples: Examples or SpanExamples. The split; of a span task every
             window of it is kept.
         directory: str or path. The cache's folder.
@@ -91,15 +93,16 @@ def write_cache(
 
     Raises:
         ArgumentError: `dtype`, `compute_dtype` or `extras` has another value,
-            `max_batch_tokens` is below 1, or no example is given.
+            `max_batch_tokens` is below 1, or no example of the task is given.
         CacheError: the disk is too small.
-        DataError: a hidden state is NaN or infinite; names the example.
+        DataError: a label is none of the task's, or a hidden state is NaN or
+            infinite; names the example.
         OSError: a file cannot be written; names it.
         RunError: another process writes there, or the folder holds another
             cache.
     """
-    if not len(examples):
-        raise ArgumentError("examples: expected at least one, got none")
+    task = tasks.spec_of(task)
+    check_examples(task, examples)
     compute_dtype = compute_dtype or encoder.backbone.compute_dtype
     _check_choice("dtype", dtype, DTYPES)
     _check_choice("compute_dtype", compute_dtype, COMPUTE_DTYPES)
@@ -108,6 +111,7 @@ def write_cache(
         raise ArgumentError(
             f"max_batch_tokens: expected at least 1, got {max_batch_tokens}"
         )
+    encoder.check_max_tokens(max_tokens)
     directory = pathlib.Path(directory)
     layer_indices = encoder.layer_indices(layers)
     if len(set(layer_indices)) < len(layer_indices):

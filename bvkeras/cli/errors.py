@@ -2,11 +2,13 @@
 
 import argparse
 import pathlib
-from collections.abc import Sequence
 
 from bvkeras.cli import options as shared
 from bvkeras.errors import ArgumentError
 from bvkeras.printable import say
+
+# As in evaluation/word_counts.py, which is slow to import.
+_WORDS = ("tokens", "letters")
 
 SUMMARY = (
     "compare two systems' predictions of the same examples: where each errs, "
@@ -54,6 +56,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take the texts from this table, which has the same index",
     )
     parser.add_argument(
+        "--text-index",
+        metavar="COLUMN",
+        help="its column with the index (what it is called in the predictions)",
+    )
+    parser.add_argument(
+        "--words",
+        choices=_WORDS,
+        help="what of a text is a word: tokens, what blanks part; letters, as "
+        "many as stand together, no numbers and signs (tokens)",
+    )
+    parser.add_argument(
         "--text-columns",
         type=shared.names,
         default=("text",),
@@ -96,14 +109,21 @@ def _report(options: argparse.Namespace) -> str:
             f"--task: expected squad_v2 with answers such as {options.first}, "
             "got none"
         )
+    if options.text_index is not None and options.texts is None:
+        raise ArgumentError("--text-index: expected --texts with it, got none")
+    spec = options.task
+    regression = options.regression
+    if regression is None and spec is not None:
+        regression = spec.is_regression
     first, second = (
-        outcomes.read_outcomes(path, options.columns, options.regression)
+        outcomes.read_outcomes(path, options.columns, regression)
         for path in (options.first, options.second)
     )
-    texts = _texts_of(first.ids, options)
+    texts = _texts_of(first, options)
+    words = options.words or _WORDS[0]
     if options.output_dir is None:
         analysis = error_analysis.analyze_errors(
-            first, second, options.names, texts
+            first, second, options.names, texts, words
         )
     else:
         analysis = error_report.report_errors(
@@ -112,6 +132,7 @@ def _report(options: argparse.Namespace) -> str:
             options.output_dir,
             names=options.names,
             texts=texts,
+            words=words,
             samples=options.samples,
             seed=options.seed or 0,
         )
@@ -119,15 +140,17 @@ def _report(options: argparse.Namespace) -> str:
 
 
 def _span_report(options: argparse.Namespace) -> str:
+    from bvkeras.data.left_out import write_left_out
     from bvkeras.data.sources import load_examples
     from bvkeras.evaluation.spans import error_report as span_error_report
     from bvkeras.evaluation.spans import errors as span_errors
     from bvkeras.evaluation.spans.answers_file import read_answers
 
-    for name in ("columns", "regression"):
+    for name in ("columns", "regression", "text_index", "words"):
         if getattr(options, name) is not None:
             raise ArgumentError(
-                f"--{name}: not with --task {options.task.name}"
+                f"--{name.replace('_', '-')}: not with --task "
+                f"{options.task.name}"
             )
     spec = options.task
     examples = load_examples(
@@ -139,6 +162,8 @@ def _span_report(options: argparse.Namespace) -> str:
     first, second = (
         read_answers(path, examples) for path in (options.first, options.second)
     )
+    if options.output_dir is not None:
+        write_left_out(examples, options.output_dir)
     if options.output_dir is None:
         analysis = span_errors.analyze_span_errors(
             examples.questions, first, second, options.names
@@ -156,30 +181,33 @@ def _span_report(options: argparse.Namespace) -> str:
     return span_error_report.format_span_error_report(analysis)
 
 
-def _texts_of(
-    ids: Sequence[str], options: argparse.Namespace
-) -> list[list[str]]:
+def _texts_of(outcomes, options: argparse.Namespace) -> list[list[str]]:
     """The texts of examples, as columns, as far as they are known."""
+    ids = outcomes.ids
     if options.task is not None:
         from bvkeras.data.sources import load_examples
+        from bvkeras.evaluation.task_labels import check_labels
 
         spec = options.task
         split = options.split or spec.evaluation_splits[0]
-        return load_examples(spec, split, options.data_dir).texts_of(ids)
+        examples = load_examples(spec, split, options.data_dir)
+        check_labels(outcomes, spec, examples)
+        return examples.texts_of(ids)
     if options.texts is None:
         return []
 
     from bvkeras.evaluation.outcomes import read_table
 
     table, header = read_table(options.texts)
-    wanted = [
-        (options.columns or {}).get("index", "index"),
-        *options.text_columns,
-    ]
+    index = options.text_index
+    if index is None:
+        index = (options.columns or {}).get("index", "index")
+    wanted = [index, *options.text_columns]
     for name in wanted:
         if name not in header:
+            option = "--text-index" if name == index else "--text-columns"
             raise ArgumentError(
-                f"--text-columns: {options.texts} has no column {name!r}; it "
+                f"{option}: {options.texts} has no column {name!r}; it "
                 f"has {', '.join(header)}"
             )
     index, *places = (header.index(name) for name in wanted)

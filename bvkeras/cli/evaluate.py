@@ -89,11 +89,14 @@ def _evaluate_snapshot(task, options):
 
 
 def _load(task, split, options):
+    from bvkeras.data.left_out import write_left_out
     from bvkeras.data.sources import load_examples
 
-    return load_examples(
+    examples = load_examples(
         task, split, options.data_dir, skip_bad=options.skip_bad
     )
+    write_left_out(examples, options.output_dir)
+    return examples
 
 
 def _check_threshold(options: argparse.Namespace, task: TaskSpec) -> None:

@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> None:
             the directory holds another cache.
     """
     from bvkeras.cache.writer import plan_cache, write_cache
+    from bvkeras.data.left_out import write_left_out
     from bvkeras.data.sources import load_examples
     from bvkeras.encoders.loading import load_backbone
 
@@ -100,6 +101,7 @@ def run(options: argparse.Namespace) -> None:
         max_batch_tokens=options.batch_tokens,
         **contents,
     )
+    write_left_out(examples, options.output_dir)
     say(f"{cache!r}, {cache.num_bytes / 1e6:,.1f} MB")
 
 

@@ -26,6 +26,7 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         BvkerasError: an argument, the data or the encoder cannot be used.
     """
+    from bvkeras.data.left_out import write_left_out
     from bvkeras.data.sources import load_examples
     from bvkeras.encoders.loading import load_backbone
     from bvkeras.pipeline.settings import RunSettings
@@ -60,5 +61,6 @@ def run(options: argparse.Namespace) -> None:
         seed=settings.seed,
         **settings.freezing,
     )
+    write_left_out(examples, options.output_dir)
     for snapshot in snapshots:
         say(f"epoch {snapshot.epochs:g}: {snapshot.directory}")

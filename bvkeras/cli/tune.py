@@ -302,7 +302,11 @@ def given_settings(texts: list[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
             raise ArgumentError(f"--set: expected NAME=VALUES, got {text!r}")
-        if ":" in value:
+        if name == "layers":
+            # Such as 0+3+6, of which a single one would be read as a number.
+            parts = tuple(value.split(","))
+            settings[name] = Choice(parts) if len(parts) > 1 else value
+        elif ":" in value:
             low, high, *rest = value.split(":")
             if rest not in ([], ["log"]):
                 raise ArgumentError(

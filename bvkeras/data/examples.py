@@ -22,15 +22,19 @@ class Examples:
     Args:
         task: str. Name of the task.
         split: str. Name of the split.
-        ids: tuple of n str. One for each example, no two alike.
-        texts_a: tuple of n str. The first text of each example.
-        texts_b: tuple of n str, or None. The second text of each example;
-            None where the task has one text.
-        labels: array of shape `(n,)`. int64 class indices, or float32
-            scores for regression.
+        ids: sequence of n str, kept as a tuple. One for each example, no two
+            alike.
+        texts_a: sequence of n str, kept as a tuple. The first text of each
+            example.
+        texts_b: sequence of n str, kept as a tuple, or None. The second text
+            of each example; None where the task has one text.
+        labels: array of shape `(n,)`, or a sequence of numbers. Class indices,
+            kept as int64, or scores for regression, kept as float32.
 
     Raises:
-        DataError: the lengths differ, or an id comes twice.
+        DataError: an argument is no such sequence (names it and the first
+            that is no str or number), the lengths differ, or an id comes
+            twice.
     """
 
     task: str
@@ -41,6 +45,11 @@ class Examples:
     labels: np.ndarray
 
     def __post_init__(self):
+        for name in ("ids", "texts_a", "texts_b"):
+            value = getattr(self, name)
+            if name != "texts_b" or value is not None:
+                object.__setattr__(self, name, self._texts(name, value))
+        object.__setattr__(self, "labels", self._numbers(self.labels))
         lengths = [len(self.ids), len(self.texts_a), len(self.labels)]
         if self.texts_b is not None:
             lengths.append(len(self.texts_b))
@@ -54,6 +63,42 @@ class Examples:
                 f"{self.task} {self.split}: {len(self.ids)} examples have "
                 f"{len(set(self.ids))} different ids, expected one each"
             )
+
+    def _texts(self, name: str, values: Any) -> tuple[str, ...]:
+        where = f"{self.task} {self.split}: {name}"
+        if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+            raise DataError(
+                f"{where}: expected a sequence of str, got "
+                f"{type(values).__name__}"
+            )
+        values = tuple(values)
+        for row, value in enumerate(values):
+            if not isinstance(value, str):
+                raise DataError(
+                    f"{where}: row {row} is {value!r}, a "
+                    f"{type(value).__name__}; expected str"
+                )
+        return values
+
+    def _numbers(self, values: Any) -> np.ndarray:
+        where = f"{self.task} {self.split}: labels"
+        try:
+            labels = np.asarray(values)
+        except ValueError:
+            labels = np.array(None)
+        if labels.ndim != 1:
+            raise DataError(
+                f"{where}: have shape {labels.shape}, expected one number an "
+                "example"
+            )
+        if labels.size and labels.dtype.kind not in "iuf":
+            raise DataError(
+                f"{where}: the first is {labels[0]!r}, expected numbers: class "
+                "indices, or scores"
+            )
+        return labels.astype(
+            np.float32 if labels.dtype.kind == "f" else np.int64
+        )
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -27,6 +27,8 @@ class SpanExamples:
         source: str. Where they come from, for a report.
         skipped: int. Questions of the source that were malformed and are left
             out. Defaults to `0`.
+        left_out: tuple of str. What was wrong with each of those, where it is
+            known. Defaults to none.
 
     Raises:
         DataError: an id comes twice.
@@ -38,6 +40,7 @@ class SpanExamples:
     windows: WindowPlan
     source: str
     skipped: int = 0
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self):
         if len(set(self.ids)) < len(self.ids):

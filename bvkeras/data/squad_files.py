@@ -51,7 +51,7 @@ def find_file(folder: pathlib.Path, split: str) -> pathlib.Path | None:
 
 def read_questions(
     path: pathlib.Path, skip_bad: bool = False
-) -> tuple[tuple[SpanQuestion, ...], int]:
+) -> tuple[tuple[SpanQuestion, ...], tuple[str, ...]]:
     """Reads the questions of an official file.
 
     Args:
@@ -60,8 +60,9 @@ def read_questions(
             and counted. Defaults to `False`: it is an error.
 
     Returns:
-        The questions in the order of their ids, and how many paragraphs and
-        questions were left out. The logger "bvkeras" names the first of them.
+        The questions in the order of their ids, and what was wrong with each
+        paragraph and question that was left out. The logger "bvkeras" names
+        the first of them.
 
     Raises:
         DataError: the file cannot be read, is no SQuAD file or has no
@@ -88,7 +89,7 @@ def read_questions(
     if not questions:
         raise DataError(f"{path}: has no question, expected at least one")
     ordered = tuple(questions[name] for name in sorted(questions))
-    return ordered, len(problems)
+    return ordered, tuple(problems)
 
 
 def checked_question(

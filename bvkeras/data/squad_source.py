@@ -40,7 +40,9 @@ def read_squad(
         DataError: the data is not there or is malformed.
     """
     file_split = "train" if split == spec.threshold_split else split
-    questions, skipped, source = _read(file_split, data_dir, download, skip_bad)
+    questions, left_out, source = _read(
+        file_split, data_dir, download, skip_bad
+    )
     if file_split == "train" and spec.threshold_split:
         held_out = held_out_articles(questions, source)
         is_held_out = split == spec.threshold_split
@@ -48,7 +50,13 @@ def read_squad(
             q for q in questions if (q.article in held_out) == is_held_out
         )
     return SpanExamples(
-        spec.name, split, questions, spec.windows, source, skipped
+        spec.name,
+        split,
+        questions,
+        spec.windows,
+        source,
+        len(left_out),
+        left_out,
     )
 
 
@@ -94,8 +102,8 @@ def _read(split, data_dir, download, skip_bad):
     for folder in folders:
         path = squad_files.find_file(folder, split)
         if path is not None:
-            questions, skipped = squad_files.read_questions(path, skip_bad)
-            return questions, skipped, path.name
+            questions, left_out = squad_files.read_questions(path, skip_bad)
+            return questions, left_out, path.name
     prepared = squad_tfds.find_prepared(data_dir)
     if prepared is not None:
         return squad_tfds.read_prepared(prepared, split, skip_bad)

@@ -18,7 +18,7 @@ _FEATURES = (
 )
 
 # Questions, how many were left out, and where they come from.
-_Read = tuple[tuple[SpanQuestion, ...], int, str]
+_Read = tuple[tuple[SpanQuestion, ...], tuple[str, ...], str]
 
 
 def find_prepared(data_dir: pathlib.Path) -> pathlib.Path | None:
@@ -89,7 +89,7 @@ def _read(builder, split, skip_bad):
     log_skipped(problems)
     # Preparing shuffles; the order is that of the official files as we read.
     ordered = tuple(sorted(questions, key=lambda question: question.id))
-    return ordered, len(problems), f"{_NAME} of tensorflow_datasets, {split}"
+    return ordered, tuple(problems), f"{_NAME} of tensorflow_datasets, {split}"
 
 
 def _text(value: bytes) -> str:

@@ -20,7 +20,7 @@ ENSEMBLES = ("ensemble_mean", "ensemble_maximum")
 # Reports of earlier releases have none.
 _NEWER_FIELDS = {
     *("baseline_name", "tables", "kind", "epochs", "encoder_parameters"),
-    *("layer_importance", "differences"),
+    *("layer_importance", "differences", "warnings"),
 }
 
 
@@ -89,6 +89,7 @@ class Comparison:
             none.
         baseline_name: str. What `baseline` always answers.
         notes: list of str. What else a reader must know.
+        warnings: list of str. What a reader must know before the scores.
         histories: dict of system name to a list of records with `step` or
             `epoch`, and `loss`; see `plots.training_figure`.
         tables: list of dict. More tables: `title`, `note`, `columns`, and
@@ -131,6 +132,7 @@ class Comparison:
         default_factory=dict
     )
     differences: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
     def __post_init__(self):
         if not self.systems:

@@ -9,6 +9,7 @@ import sklearn.metrics
 
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.outcomes import Outcomes
+from bvkeras.evaluation.word_counts import count_words
 
 # Of a normal distribution, 95% lie within so many deviations.
 _NORMAL_95 = scipy.stats.norm.ppf(0.975)
@@ -41,6 +42,12 @@ class ClassErrors:
     confusion: list[list[int]]
     words_right: list[float | None]
     words_wrong: list[float | None]
+
+    @property
+    def only_class(self) -> str | None:
+        """The class that is predicted for all rows, if one is."""
+        shares = self.predicted_share
+        return next((name for name in shares if shares[name] == 1), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +108,7 @@ def analyze_errors(
     second: Outcomes,
     names: Sequence[str] = ("first", "second"),
     texts: Sequence[Sequence[str]] | None = None,
+    words: str = "tokens",
 ) -> ErrorAnalysis:
     """Compares two systems' predictions row by row.
 
@@ -110,12 +118,16 @@ def analyze_errors(
         names: sequence of two str.
         texts: sequence of one or two sequences of str. The texts of the rows
             of `first`, in their order. Defaults to none.
+        words: str. How words are counted, as
+            `bvkeras.evaluation.word_counts.count_words`. Defaults to
+            `"tokens"`.
 
     Returns:
         ErrorAnalysis.
 
     Raises:
-        ArgumentError: texts that are not one for each row.
+        ArgumentError: texts that are not one for each row, or words that
+            cannot be counted so.
         DataError: the two are not of the same examples.
     """
     second = second.in_order_of(first)
@@ -130,15 +142,12 @@ def analyze_errors(
     classes = sorted(
         {*first.labels, *first.predictions, *second.predictions}, key=str
     )
-    words = [
-        np.array([len(text.split()) for text in column])
-        for column in texts or ()
-    ]
+    counts = [count_words(column, words) for column in texts or ()]
     return ErrorAnalysis(
         rows=len(first),
         classes=[str(name) for name in classes],
         systems=[
-            _class_errors(name, outcomes, classes, words)
+            _class_errors(name, outcomes, classes, counts)
             for name, outcomes in zip(names, (first, second), strict=True)
         ],
         pair=_class_pair(first, second),

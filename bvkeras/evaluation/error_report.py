@@ -26,6 +26,7 @@ def report_errors(
     *,
     names: Sequence[str] = ("first", "second"),
     texts: Sequence[Sequence[str]] = (),
+    words: str = "tokens",
     samples: int = 50,
     seed: int = 0,
 ) -> ErrorAnalysis:
@@ -40,6 +41,7 @@ def report_errors(
         directory: str or path.
         names: sequence of two str. Names of the systems.
         texts: sequence of sequences of str. Texts of the rows of `first`.
+        words: str. As `analyze_errors`. Defaults to `"tokens"`.
         samples: int. At most so many examples are written.
         seed: int. Seed of their choice.
 
@@ -49,7 +51,7 @@ def report_errors(
         OSError: a file cannot be written.
     """
     directory = pathlib.Path(directory)
-    analysis = analyze_errors(first, second, names, texts)
+    analysis = analyze_errors(first, second, names, texts, words)
     rows = differing_rows(first, second, samples, seed)
     write_json(directory / "errors.json", dataclasses.asdict(analysis))
     write_text(directory / "errors.md", format_error_report(analysis))
@@ -143,6 +145,7 @@ def format_error_report(analysis: ErrorAnalysis) -> str:
     first, second = (system.name for system in analysis.systems)
     parts = [
         f"# Errors of {first} and {second}",
+        *(f"**{sentence}**" for sentence in _one_class(analysis)),
         f"{analysis.rows:,} rows.",
         *(
             _class_parts(analysis, first, second)
@@ -161,10 +164,34 @@ def error_note(analysis: ErrorAnalysis) -> str:
     what, test = "mean absolute error", "Wilcoxon"
     if analysis.classes:
         what, test = "accuracy", "McNemar"
-    return (
+    note = (
         f"{second} less {first}, row by row: {what} {pair['difference']:+.4f} "
         f"(95% {low:+.4f} to {high:+.4f}; {test}: p = {pair['p_value']:.3g})."
     )
+    return " ".join([*_one_class(analysis), note])
+
+
+def one_class_sentence(name: str, predicted: str) -> str:
+    """What is said of a system that predicts the same for all rows.
+
+    Args:
+        name: str. The system's.
+        predicted: str. What it predicts.
+    """
+    return (
+        f"{name} predicts {predicted} for every row: it has learned nothing "
+        "that tells rows apart, whatever its scores."
+    )
+
+
+def _one_class(analysis):
+    if not analysis.classes:
+        return []
+    return [
+        one_class_sentence(system.name, system.only_class)
+        for system in analysis.systems
+        if system.only_class is not None
+    ]
 
 
 def together_table(

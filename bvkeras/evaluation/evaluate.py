@@ -12,7 +12,7 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 
-from bvkeras import fileio
+from bvkeras import fileio, tasks
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
 from bvkeras.data.examples import Examples
@@ -36,7 +36,7 @@ _Predicted = tuple[Sequence[str], np.ndarray, np.ndarray]
 
 
 def evaluate_head(
-    task: TaskSpec,
+    task: str | TaskSpec,
     head: TrainedHead,
     cache: HiddenStateCache,
     directory: str | os.PathLike,
@@ -50,7 +50,7 @@ def evaluate_head(
     and gives a `SpanEvaluation`. Done before, it reads them instead.
 
     Args:
-        task: TaskSpec. Gives metrics and label names.
+        task: TaskSpec, or its name. Gives metrics and label names.
         head: TrainedHead.
         cache: HiddenStateCache of the split.
         directory: str or path. Where the files go.
@@ -68,6 +68,7 @@ def evaluate_head(
         CacheError: a shard of the cache is damaged.
         RunError: the files are there and were made with something else.
     """
+    task = tasks.spec_of(task)
     threshold = _checked_threshold(task, threshold)
     _check_belongs(task, head, cache)
     settings = {
@@ -97,7 +98,7 @@ def evaluate_head(
 
 
 def evaluate_snapshot(
-    task: TaskSpec,
+    task: str | TaskSpec,
     snapshot: Snapshot,
     examples: Examples | SpanExamples,
     directory: str | os.PathLike,
@@ -109,7 +110,7 @@ def evaluate_snapshot(
     they were in training, whatever plan of windows the examples have.
 
     Args:
-        task: TaskSpec. Gives metrics and label names.
+        task: TaskSpec, or its name. Gives metrics and label names.
         snapshot: Snapshot. What `finetune` gave.
         examples: Examples, or SpanExamples of a span task. The split.
         directory: str or path. Where the files go.
@@ -120,6 +121,7 @@ def evaluate_snapshot(
             neither a number nor a metric's name.
         RunError: the files are there and were made with something else.
     """
+    task = tasks.spec_of(task)
     threshold = _checked_threshold(task, threshold)
     settings = {"snapshot": snapshot.digest(), "data": examples.digest}
 
@@ -216,20 +218,27 @@ def _outputs(
     model: keras.Model, cache: HiddenStateCache, batch_size: int
 ) -> Iterator[tuple[dict[str, tf.Tensor], np.ndarray]]:
     """Batches of a cache, in its order, with the model's outputs."""
-    # `Model.predict_on_batch` would trace anew for every length of a batch.
+    batches = cache.batches(batch_size, dtype=cache.dtype)
+    # `Model.predict_on_batch` would trace anew for every length of a batch; of
+    # a function that is called TensorFlow warns where it was made often.
     forward = tf.function(
-        lambda inputs: model(inputs, training=False), reduce_retracing=True
-    )
+        lambda inputs: model(inputs, training=False)
+    ).get_concrete_function(_model_inputs(batches.element_spec))
     with (
         naming_damage(cache),
         progress_bar("predict", len(cache), "examples") as bar,
     ):
-        for batch in cache.batches(batch_size, dtype=cache.dtype):
-            hidden_states = batch["hidden_states"]
-            if "scales" in batch:
-                hidden_states = (hidden_states, batch["scales"])
-            yield batch, forward((hidden_states, batch["mask"])).numpy()
+        for batch in batches:
+            yield batch, forward(_model_inputs(batch)).numpy()
             bar.advance(len(batch["label"]))
+
+
+def _model_inputs(batch: dict[str, Any]) -> tuple[Any, Any]:
+    """What a head takes of a batch, or of what describes one."""
+    hidden_states = batch["hidden_states"]
+    if "scales" in batch:
+        hidden_states = (hidden_states, batch["scales"])
+    return hidden_states, batch["mask"]
 
 
 def _check_belongs(

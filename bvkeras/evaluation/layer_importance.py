@@ -133,4 +133,4 @@ def _traced(model: PoolingModel, inputs: tuple) -> Callable[..., tf.Tensor]:
         lambda *arguments: model.layer_contributions(*arguments),
         input_signature=signature,
         autograph=False,
-    )
+    ).get_concrete_function()

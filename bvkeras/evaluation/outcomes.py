@@ -87,7 +87,8 @@ def read_outcomes(
     """Reads a table of predictions.
 
     Args:
-        path: str or path. UTF-8, with a line of column names. Comma-separated
+        path: str or path. UTF-8, with or without a byte-order mark, with a
+            line of column names. Comma-separated
             if the name ends in `.csv`, with quotes; otherwise tab-separated,
             without.
         columns: dict. What the columns `index`, `prediction` and `label` are
@@ -146,7 +147,7 @@ def read_table(
     if os.fspath(path).endswith(".csv"):
         form = {"strict": True}
     rows: list[tuple[int, list[str]]] = []
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, **form)
         try:
             header = next(reader, [])

@@ -5,9 +5,15 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
-from bvkeras.evaluation.error_report import error_note, report_errors
+from bvkeras.evaluation.error_report import (
+    error_note,
+    one_class_sentence,
+    report_errors,
+)
 from bvkeras.evaluation.outcomes import read_outcomes
 from bvkeras.evaluation.paired_bootstrap import measured_difference
 from bvkeras.evaluation.spans.answers_file import read_answers
@@ -62,6 +68,22 @@ class PairReports:
                 path = (directory / "errors.md").relative_to(self.output_dir)
                 self.files[f"{head}, errors on {split}"] = path.as_posix()
         return notes
+
+    def warnings(self, systems: Sequence[str]) -> list[str]:
+        """Says of which systems the predictions are the same for all rows.
+
+        Args:
+            systems: sequence of str. Their names.
+        """
+        found = []
+        for name in systems:
+            for split in self.task.evaluation_splits:
+                path = self.output_dir / self.files[f"{name}, {split}"]
+                predicted = np.unique(read_outcomes(path).predictions)
+                if len(predicted) == 1:
+                    sentence = one_class_sentence(name, str(predicted[0]))
+                    found.append(f"on {split}, {sentence}")
+        return found
 
     def differences(
         self, pairs: Pairs, file: str = "difference"

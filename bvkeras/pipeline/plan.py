@@ -1,6 +1,6 @@
 """Which steps a run has, and in what order."""
 
-from bvkeras.evaluation.ensemble import RULES
+from bvkeras.evaluation.ensemble import rules_for
 from bvkeras.pipeline.run_state import RunState
 from bvkeras.pipeline.step import Step
 from bvkeras.pipeline.steps.control_row import ControlRow
@@ -27,14 +27,16 @@ def plan(state: RunState, frozen: bool, control: bool) -> list[Step]:
     """
     # Of spans the outputs are of tokens; a mean over them has none.
     rows = [HeadRow] if state.task.is_span else [HeadRow, RegressionRow]
-    rules = RULES[:1] if state.task.is_regression else RULES
     steps: list[Step] = [FineTuning(state)]
     for epochs in state.settings.epochs:
         steps += [
             EncoderRow(state, epochs),
             HiddenStateCaches(state, epochs),
             *(row(state, epochs) for row in rows),
-            *(EnsembleRow(state, epochs, rule) for rule in rules),
+            *(
+                EnsembleRow(state, epochs, rule)
+                for rule in rules_for(state.task)
+            ),
         ]
     if frozen:
         steps += [HiddenStateCaches(state), *(row(state) for row in rows)]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bvkeras import fileio, tasks
-from bvkeras.errors import ArgumentError
+from bvkeras.data.left_out import write_left_out
+from bvkeras.errors import ArgumentError, DivergedError
 from bvkeras.evaluation.comparison import Comparison
 from bvkeras.pipeline.plan import plan
 from bvkeras.pipeline.run_state import RunState
@@ -71,10 +72,92 @@ def run(
         `plots/`.
 
     Raises:
+        DivergedError: a learning rate is too high. `output_dir` is free for
+            another one.
         BvkerasError: an argument, the data or the encoder cannot be used, or
             `output_dir` holds a run with other settings.
     """
-    task = task if isinstance(task, TaskSpec) else tasks.get(task)
+    output_dir = pathlib.Path(output_dir)
+    state, record = _prepared(
+        task,
+        backbone,
+        output_dir,
+        data_dir,
+        skip_bad=skip_bad,
+        dev_threshold=dev_threshold,
+        threshold_metric=threshold_metric,
+        notes=notes,
+        overrides=overrides,
+    )
+    with fileio.directory_lock(output_dir):
+        _check_directory(output_dir, record, state.task)
+        for examples in state.examples.values():
+            write_left_out(examples, output_dir)
+        steps = plan(state, frozen, control)
+        for step in steps:
+            try:
+                step.perform()
+            except DivergedError:
+                # Free for a lower rate; what was finished without it stands.
+                (output_dir / _SETTINGS_FILE).unlink(missing_ok=True)
+                raise
+            # Not before something was made: a run that cannot start leaves
+            # the directory free.
+            if step is steps[0]:
+                tasks.write_task(state.task, output_dir / tasks.TASK_FILE)
+                fileio.write_json(output_dir / _SETTINGS_FILE, record)
+        return steps[-1].comparison
+
+
+def check_run(
+    task: str | TaskSpec,
+    backbone: str,
+    output_dir: str | os.PathLike,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    **overrides: Any,
+) -> None:
+    """Refuses what `run` would before its first step; writes nothing.
+
+    The encoder is opened and the data is read, as `run` does.
+
+    Args:
+        task: str or TaskSpec. As `run`.
+        backbone: str. As `run`.
+        output_dir: str or path. As `run`; it need not be there.
+        data_dir: str or path. As `run`.
+        **overrides: as `run`.
+
+    Raises:
+        BvkerasError: as `run`.
+    """
+    _prepared(
+        task,
+        backbone,
+        pathlib.Path(output_dir),
+        data_dir,
+        skip_bad=False,
+        dev_threshold=False,
+        threshold_metric=None,
+        notes=(),
+        overrides=overrides,
+    )
+
+
+def _prepared(
+    task: str | TaskSpec,
+    backbone: str,
+    output_dir: pathlib.Path,
+    data_dir: str | os.PathLike | None,
+    *,
+    skip_bad: bool,
+    dev_threshold: bool,
+    threshold_metric: str | None,
+    notes: Sequence[str],
+    overrides: dict[str, Any],
+) -> tuple[RunState, dict[str, Any]]:
+    """A run before its first step, and the record of its settings."""
+    task = tasks.spec_of(task)
     for name, given in (
         ("dev_threshold", dev_threshold),
         ("threshold_metric", threshold_metric),
@@ -89,30 +172,20 @@ def run(
             f"threshold_metric: expected one of {', '.join(task.metrics)}; "
             f"got {threshold_metric!r}"
         )
-    output_dir = pathlib.Path(output_dir)
-    with fileio.directory_lock(output_dir):
-        state = RunState(
-            task,
-            backbone,
-            output_dir,
-            data_dir,
-            skip_bad=skip_bad,
-            dev_threshold=dev_threshold,
-            threshold_metric=threshold_metric,
-            notes=notes,
-            overrides=overrides,
-        )
-        record = {"task": task.name, **state.settings.as_record()}
-        _check_directory(output_dir, record, task)
-        steps = plan(state, frozen, control)
-        for step in steps:
-            step.perform()
-            # Not before something was made: a run that cannot start leaves
-            # the directory free.
-            if step is steps[0]:
-                tasks.write_task(task, output_dir / tasks.TASK_FILE)
-                fileio.write_json(output_dir / _SETTINGS_FILE, record)
-        return steps[-1].comparison
+    state = RunState(
+        task,
+        backbone,
+        output_dir,
+        data_dir,
+        skip_bad=skip_bad,
+        dev_threshold=dev_threshold,
+        threshold_metric=threshold_metric,
+        notes=notes,
+        overrides=overrides,
+    )
+    record = {"task": task.name, **state.settings.as_record()}
+    _check_directory(output_dir, record, state.task)
+    return state, record
 
 
 def _check_directory(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.data.example_checks import check_examples
 from bvkeras.data.examples import Examples
 from bvkeras.data.sources import load_examples
 from bvkeras.data.span_examples import SpanExamples
@@ -92,10 +93,13 @@ class RunState:
             **{**overrides, "sentence_pooling": pooling},
         )
         check_freeze_layers(self.encoder.backbone, self.settings.freeze_layers)
+        self.encoder.check_max_tokens(self.settings.max_tokens)
         self.examples: dict[str, Examples | SpanExamples] = {
             split: load_examples(task, split, data_dir, skip_bad=skip_bad)
             for split in task.splits
         }
+        for examples in self.examples.values():
+            check_examples(task, examples)
         self.examples["train"] = self.examples["train"].limit(
             self.settings.limit, seed=_LIMIT_SEED
         )

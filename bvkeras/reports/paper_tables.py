@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -150,7 +150,9 @@ class PaperTables:
 
 
 def make_paper_tables(
-    paths: Sequence[str | os.PathLike], epochs: float | None = None
+    paths: Sequence[str | os.PathLike],
+    epochs: float | None = None,
+    kinds: Collection[str] = tuple(KINDS),
 ) -> PaperTables:
     """Makes the paper's tables of runs: any tasks, encoders and seeds.
 
@@ -158,6 +160,8 @@ def make_paper_tables(
         paths: sequence of str or path. Directories of runs, or `report.json`
             files; of one task and encoder they may differ by the seed.
         epochs: float. The stop point to look at. Defaults to each run's last.
+        kinds: collection of str. Rows to show, by the names that `SystemResult`
+            has for them. Defaults to all.
 
     Raises:
         ArgumentError: there are no runs.
@@ -170,14 +174,16 @@ def make_paper_tables(
     for group in read_run_groups(paths, epochs):
         variants.setdefault(group.variant, []).append(group)
     return PaperTables(
-        [_variant(name, groups) for name, groups in variants.items()]
+        [_variant(name, groups, kinds) for name, groups in variants.items()]
     )
 
 
-def _variant(name: str, groups: list[RunGroup]) -> Variant:
+def _variant(
+    name: str, groups: list[RunGroup], kinds: Collection[str]
+) -> Variant:
     groups = sorted(groups, key=lambda group: _place(group.task))
     scores = {}
-    for kind in KINDS:
+    for kind in filter(kinds.__contains__, KINDS):
         by_task = {
             group.task: Score.of(found)
             for group in groups

@@ -31,9 +31,10 @@ def run_document(
     sections = [
         Section(
             texts=[
+                *(f"Warning: {warning}" for warning in comparison.warnings),
                 f"Encoder: {comparison.backbone}. Main metric: "
                 f"{comparison.main_metric} on {comparison.main_split}. "
-                f"Made {comparison.created}."
+                f"Made {comparison.created}.",
             ],
             table=Table(columns, rows),
             pictures=list(pictures),

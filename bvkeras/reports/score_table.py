@@ -2,6 +2,7 @@
 
 from bvkeras.evaluation.comparison import Comparison
 from bvkeras.evaluation.compression import format_compression
+from bvkeras.evaluation.metric_direction import goodness
 
 
 def score_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
@@ -85,7 +86,9 @@ def score_notes(comparison: Comparison) -> list[str]:
         comparison.main_metric
     )
     for system in comparison.systems:
-        if baseline is not None and comparison.main_score(system) <= baseline:
+        if baseline is not None and goodness(
+            comparison.main_metric, comparison.main_score(system)
+        ) <= goodness(comparison.main_metric, baseline):
             notes.append(
                 f"{system.name}: no better than always answering "
                 f"{comparison.baseline_name} ({baseline:.3f})."

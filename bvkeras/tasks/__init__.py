@@ -1,4 +1,4 @@
-"""The tasks: `get` one by name, `names` lists them."""
+"""The tasks: `get` one by name, `names` lists them, `spec_of` takes both."""
 
 from bvkeras.tasks.description import (
     TASK_FILE,
@@ -7,7 +7,7 @@ from bvkeras.tasks.description import (
     task_to_record,
     write_task,
 )
-from bvkeras.tasks.registry import get, names
+from bvkeras.tasks.registry import get, names, spec_of
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TABLE_BACKBONE, TaskSpec
 from bvkeras.tasks.table_files import TableFiles
@@ -23,6 +23,7 @@ __all__ = [
     "get",
     "names",
     "read_task",
+    "spec_of",
     "task_from_record",
     "task_to_record",
     "write_task",

@@ -20,6 +20,24 @@ def names() -> tuple[str, ...]:
     return tuple(_TASKS)
 
 
+def spec_of(task: str | os.PathLike | TaskSpec) -> TaskSpec:
+    """The task that is meant by a name, or by itself.
+
+    Args:
+        task: TaskSpec, or str or path as of `get`.
+
+    Raises:
+        ArgumentError: it is neither.
+    """
+    if isinstance(task, TaskSpec):
+        return task
+    if isinstance(task, str | os.PathLike):
+        return get(task)
+    raise ArgumentError(
+        f"task: expected a name or a TaskSpec, got {type(task).__name__}"
+    )
+
+
 def get(name: str | os.PathLike) -> TaskSpec:
     """Finds a task.
 

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import pathlib
+import shutil
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,8 +15,9 @@ import safetensors
 import safetensors.numpy
 import tensorflow as tf
 
-from bvkeras import fileio
+from bvkeras import fileio, tasks
 from bvkeras.cache.format import WINDOWS_SCHEMA
+from bvkeras.data.example_checks import check_examples
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.token_batches import (
@@ -30,7 +32,7 @@ from bvkeras.encoders.sentence_pooling import (
     NOT_MEAN,
     sentence_pooling_settings,
 )
-from bvkeras.errors import ArgumentError, DataError
+from bvkeras.errors import ArgumentError, DataError, DivergedError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.printable import one_line
@@ -57,12 +59,25 @@ from bvkeras.training.head import HISTORY_SCHEMA
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.sample_weights import weights_setting
+from bvkeras.training.setting_checks import (
+    ABOVE_ZERO,
+    DROPOUT,
+    SEED,
+    SHARE,
+    whole_number,
+)
 from bvkeras.training.state import (
     load_state,
     read_progress,
     save_state,
     seed_dropout,
     state_variables,
+)
+from bvkeras.training.target_scale import (
+    AS_THEY_ARE,
+    NOT_STANDARDIZED,
+    TargetScale,
+    target_settings,
 )
 
 _HEAD_FILE = "head.safetensors"
@@ -107,7 +122,8 @@ class Snapshot:
         windows: WindowPlan, or None. How contexts were cut; of a span task.
         seconds: float. Training time up to there.
         parameters: int. Parameters of the task's head.
-        history: list of `{"step", "loss"}`, one for every few steps.
+        history: list of `{"step", "loss"}`, one for every few steps; of
+            regression the loss of standardised scores.
         frozen_parameters: int. Parameters of the encoder that were not
             trained: those frozen, and BERT's pooler where the task has no use
             for it (spans, the mean as sentence pooling). 0 in snapshots from
@@ -184,7 +200,7 @@ def snapshot_directory(
 
 def finetune(
     encoder: Encoder,
-    task: TaskSpec,
+    task: str | TaskSpec,
     examples: Examples | SpanExamples,
     directory: str | os.PathLike,
     *,
@@ -209,11 +225,14 @@ def finetune(
     last saved state, at most `save_every_seconds` back, and comes to the same
     weights.
 
+    Scores of a regression are standardised by the training rows' mean and
+    deviation; a snapshot's head gives them in their own units.
+
     Args:
         encoder: Encoder. Its backbone is trained in place, with the dropout
             it was loaded with; its `sentence_pooling` is what stands for a
             text (not of spans).
-        task: TaskSpec. Gives the loss and the number of outputs.
+        task: TaskSpec, or its name. Gives the loss and the number of outputs.
         examples: Examples or SpanExamples. The training split.
         directory: str or path. Gets `epoch_<stop>/` for each stop point, and
             the state of the run while it is under way.
@@ -242,24 +261,32 @@ def finetune(
         list of Snapshot, in the order of the stop points.
 
     Raises:
-        ArgumentError: a stop point is not positive, `batch_size` is below 1,
-            no example is given, `freeze_layers` is not a number of layers
-            that the encoder has, or the loss became infinite.
+        ArgumentError: a stop point is not positive, another setting is out of
+            its range, no example of the task is given, or `freeze_layers` is
+            not a number of layers that the encoder has.
+        DataError: a label is none of the task's; names the example.
+        DivergedError: the loss became infinite. The snapshots of earlier stop
+            points go with the run: `directory` is free for another rate.
         RunError: `directory` holds a run with other settings, encoder,
             sentence pooling or data, or another process is using it.
     """
+    task = tasks.spec_of(task)
+    check_examples(task, examples)
     directory = pathlib.Path(directory)
     stops = sorted({float(stop) for stop in epochs})
     if not stops or not all(0 < stop < math.inf for stop in stops):
         raise ArgumentError(
             f"epochs: expected numbers above 0, got {list(epochs)}"
         )
-    if batch_size < 1:
-        raise ArgumentError(
-            f"batch_size: expected at least 1, got {batch_size}"
-        )
-    if not len(examples):
-        raise ArgumentError("examples: expected at least one, got none")
+    for name, check, value in (
+        ("learning_rate", ABOVE_ZERO, learning_rate),
+        ("batch_size", whole_number(1), batch_size),
+        ("dropout", DROPOUT, dropout),
+        ("warmup_fraction", SHARE, warmup_fraction),
+        ("seed", SEED, seed),
+    ):
+        check.require(name, value)
+    encoder.check_max_tokens(max_tokens)
     check_freeze_layers(encoder.backbone, freeze_layers)
     settings = {
         "task": task.name,
@@ -279,24 +306,35 @@ def finetune(
         **weights_setting(weights, len(examples)),
         **freeze_settings(freeze_layers, freeze_embeddings),
         **sentence_pooling_settings(encoder.sentence_pooling, task.is_span),
+        **target_settings(task),
     }
     paths = [snapshot_directory(directory, stop) for stop in stops]
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
         for path in directory.glob(f"epoch_*/{_SNAPSHOT_FILE}"):
             found = fileio.read_json(path, _SCHEMA)["settings"]
+            # A snapshot of an earlier version is no less finished.
+            found = target_settings(task) | found
             _require_same(path.parent, found, settings)
         if not all((path / _SNAPSHOT_FILE).exists() for path in paths):
-            _train(
-                encoder,
-                task,
-                examples,
-                directory,
-                settings,
-                start,
-                save_every_seconds,
-                weights,
-            )
+            try:
+                _train(
+                    encoder,
+                    task,
+                    examples,
+                    directory,
+                    settings,
+                    start,
+                    save_every_seconds,
+                    weights,
+                )
+            except DivergedError:
+                # A run that can never end: what it left would only refuse
+                # the one with a lower rate.
+                for path in paths:
+                    shutil.rmtree(path, ignore_errors=True)
+                (directory / _STATE_FILE).unlink(missing_ok=True)
+                raise
         (directory / _STATE_FILE).unlink(missing_ok=True)
     return [Snapshot.open(path) for path in paths]
 
@@ -319,7 +357,7 @@ def predict_scores(
     forward = tf.function(
         lambda inputs: model(inputs, training=False),
         input_signature=[_INPUT_SIGNATURE],
-    )
+    ).get_concrete_function()
     per_token = len(model.output_shape) == 3
     shape = (int(tokens.lengths.max()),) if per_token else ()
     scores = np.full(
@@ -327,7 +365,8 @@ def predict_scores(
     )
     with progress_bar("predict", len(tokens), "examples") as bar:
         for indices in token_budget_batches(tokens.lengths, max_batch_tokens):
-            outputs = forward(tokens.batch(indices)).numpy()
+            batch = tokens.batch(indices)
+            outputs = forward(tf.nest.map_structure(tf.constant, batch)).numpy()
             if per_token:
                 scores[indices, : outputs.shape[1]] = outputs
             else:
@@ -366,8 +405,10 @@ def _train(
     )
     frozen_parameters = untrained_parameters(encoder.backbone, model)
     seed_dropout(model, seed)
+    scale = TargetScale.of(task, tokens.labels)
+    labels = scale.standardized(tokens.labels)
     if start is not None:
-        _load_head(start.directory, model)
+        _load_head(start.directory, model, scale)
     steps_per_epoch = math.ceil(len(tokens) / batch_size)
     stop_steps = [max(1, round(stop * steps_per_epoch)) for stop in stops]
     optimizer = adamw(
@@ -396,7 +437,7 @@ def _train(
             epoch, first = divmod(step, steps_per_epoch)
             batches = bucketed_batches(tokens.lengths, batch_size, seed, epoch)
             for indices in batches[first : first + last_step - step]:
-                batch = [tokens.batch(indices), tokens.labels[indices]]
+                batch = [tokens.batch(indices), labels[indices]]
                 if weights is not None:
                     batch.append(weights[indices])
                 losses.append(train_step(*batch))
@@ -420,11 +461,14 @@ def _train(
                     "frozen_parameters": frozen_parameters,
                     "settings": settings,
                     "task": task_to_record(task),
+                    **scale.as_record(),
                 }
                 for stop, stop_step in zip(stops, stop_steps, strict=True):
                     if stop_step == step:
                         path = snapshot_directory(directory, stop)
-                        _save_snapshot(path, encoder, model, stop, record)
+                        _save_snapshot(
+                            path, encoder, model, scale, stop, record
+                        )
                 if step < last_step:
                     save_state(state_path, variables, record)
                 saved_at = time.monotonic()
@@ -467,7 +511,7 @@ def _train_step(model, optimizer, task, weighted):
 def _require_same(
     where: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]
 ) -> None:
-    defaults = NOT_FROZEN | NOT_MEAN
+    defaults = NOT_FROZEN | NOT_MEAN | NOT_STANDARDIZED
     # Runs of earlier versions do not say with which they were made.
     unknown = {"encoder_dropout": wanted["encoder_dropout"]}
     fileio.require_same(where, defaults | unknown | found, defaults | wanted)
@@ -475,7 +519,7 @@ def _require_same(
 
 def _check_finite(loss: float, step: int, learning_rate: float) -> None:
     if not math.isfinite(loss):
-        raise ArgumentError(
+        raise DivergedError(
             f"learning_rate: the loss is {loss} at step {step}; try a rate "
             f"below {learning_rate:g}"
         )
@@ -485,14 +529,16 @@ def _save_snapshot(
     path: pathlib.Path,
     encoder: Encoder,
     model: keras.Model,
+    scale: TargetScale,
     epochs: float,
     record: dict[str, Any],
 ) -> None:
     head = model.get_layer("logits")
+    kernel, bias = scale.folded(*head.get_weights())
     with fileio.atomic_directory(path) as temporary:
         encoder.save(temporary / "encoder")
         safetensors.numpy.save_file(
-            {"kernel": head.kernel.numpy(), "bias": head.bias.numpy()},
+            {"kernel": kernel, "bias": bias},
             temporary / _HEAD_FILE,
         )
         fileio.write_json(
@@ -501,12 +547,17 @@ def _save_snapshot(
         )
 
 
-def _load_head(directory: pathlib.Path, model: keras.Model) -> None:
+def _load_head(
+    directory: pathlib.Path,
+    model: keras.Model,
+    scale: TargetScale = AS_THEY_ARE,
+) -> None:
+    """Gives a model the head of a snapshot, to be trained on in a scale."""
     path = directory / _HEAD_FILE
     try:
         weights = safetensors.numpy.load_file(path)
         model.get_layer("logits").set_weights(
-            [weights["kernel"], weights["bias"]]
+            scale.unfolded(weights["kernel"], weights["bias"])
         )
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise DataError(f"{path} is damaged: {one_line(error)}") from None

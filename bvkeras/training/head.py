@@ -11,13 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from bvkeras import fileio
+from bvkeras import fileio, tasks
 from bvkeras.cache.batches import HiddenStateBatches
 from bvkeras.cache.format import IDENTITY_SCHEMA
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
-from bvkeras.errors import ArgumentError, DataError
+from bvkeras.errors import ArgumentError, DataError, DivergedError
 from bvkeras.models.pooling_classifier import PoolingClassifier
+from bvkeras.models.pooling_model import POOLERS
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.models.saved import load_head_model
@@ -36,11 +37,25 @@ from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.sample_weights import weights_setting
+from bvkeras.training.setting_checks import (
+    ABOVE_ZERO,
+    AT_LEAST_ZERO,
+    DROPOUT,
+    SEED,
+    one_of,
+    whole_number,
+)
 from bvkeras.training.state import (
     load_state,
     read_progress,
     save_state,
     state_variables,
+)
+from bvkeras.training.target_scale import (
+    AS_THEY_ARE,
+    NOT_STANDARDIZED,
+    TargetScale,
+    target_settings,
 )
 
 TOKEN_POOLINGS = ("flatten", "mean")
@@ -53,6 +68,21 @@ POOLED = "pooled"
 REGRESSION = "regression"
 
 RESULT_FILE = "head.json"
+# What the settings of a head may be, by the names of `train_head`.
+HEAD_CHECKS = {
+    "units": whole_number(1),
+    "learning_rate": ABOVE_ZERO,
+    "epochs": whole_number(1),
+    "batch_size": whole_number(1),
+    "dropout": DROPOUT,
+    "pooler": one_of(*POOLERS),
+    "token_pooling": one_of(*TOKEN_POOLINGS),
+    "projection_rate": ABOVE_ZERO,
+    "weight_decay": AT_LEAST_ZERO,
+    "projection_initializer": one_of(*PROJECTION_STARTS),
+    "seed": SEED,
+}
+
 _MODEL_FILE = "head.keras"
 _STATE_FILE = "state.safetensors"
 HISTORY_SCHEMA = list_of(record_of(step=COUNT, loss=NUMBER))
@@ -86,7 +116,8 @@ class TrainedHead:
             and is compiled again to be trained on.
         seconds: float. Training time.
         parameters: int. Parameters trained.
-        history: list of `{"step", "loss"}`.
+        history: list of `{"step", "loss"}`; of regression the loss of
+            standardised scores.
         cache_identity: dict. The identity of the cache it was trained on.
         task: TaskSpec. What it was trained for.
         epoch_history: dict of `loss` and, where there was a validation cache,
@@ -205,6 +236,19 @@ def build_head(
     return model
 
 
+def fold_targets(model: keras.Model, scale: TargetScale) -> None:
+    """Gives a trained head's outputs the user's units, in its weights.
+
+    Args:
+        model: PoolingModel, trained on standardised scores; changed in place.
+        scale: TargetScale. That of the training rows.
+    """
+    weights = (model.projection, model.bias)
+    folded = scale.folded(*(weight.numpy() for weight in weights))
+    for weight, value in zip(weights, folded, strict=True):
+        weight.assign(value)
+
+
 def check_token_pooling(task: TaskSpec, token_pooling: str) -> None:
     """Refuses a way to pool tokens that a task's head does not have.
 
@@ -220,6 +264,19 @@ def check_token_pooling(task: TaskSpec, token_pooling: str) -> None:
         raise ArgumentError(
             f"token_pooling: expected flatten of {task.name}, whose outputs "
             "are of tokens, got 'mean'"
+        )
+
+
+def check_cache_task(task: TaskSpec, cache: HiddenStateBatches) -> None:
+    """Refuses the hidden states of another task, whose labels are others.
+
+    Raises:
+        ArgumentError: the cache was made for another task.
+    """
+    found = cache.manifest.identity["task"]
+    if found != task.name:
+        raise ArgumentError(
+            f"cache: {cache.directory} is of task {found}, expected {task.name}"
         )
 
 
@@ -253,7 +310,7 @@ def projection_start(name: str, seed: int) -> keras.initializers.Initializer:
 
 
 def train_head(
-    task: TaskSpec,
+    task: str | TaskSpec,
     cache: HiddenStateCache,
     directory: str | os.PathLike,
     *,
@@ -274,6 +331,9 @@ def train_head(
 ) -> TrainedHead:
     """Trains a head by `model.fit` and saves it.
 
+    Scores of a regression are standardised by the training rows' mean and
+    deviation; the saved head gives them in their own units.
+
     The number of epochs is fixed beforehand; nothing is chosen on the
     development set. Interrupted, the same call goes on after the last
     finished epoch and comes to the same weights.
@@ -283,7 +343,7 @@ def train_head(
     so the weights, are the same as from disk.
 
     Args:
-        task: TaskSpec.
+        task: TaskSpec, or its name.
         cache: HiddenStateCache of the training split.
         directory: str or path. Gets `head.keras`.
         units: int. Width of the linear pooling. Defaults to `16`.
@@ -315,21 +375,21 @@ def train_head(
         TrainedHead.
 
     Raises:
-        ArgumentError: `epochs` or `batch_size` is below 1, or what
-            `build_head` refuses.
+        ArgumentError: a setting is out of its range, or the cache is another
+            task's.
+        DivergedError: the loss became infinite; `directory` is free for
+            another rate.
         CacheError: a shard of the cache is damaged.
-        DataError: the loss became infinite.
         RunError: `directory` holds a head trained with other settings or on
             another cache, or another process is using it.
     """
+    task = tasks.spec_of(task)
+    if not isinstance(cache, HiddenStateCache):
+        raise ArgumentError(
+            f"cache: expected a HiddenStateCache, got {type(cache).__name__}"
+        )
     directory = pathlib.Path(directory)
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if value < 1:
-            raise ArgumentError(f"{name}: expected at least 1, got {value}")
-    check_token_pooling(task, token_pooling)
     settings = {
-        "cache": cache.manifest.identity,
-        "label_names": task.label_names and list(task.label_names),
         "units": units,
         "learning_rate": learning_rate,
         "epochs": epochs,
@@ -343,23 +403,41 @@ def train_head(
         "seed": seed,
         **weights_setting(weights, len(cache)),
     }
+    for name, check in HEAD_CHECKS.items():
+        check.require(name, settings[name])
+    check_token_pooling(task, token_pooling)
+    check_cache_task(task, cache)
+    settings = {
+        "cache": cache.manifest.identity,
+        "label_names": task.label_names and list(task.label_names),
+        **settings,
+        **target_settings(task),
+    }
     result_path = directory / RESULT_FILE
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
         if result_path.exists():
             found = fileio.read_json(result_path, _SCHEMA)["settings"]
-            require_same_head(directory, found, settings)
+            # A head of an earlier version is no less finished.
+            require_same_head(
+                directory, target_settings(task) | found, settings
+            )
         else:
-            with naming_damage(cache):
-                _train(
-                    task,
-                    cache,
-                    directory,
-                    settings,
-                    weights,
-                    validation_cache,
-                    callbacks,
-                )
+            try:
+                with naming_damage(cache):
+                    _train(
+                        task,
+                        cache,
+                        directory,
+                        settings,
+                        weights,
+                        validation_cache,
+                        callbacks,
+                    )
+            except DivergedError:
+                # Of no use to anybody, and it would refuse a lower rate.
+                (directory / _STATE_FILE).unlink(missing_ok=True)
+                raise
         (directory / _STATE_FILE).unlink(missing_ok=True)
     return TrainedHead.open(directory)
 
@@ -387,6 +465,8 @@ def _train(
         projection_initializer=settings["projection_initializer"],
         seed=seed,
     )
+    scale = TargetScale.of(task, cache.labels())
+    model.bias.assign(scale.standardized(model.bias.numpy()))
     steps_per_epoch = math.ceil(len(cache) / batch_size)
     model.compile(
         adamw(
@@ -420,8 +500,10 @@ def _train(
         batches = cache.load_if_it_fits(_MEMORY_SHARE)
     validation = None
     if validation_cache is not None:
-        validation = validation_cache.as_dataset(
-            batch_size, dtype=validation_cache.dtype
+        validation = scale.standardized_batches(
+            validation_cache.as_dataset(
+                batch_size, dtype=validation_cache.dtype
+            )
         )
     told = keras.callbacks.CallbackList(callbacks, model=model)
     epoch_history = record["epoch_history"]
@@ -438,12 +520,14 @@ def _train(
             )
             fitted = model.fit(
                 # As they are stored: the head reads int8 as it is.
-                batches.as_dataset(
-                    batch_size,
-                    shuffle=True,
-                    seed=order_seed,
-                    dtype=cache.dtype,
-                    weights=weights,
+                scale.standardized_batches(
+                    batches.as_dataset(
+                        batch_size,
+                        shuffle=True,
+                        seed=order_seed,
+                        dtype=cache.dtype,
+                        weights=weights,
+                    )
                 ),
                 validation_data=validation,
                 initial_epoch=epoch,
@@ -451,7 +535,12 @@ def _train(
                 shuffle=False,
                 verbose=0,
                 callbacks=[
-                    _Recorder(bar, history, epoch * steps_per_epoch),
+                    _Recorder(
+                        bar,
+                        history,
+                        epoch * steps_per_epoch,
+                        settings["learning_rate"],
+                    ),
                     _Teller(told),
                 ],
             )
@@ -471,7 +560,7 @@ def _train(
             if model.stop_training:
                 break
     told.on_train_end()
-    save_head(directory, task, model, record)
+    save_head(directory, task, model, record, scale)
 
 
 def save_head(
@@ -479,6 +568,7 @@ def save_head(
     task: TaskSpec,
     model: keras.Model,
     record: dict[str, Any],
+    scale: TargetScale = AS_THEY_ARE,
 ) -> None:
     """Writes a head as `TrainedHead` reads it, the record last.
 
@@ -494,6 +584,7 @@ def save_head(
         # bvkeras' models is needed to open it.
         trained = model.from_config(model.get_config())
         trained.set_weights(model.get_weights())
+        fold_targets(trained, scale)
         trained.save(temporary)
     fileio.write_json(
         directory / RESULT_FILE,
@@ -501,6 +592,7 @@ def save_head(
             **record,
             "parameters": model.count_params(),
             "task": task_to_record(task),
+            **scale.as_record(),
         },
     )
 
@@ -516,7 +608,8 @@ def require_same_head(
     kinds = [{"head": one.get("head", POOLED)} for one in (found, wanted)]
     fileio.require_same(directory, *kinds)
     if kinds[0]["head"] == POOLED:
-        found = NOT_POOLED | found
+        defaults = NOT_POOLED | NOT_STANDARDIZED
+        found, wanted = defaults | found, defaults | wanted
     fileio.require_same(directory, found, wanted)
 
 
@@ -548,8 +641,15 @@ class _Recorder(keras.callbacks.Callback):
     last record.
     """
 
-    def __init__(self, bar: Bar, history: list, first_step: int):
+    def __init__(
+        self,
+        bar: Bar,
+        history: list,
+        first_step: int,
+        learning_rate: float,
+    ):
         super().__init__()
+        self._learning_rate = learning_rate
         self._bar, self._history, self._first = bar, history, first_step
         self._steps, self._recorded_steps, self._recorded_sum = 0, 0, 0.0
 
@@ -565,7 +665,10 @@ class _Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if not math.isfinite(logs["loss"]):
-            raise DataError(f"the head's loss is {logs['loss']}")
+            raise DivergedError(
+                f"learning_rate: the head's loss is {logs['loss']} in epoch "
+                f"{epoch + 1}; try a rate below {self._learning_rate:g}"
+            )
         if not self._recorded_steps:
             step = self._first + self._steps
             self._history.append({"step": step, "loss": logs["loss"]})

@@ -22,6 +22,7 @@ from bvkeras.training.finetune import predict_scores
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.state import seed_dropout
+from bvkeras.training.target_scale import TargetScale
 from bvkeras.tuning.held_out import held_out_score, held_out_split, objective
 from bvkeras.tuning.spaces import EncoderSpace
 
@@ -37,7 +38,8 @@ class EncoderHyperModel(keras_tuner.HyperModel):
 
     A trial fine-tunes the encoder on a part of the training rows, as
     `bvkeras.finetune` does, and is scored on the rest of them by the task's
-    first metric.
+    first metric. A regression's models learn standardised scores;
+    `fold_targets` gives a trained one's outputs the user's units.
 
     Args:
         task: TaskSpec.
@@ -116,6 +118,16 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         ]
         self.training_rows, self.held_out_rows = map(len, self._parts)
 
+    @functools.cached_property
+    def scale(self) -> TargetScale:
+        """The scale the scores of a regression are trained in."""
+        return TargetScale.of(self.task, self._parts[0].labels)
+
+    def fold_targets(self, model: keras.Model) -> None:
+        """Gives a trained model's outputs the user's units."""
+        layer = model.get_layer("logits")
+        layer.set_weights(self.scale.folded(*layer.get_weights()))
+
     @property
     def max_tokens(self) -> int:
         """Longer examples are cut."""
@@ -184,7 +196,7 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         settings = self.space.declare(hp)
         train, held_out = self._tokens
         steps = self._steps(settings)
-        labels = self._parts[0].labels
+        labels = self.scale.standardized(self._parts[0].labels)
 
         def batches() -> Iterator:
             for indices in self._batches(train.lengths, settings, steps):
@@ -210,7 +222,7 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         return {
             self.objective.name: held_out_score(
                 self.task,
-                predict_scores(model, held_out),
+                self.scale.restored(predict_scores(model, held_out)),
                 self._parts[1].labels,
             ),
             "loss": history.history["loss"][0],

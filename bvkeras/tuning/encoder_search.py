@@ -6,11 +6,11 @@ import pathlib
 import time
 from typing import Any
 
-from bvkeras import fileio
+from bvkeras import fileio, tasks
+from bvkeras.data.example_checks import check_examples
 from bvkeras.data.examples import Examples
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.encoders.sentence_pooling import sentence_pooling_settings
-from bvkeras.errors import RunError
 from bvkeras.evaluation.evaluate import evaluate_snapshot
 from bvkeras.schema import OBJECT, SECONDS
 from bvkeras.tasks.spec import TaskSpec
@@ -18,19 +18,21 @@ from bvkeras.training.earlier import EARLIER
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.tuning.encoder_hypermodel import EncoderHyperModel
 from bvkeras.tuning.oracles import make_oracle
+from bvkeras.tuning.outcome import (
+    SECONDS_FILE,
+    SETTINGS_FILE,
+    possible_trials,
+    ranked_trials,
+)
 from bvkeras.tuning.plots import write_plots
 from bvkeras.tuning.report import write_report
 from bvkeras.tuning.result import (
     TrialResult,
-    best_results,
     trial_results,
     write_trials,
 )
 from bvkeras.tuning.resumable_tuner import ResumableTuner
 from bvkeras.tuning.spaces import EncoderSpace
-
-_SETTINGS_FILE = "settings.json"
-_SECONDS_FILE = "seconds.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,7 @@ class EncoderSearchResult:
 
 
 def tune_encoder(
-    task: TaskSpec,
+    task: str | TaskSpec,
     backbone: str,
     examples: dict[str, Examples],
     directory: str | os.PathLike,
@@ -79,7 +81,7 @@ def tune_encoder(
     the same call goes on and comes to as many trials as were asked for.
 
     Args:
-        task: TaskSpec.
+        task: TaskSpec, or its name.
         backbone: str. What `load_backbone` opens.
         examples: dict of split to Examples: `"train"`, and those the best
             encoder is scored on.
@@ -98,10 +100,14 @@ def tune_encoder(
             `EncoderHyperModel`.
 
     Raises:
-        ArgumentError: an argument is out of its range.
+        ArgumentError: an argument is out of its range; nothing is written.
+        DivergedError: all trials diverged; `directory` is free for others.
         RunError: `directory` holds a search with other settings or is in use,
             or no trial succeeded.
     """
+    task = tasks.spec_of(task)
+    for part in examples.values():
+        check_examples(task, part)
     directory = pathlib.Path(directory)
     encoder = load_backbone(
         backbone, dropout=0.0, sentence_pooling=sentence_pooling
@@ -129,24 +135,25 @@ def tune_encoder(
         "settings": settings,
         **sentence_pooling_settings(encoder.sentence_pooling),
     }
+    encoder.check_max_tokens(model.max_tokens)
+    trials = possible_trials(trials, model.space.size, oracle)
+    made_oracle = make_oracle(oracle, model.objective, trials, seed)
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
-        path = directory / _SETTINGS_FILE
+        path = directory / SETTINGS_FILE
         if path.exists():
             found = fileio.read_json(path, OBJECT)
             fileio.require_same(directory, EARLIER | found, EARLIER | record)
         fileio.write_json(path, record)
         tuner = ResumableTuner(
             model,
-            make_oracle(oracle, model.objective, trials, seed),
+            made_oracle,
             directory,
             keep=keep,
         )
-        seconds = _timed(tuner, directory / _SECONDS_FILE)
+        seconds = _timed(tuner, directory / SECONDS_FILE)
         results = trial_results(tuner.oracle.trials.values())
-        ranked = best_results(results)
-        if not ranked:
-            raise RunError(f"{directory}: no trial of {len(results)} succeeded")
+        ranked = ranked_trials(results, task.metrics[0], directory, trials)
         write_trials(directory / "trials.csv", results)
         plots = write_plots(results, task.metrics[0], directory / "plots")
         snapshot, scores = None, {}

@@ -10,9 +10,11 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 from bvkeras import fileio
+from bvkeras.evaluation.metric_direction import goodness
 from bvkeras.progress import Bar, progress_bar
 from bvkeras.schema import COUNT, NUMBER, OBJECT, list_of, record_of
 from bvkeras.tasks.settings import TaskSettings
+from bvkeras.training.target_scale import target_settings
 from bvkeras.tuning.finalist import Finalist
 from bvkeras.tuning.head_hypermodel import HeadHyperModel
 from bvkeras.tuning.head_settings import HeadSettings
@@ -136,7 +138,8 @@ def run_final_round(
         )
         for place, one in enumerate(finalists)
     ]
-    return sorted(scored, key=lambda one: -one.mean)
+    metric = hypermodel.task.metrics[0]
+    return sorted(scored, key=lambda one: -goodness(metric, one.mean))
 
 
 def _wave(
@@ -148,6 +151,7 @@ def _wave(
 ) -> Wave:
     """A wave whose state is found again by what it trains."""
     identity = [part, *(own.as_json() for own in settings)]
+    identity += target_settings(hypermodel.task)
     digest = fileio.value_digest(identity)
     return Wave(
         hypermodel.on_part(part),

@@ -22,7 +22,7 @@ class Finalist:
 
     @property
     def mean(self) -> float:
-        """Mean of the scores: the highest wins."""
+        """Mean of the scores: the best wins."""
         return statistics.fmean(self.scores)
 
     @property

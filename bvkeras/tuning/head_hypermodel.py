@@ -10,13 +10,22 @@ import numpy as np
 import tensorflow as tf
 
 from bvkeras.cache.batches import HiddenStateBatches
+from bvkeras.cache.format import DTYPES
 from bvkeras.cache.part import CachePart
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.errors import ArgumentError
+from bvkeras.evaluation.metric_direction import goodness
 from bvkeras.tasks.spec import TaskSpec
-from bvkeras.training.head import build_head
+from bvkeras.training.head import (
+    build_head,
+    check_cache_task,
+    check_token_pooling,
+    fold_targets,
+)
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
+from bvkeras.training.setting_checks import one_of
+from bvkeras.training.target_scale import TargetScale
 from bvkeras.tuning.head_settings import HeadSettings
 from bvkeras.tuning.held_out import (
     further_split,
@@ -24,7 +33,8 @@ from bvkeras.tuning.held_out import (
     held_out_split,
     objective,
 )
-from bvkeras.tuning.spaces import HeadSpace
+from bvkeras.tuning.layer_names import parsed_layers
+from bvkeras.tuning.spaces import HeadSpace, values_of
 
 _ORDER_SEED = 0
 _SCORED_AT_ONCE = 64
@@ -38,7 +48,8 @@ class HeadHyperModel(keras_tuner.HyperModel):
     of it by the task's first metric, when it has made its last pass. The
     order of the batches is the same for all trials, whatever their seeds, so
     that `bvkeras.tuning.stacked_tuner.StackedTuner` can train many at once
-    and come to the same.
+    and come to the same. A regression's models learn standardised scores;
+    `fold_targets` gives a trained one's outputs the user's units.
 
     Args:
         task: TaskSpec.
@@ -79,12 +90,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
         dtype: str | None = None,
     ):
         super().__init__(name="head")
-        found = cache.manifest.identity["task"]
-        if found != task.name:
-            raise ArgumentError(
-                f"cache: {cache.directory} is of task {found}, expected "
-                f"{task.name}"
-            )
+        check_cache_task(task, cache)
         if patience is not None and patience < 1:
             raise ArgumentError(
                 f"patience: expected at least 1, got {patience}"
@@ -95,8 +101,23 @@ class HeadHyperModel(keras_tuner.HyperModel):
         self.patience = patience
         self.dtype = dtype
         self.objective = objective(task)
+        for pooling in values_of(self.space.token_pooling):
+            check_token_pooling(task, pooling)
+        for layers in values_of(self.space.layers):
+            _check_layers(cache, layers)
+        if dtype is not None:
+            one_of(*DTYPES).require("dtype", dtype)
         self._fraction = held_out
         self._splits = held_out_split(len(cache), held_out)
+
+    @functools.cached_property
+    def scale(self) -> TargetScale:
+        """The scale the scores of a regression are trained in."""
+        return TargetScale.of(self.task, self.parts(None)[0].labels())
+
+    def fold_targets(self, model: keras.Model) -> None:
+        """Gives a trained model's outputs the user's units."""
+        fold_targets(model, self.scale)
 
     def declare_hyperparameters(self, hp):
         self.space.declare(hp)
@@ -109,6 +130,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
         settings = self.settings(hp)
         train, _ = self.parts(settings.layers)
         model = build_head(self.task, train, **settings.start())
+        model.bias.assign(self.scale.standardized(model.bias.numpy()))
         model.compile(
             adamw(
                 settings.learning_rate,
@@ -170,7 +192,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
             last = epoch + 1 == settings.epochs
             if last or self.patience:
                 scores.append(self._score(model, held_out))
-            if out_of_patience(scores, self.patience):
+            if self.out_of_patience(scores):
                 break
         return {
             self.objective.name: scores[-1],
@@ -212,14 +234,19 @@ class HeadHyperModel(keras_tuner.HyperModel):
     def batches(
         self, train: CachePart, batch_size: int, epoch: int
     ) -> tf.data.Dataset:
-        """The batches of one pass, those of like length together."""
+        """The batches of one pass, those of like length together.
+
+        Labels of a regression are standardised.
+        """
         random = np.random.default_rng([_ORDER_SEED, epoch])
-        return train.as_dataset(
-            batch_size,
-            shuffle=True,
-            seed=int(random.integers(1 << 31)),
-            bucket=True,
-            dtype=self.dtype,
+        return self.scale.standardized_batches(
+            train.as_dataset(
+                batch_size,
+                shuffle=True,
+                seed=int(random.integers(1 << 31)),
+                bucket=True,
+                dtype=self.dtype,
+            )
         )
 
     def scored_batches(self, held_out: CachePart) -> tf.data.Dataset:
@@ -233,18 +260,27 @@ class HeadHyperModel(keras_tuner.HyperModel):
         steps = math.ceil(len(self._splits[0]) / settings.batch_size)
         return steps * (settings.epochs - settings.first_epoch)
 
+    def out_of_patience(self, scores: Sequence[float]) -> bool:
+        """Whether a trial ends before its time, after these scores."""
+        metric = self.task.metrics[0]
+        return out_of_patience(
+            [goodness(metric, score) for score in scores], self.patience
+        )
+
     def _score(self, model: keras.Model, held_out: CachePart) -> float:
         batches = self.scored_batches(held_out)
         forward = tf.function(
             lambda *inputs: model(inputs, training=False),
             batches.element_spec[0],
-        )
+        ).get_concrete_function()
         outputs, labels = [], []
         for inputs, batch_labels in batches:
             outputs.append(forward(*inputs).numpy())
             labels.append(batch_labels.numpy())
         return held_out_score(
-            self.task, np.concatenate(outputs), np.concatenate(labels)
+            self.task,
+            self.scale.restored(np.concatenate(outputs)),
+            np.concatenate(labels),
         )
 
     @functools.cached_property
@@ -253,8 +289,17 @@ class HeadHyperModel(keras_tuner.HyperModel):
         return self.cache.load_if_it_fits(_MEMORY_SHARE)
 
 
+def _check_layers(cache: HiddenStateCache, text: str) -> None:
+    last = cache.num_layers - 1
+    if not all(0 <= layer <= last for layer in parsed_layers(text) or ()):
+        raise ArgumentError(
+            f"layers: expected numbers from 0 to {last} of {cache.directory}, "
+            f"got {text!r}"
+        )
+
+
 def out_of_patience(scores: Sequence[float], patience: int | None) -> bool:
-    """Whether the last `patience` scores are no better than one before."""
+    """Whether the last `patience` scores are no higher than one before."""
     if patience is None or len(scores) <= patience:
         return False
     return max(scores[-patience:]) <= max(scores[:-patience])

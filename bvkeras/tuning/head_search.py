@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import keras_tuner
 from keras_tuner.src.distribute import utils as distribution
 
 from bvkeras import fileio, tasks
 from bvkeras.cache.convert import convert_cache
 from bvkeras.cache.reader import HiddenStateCache
-from bvkeras.errors import ArgumentError, DataError, RunError
+from bvkeras.errors import DataError
 from bvkeras.evaluation.evaluate import evaluate_head
 from bvkeras.progress import progress_bar
 from bvkeras.schema import (
@@ -26,6 +27,7 @@ from bvkeras.schema import (
 )
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.head import TrainedHead, train_head
+from bvkeras.training.setting_checks import whole_number
 from bvkeras.tuning.final_round import (
     choose_finalists,
     known_settings,
@@ -35,11 +37,16 @@ from bvkeras.tuning.finalist import Finalist
 from bvkeras.tuning.head_hypermodel import HeadHyperModel
 from bvkeras.tuning.head_settings import HeadSettings
 from bvkeras.tuning.oracles import make_oracle, trials_at_once
+from bvkeras.tuning.outcome import (
+    SECONDS_FILE,
+    SETTINGS_FILE,
+    possible_trials,
+    ranked_trials,
+)
 from bvkeras.tuning.plots import write_plots
 from bvkeras.tuning.report import write_report
 from bvkeras.tuning.result import (
     TrialResult,
-    best_results,
     trial_results,
     write_trials,
 )
@@ -48,8 +55,6 @@ from bvkeras.tuning.spaces import HeadSpace
 from bvkeras.tuning.stacked_tuner import StackedTuner
 from bvkeras.tuning.workers import run_with_workers, serve_other_machines
 
-_SETTINGS_FILE = "settings.json"
-_SECONDS_FILE = "seconds.json"
 _FINALISTS = "finalists"
 _SCHEMA = record_of(
     fixed=record_of(
@@ -73,6 +78,8 @@ _SCHEMA = record_of(
 )
 for _part in _SCHEMA["properties"].values():
     _part["additionalProperties"] = False
+# What of its identity a cache shares with that of the training split.
+_ENCODED = ("task", "encoder", "tokenizer", "layers", "max_tokens")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +125,7 @@ class HeadSearch:
         Raises:
             DataError: its settings are damaged.
         """
-        path = directory / _SETTINGS_FILE
+        path = directory / SETTINGS_FILE
         record = fileio.read_json(path, _SCHEMA)
         record = {**record["fixed"], **record["free"]}
         record.pop("cache_identity")
@@ -152,29 +159,43 @@ class HeadSearch:
             "finalists": self.finalists,
             "finalist_seeds": self.finalist_seeds,
         }
-        path = self.directory / _SETTINGS_FILE
+        path = self.directory / SETTINGS_FILE
         if path.exists():
             found = fileio.read_json(path, _SCHEMA)["fixed"]
             fileio.require_same(self.directory, found, fixed)
         fileio.write_json(path, {"fixed": fixed, "free": free})
 
+    def check(
+        self,
+        cache: HiddenStateCache,
+        evaluation_caches: Sequence[HiddenStateCache],
+    ) -> None:
+        """Refuses what cannot be searched, before anything is written.
+
+        Args:
+            cache: HiddenStateCache of the training split.
+            evaluation_caches: sequence of HiddenStateCache.
+
+        Raises:
+            ArgumentError: an argument is out of its range.
+            CacheError: a cache is of another encoder, or another task, than
+                that of the training split.
+        """
+        for argument, least in (
+            ("workers", 1),
+            ("finalists", 0),
+            ("finalist_seeds", 1),
+        ):
+            whole_number(least).require(argument, getattr(self, argument))
+        self._oracle_for(self._hypermodel())
+        wanted = {name: cache.manifest.identity[name] for name in _ENCODED}
+        for one in evaluation_caches:
+            one.manifest.require(one.directory, **wanted)
+
     def tuner(self) -> StackedTuner:
         """The tuner, which goes on where an earlier one was."""
-        model = HeadHyperModel(
-            tasks.get(self.task),
-            HiddenStateCache(self.cache),
-            self.space,
-            held_out=self.held_out,
-            patience=self.patience,
-            dtype=self.dtype,
-        )
-        oracle = make_oracle(
-            self.oracle,
-            model.objective,
-            self.trials,
-            self.seed,
-            self.space.epochs,
-        )
+        model = self._hypermodel()
+        oracle = self._oracle_for(model)
         at_once = trials_at_once(self.oracle, self.trials, self.workers)
         return StackedTuner(
             model,
@@ -182,6 +203,25 @@ class HeadSearch:
             self.directory,
             trials_at_once=at_once,
             keep=self.keep,
+        )
+
+    def _hypermodel(self) -> HeadHyperModel:
+        return HeadHyperModel(
+            tasks.get(self.task),
+            HiddenStateCache(self.cache),
+            self.space,
+            held_out=self.held_out,
+            patience=self.patience,
+            dtype=self.dtype,
+        )
+
+    def _oracle_for(self, model: HeadHyperModel) -> keras_tuner.Oracle:
+        return make_oracle(
+            self.oracle,
+            model.objective,
+            self.trials,
+            self.seed,
+            self.space.epochs,
         )
 
 
@@ -254,30 +294,28 @@ def tune_head(
         HeadSearchResult; None in a process that ran trials for a chief.
 
     Raises:
-        ArgumentError: an argument is out of its range.
-        CacheError: a shard of a cache is damaged.
+        ArgumentError: an argument is out of its range; nothing is written.
+        CacheError: a shard of a cache is damaged, or an evaluation cache is
+            of another encoder.
+        DivergedError: all trials diverged; `directory` is free for others.
         RunError: `directory` holds a search with other settings, is in use,
             no trial succeeded, or all workers died.
     """
-    name = task if isinstance(task, str) else task.name
     directory = pathlib.Path(directory)
-    if workers < 1:
-        raise ArgumentError(f"workers: expected at least 1, got {workers}")
+    space = space or HeadSpace()
     search = HeadSearch(
-        task=tasks.get(name).name,
+        task=tasks.get(tasks.spec_of(task).name).name,
         cache=str(cache.directory),
         directory=directory,
         trials=trials,
-        space=space or HeadSpace(),
+        space=space,
         workers=workers,
         **settings,
     )
-    for argument, least in (("finalists", 0), ("finalist_seeds", 1)):
-        value = getattr(search, argument)
-        if value < least:
-            raise ArgumentError(
-                f"{argument}: expected at least {least}, got {value}"
-            )
+    search.check(cache, evaluation_caches)
+    search = dataclasses.replace(
+        search, trials=possible_trials(trials, space.size, search.oracle)
+    )
     if distribution.has_chief_oracle() and not distribution.is_chief_oracle():
         search.tuner().search()
         return None
@@ -290,7 +328,7 @@ def tune_head(
 
 def _run(search: HeadSearch) -> tuple[float, StackedTuner]:
     """Runs the trials that are missing; the seconds of all runs."""
-    path = search.directory / _SECONDS_FILE
+    path = search.directory / SECONDS_FILE
     earlier = fileio.read_json(path, SECONDS) if path.exists() else 0.0
     began = time.monotonic()
     tuner = search.tuner()
@@ -329,9 +367,8 @@ def _finish(
     """The table, the plots, the best head and its scores, the report."""
     task, directory = tasks.get(search.task), search.directory
     results = trial_results(tuner.oracle.trials.values())
-    ranked = best_results(results)
-    if not ranked:
-        raise RunError(f"{directory}: no trial of {len(results)} succeeded")
+    expected = number_of_trials(tuner.oracle)
+    ranked = ranked_trials(results, task.metrics[0], directory, expected)
     best = ranked[0]
     write_trials(directory / "trials.csv", results)
     plots = write_plots(results, task.metrics[0], directory / "plots")

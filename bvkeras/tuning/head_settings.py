@@ -6,11 +6,10 @@ from typing import Any
 
 import keras_tuner
 
-from bvkeras.errors import ArgumentError
 from bvkeras.tasks.settings import TaskSettings
+from bvkeras.tuning.layer_names import parsed_layers
 from bvkeras.tuning.spaces import HeadSpace
 
-ALL_LAYERS = "all"
 # What the Hyperband oracle adds to a trial's values.
 _LAST_EPOCH = "tuner/epochs"
 _FIRST_EPOCH = "tuner/initial_epoch"
@@ -116,20 +115,3 @@ class HeadSettings:
             "seed",
         )
         return {name: getattr(self, name) for name in names}
-
-
-def parsed_layers(text: str) -> tuple[int, ...] | None:
-    """Layers from a text such as `"0+3+6"`, sorted; None for `"all"`.
-
-    Raises:
-        ArgumentError: it is neither.
-    """
-    if text == ALL_LAYERS:
-        return None
-    try:
-        return tuple(sorted(int(part) for part in text.split("+")))
-    except ValueError:
-        raise ArgumentError(
-            f"layers: expected numbers such as 0+3+6, or {ALL_LAYERS}, got "
-            f"{text!r}"
-        ) from None

@@ -5,6 +5,10 @@ import numpy as np
 
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.glue_metrics import compute_metrics
+from bvkeras.evaluation.metric_direction import (
+    LOWER_IS_BETTER,
+    diverged_score,
+)
 from bvkeras.tasks.spec import TaskSpec
 
 # Its own, so that searches with other seeds hold the same rows out.
@@ -67,8 +71,10 @@ def further_split(
 
 
 def objective(task: TaskSpec) -> keras_tuner.Objective:
-    """What a search makes as high as it can: the task's first metric."""
-    return keras_tuner.Objective(f"held_out_{task.metrics[0]}", "max")
+    """What a search makes as good as it can: the task's first metric."""
+    metric = task.metrics[0]
+    direction = "min" if metric in LOWER_IS_BETTER else "max"
+    return keras_tuner.Objective(f"held_out_{metric}", direction)
 
 
 def held_out_score(
@@ -82,12 +88,12 @@ def held_out_score(
         labels: array `(rows,)`.
 
     Returns:
-        The score; 0.0 where an output is not finite, as of a model whose
-        training diverged.
+        The score; where an output is not finite, as of a model whose training
+        diverged, one worse than any other (`diverged_score`).
     """
-    if not np.isfinite(outputs).all():
-        return 0.0
     metric = task.metrics[0]
+    if not np.isfinite(outputs).all():
+        return diverged_score(metric)
     predictions = outputs[:, 0]
     if not task.is_regression:
         predictions = outputs.argmax(axis=-1)

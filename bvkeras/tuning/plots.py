@@ -10,6 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from bvkeras.evaluation.metric_direction import (
+    LOWER_IS_BETTER,
+    diverged_score,
+    goodness,
+)
 from bvkeras.fileio import atomic_path
 from bvkeras.tuning.result import TrialResult
 
@@ -29,15 +34,16 @@ def score_figure(results: Sequence[TrialResult], metric: str) -> Figure:
         results: sequence of TrialResult, at least one with a score.
         metric: str. Name of the score.
     """
-    scored = _scored(results)
+    scored = _scored(results, metric)
     figure = _figure(8, 4)
     axes = figure.subplots()
     numbers = [int(result.trial) for result in scored]
     scores = [result.score for result in scored]
+    best = np.minimum if metric in LOWER_IS_BETTER else np.maximum
     axes.plot(numbers, scores, "o", color=_BLUE, markersize=4, label="trial")
     axes.step(
         numbers,
-        np.maximum.accumulate(scores),
+        best.accumulate(scores),
         where="post",
         color=_ORANGE,
         label="best so far",
@@ -55,7 +61,7 @@ def parameter_figure(results: Sequence[TrialResult], metric: str) -> Figure:
         results: sequence of TrialResult, at least one with a score.
         metric: str. Name of the score.
     """
-    scored = _scored(results)
+    scored = _scored(results, metric)
     names = _searched(scored)
     columns = min(_PANELS_A_ROW, max(1, len(names)))
     rows = max(1, math.ceil(len(names) / columns))
@@ -84,13 +90,15 @@ def parameter_figure(results: Sequence[TrialResult], metric: str) -> Figure:
 def parallel_figure(results: Sequence[TrialResult], metric: str) -> Figure:
     """Draws a line for each trial through all its settings to its score.
 
-    The darker, the higher the score.
+    The darker, the better the score.
 
     Args:
         results: sequence of TrialResult, at least one with a score.
         metric: str. Name of the score.
     """
-    scored = sorted(_scored(results), key=lambda result: result.score)
+    scored = sorted(
+        _scored(results, metric), key=lambda one: goodness(metric, one.score)
+    )
     axes_ = [
         _Axis(name, [result.settings.get(name) for result in scored])
         for name in _searched(scored)
@@ -141,7 +149,7 @@ def write_plots(
     Raises:
         OSError: a file cannot be written.
     """
-    if not _scored(results):
+    if not _scored(results, metric):
         return {}
     files = {}
     for title, name, draw in _FIGURES:
@@ -202,8 +210,13 @@ def _searched(results):
     ]
 
 
-def _scored(results):
-    return [result for result in results if result.score is not None]
+def _scored(results, metric):
+    """Trials whose score can be drawn: that of a diverged one is no number."""
+    return [
+        result
+        for result in results
+        if result.score not in (None, diverged_score(metric))
+    ]
 
 
 def _figure(width: float, height: float) -> Figure:

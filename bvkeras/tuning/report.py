@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bvkeras import fileio
+from bvkeras.evaluation.metric_direction import diverged_score
 from bvkeras.tuning.finalist import Finalist
 from bvkeras.tuning.head_settings import HeadSettings
 from bvkeras.tuning.result import TrialResult, best_results
@@ -60,7 +61,7 @@ def write_report(
         Path of `report.md`.
     """
     directory = pathlib.Path(directory)
-    ranked = best_results(results)
+    ranked = best_results(results, metric)
     files = {
         "all trials": "trials.csv",
         **{title: f"plots/{name}" for title, name in plots.items()},
@@ -188,9 +189,9 @@ def _finalist_lines(finalists, metric):
     rows = [
         [
             _named(one),
-            f"{one.mean:.4f}",
+            _score_text(metric, one.mean),
             f"{one.deviation:.4f}",
-            " ".join(f"{score:.4f}" for score in one.scores),
+            " ".join(_score_text(metric, score) for score in one.scores),
             *(_short(getattr(one.settings, name)) for name in names),
         ]
         for one in finalists
@@ -228,7 +229,7 @@ def _table(results, metric):
     rows = [
         [
             result.trial,
-            f"{result.score:.4f}",
+            _score_text(metric, result.score),
             *(_short(result.settings.get(name)) for name in names),
         ]
         for result in results
@@ -241,6 +242,10 @@ def _cells(header, rows):
         "| " + " | ".join(cells) + " |"
         for cells in (header, ["---"] * len(header), *rows)
     ]
+
+
+def _score_text(metric, score):
+    return "diverged" if score == diverged_score(metric) else f"{score:.4f}"
 
 
 def _short(value):

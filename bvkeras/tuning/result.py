@@ -10,6 +10,7 @@ from typing import Any
 from keras_tuner.engine.trial import Trial
 
 from bvkeras import fileio
+from bvkeras.evaluation.metric_direction import goodness
 from bvkeras.printable import spreadsheet_cell
 
 
@@ -77,10 +78,17 @@ def write_trials(
     fileio.write_text(path, text.getvalue())
 
 
-def best_results(results: Iterable[TrialResult]) -> list[TrialResult]:
-    """The trials with a score, the best first; of equals, the earlier."""
+def best_results(
+    results: Iterable[TrialResult], metric: str
+) -> list[TrialResult]:
+    """The trials with a score, the best first; of equals, the earlier.
+
+    Args:
+        results: iterable of TrialResult.
+        metric: str. What they are scored by.
+    """
     scored = [result for result in results if result.score is not None]
-    return sorted(scored, key=lambda result: -result.score)
+    return sorted(scored, key=lambda one: -goodness(metric, one.score))
 
 
 def _cell(value: Any) -> Any:

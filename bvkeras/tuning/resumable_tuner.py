@@ -13,9 +13,10 @@ from bvkeras import fileio
 from bvkeras.errors import RunError
 from bvkeras.progress import Bar, progress_bar
 from bvkeras.tuning.durable_oracle import DurableOracle, durable
+from bvkeras.tuning.outcome import TRIALS_DIRECTORY
 
 _CHECKPOINT_FILE = "checkpoint.weights.h5"
-_PROJECT = "trials"
+_PROJECT = TRIALS_DIRECTORY
 
 
 class ResumableTuner(keras_tuner.Tuner):
@@ -109,6 +110,7 @@ class ResumableTuner(keras_tuner.Tuner):
     def load_model(self, trial):
         model = self.hypermodel.build(trial.hyperparameters)
         model.load_weights(self._checkpoint(trial.trial_id))
+        self.hypermodel.fold_targets(model)
         return model
 
     @contextlib.contextmanager

@@ -8,6 +8,15 @@ from typing import Any
 import keras_tuner
 
 from bvkeras.errors import ArgumentError
+from bvkeras.training.head import HEAD_CHECKS
+from bvkeras.training.setting_checks import (
+    ABOVE_ZERO,
+    SEED,
+    SHARE,
+    SettingCheck,
+    whole_number,
+)
+from bvkeras.tuning.layer_names import ALL_LAYERS, parsed_layers
 
 _POWERS_OF_TWO = (8, 16, 32, 64, 128, 256)
 _MAX_SEED = 9999
@@ -26,6 +35,10 @@ class Choice:
     def __post_init__(self):
         if not self.values:
             raise ArgumentError("values: expected at least one, got none")
+        if {type(value) for value in self.values} == {int, float}:
+            # KerasTuner takes values of one type only.
+            values = tuple(float(value) for value in self.values)
+            object.__setattr__(self, "values", values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +66,21 @@ class Range:
 class _Space:
     """What the two kinds of spaces have in common."""
 
+    def __post_init__(self):
+        for name, check in self._checks().items():
+            setting = getattr(self, name)
+            for value in values_of(setting):
+                check.require(name, value)
+
+    @property
+    def size(self) -> float:
+        """How many settings there are to choose from; infinity of numbers
+        that are not whole."""
+        return math.prod(
+            _count(getattr(self, field.name))
+            for field in dataclasses.fields(self)
+        )
+
     def declare(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         """Asks for a value of every setting.
 
@@ -71,7 +99,8 @@ class _Space:
         """The space with some settings replaced; None leaves one as it is.
 
         Raises:
-            ArgumentError: there is no such setting.
+            ArgumentError: there is no such setting, or a value cannot be
+                its.
         """
         names = [field.name for field in dataclasses.fields(self)]
         for name in settings:
@@ -99,6 +128,9 @@ class _Space:
 @dataclasses.dataclass(frozen=True)
 class HeadSpace(_Space):
     """Settings of a pooled head; each a value, a `Choice` or a `Range`.
+
+    Raises:
+        ArgumentError: a value cannot be that of its setting.
 
     Attributes:
         units: int. Width of the linear pooling.
@@ -129,10 +161,17 @@ class HeadSpace(_Space):
     projection_initializer: Any = "zeros"
     seed: Any = Range(0, _MAX_SEED)
 
+    @staticmethod
+    def _checks() -> dict[str, SettingCheck]:
+        return {**HEAD_CHECKS, "layers": _LAYERS}
+
 
 @dataclasses.dataclass(frozen=True)
 class EncoderSpace(_Space):
     """Settings of fine-tuning; each a value, a `Choice` or a `Range`.
+
+    Raises:
+        ArgumentError: a value cannot be that of its setting.
 
     Attributes:
         learning_rate: float. Highest rate; linear decay behind the warm-up.
@@ -147,6 +186,16 @@ class EncoderSpace(_Space):
     warmup: Any = Choice((0.06, 0.1, 0.2))
     epochs: Any = 1.0
     seed: Any = Range(0, _MAX_SEED)
+
+    @staticmethod
+    def _checks() -> dict[str, SettingCheck]:
+        return {
+            "learning_rate": ABOVE_ZERO,
+            "batch_size": whole_number(1),
+            "warmup": SHARE,
+            "epochs": ABOVE_ZERO,
+            "seed": SEED,
+        }
 
 
 def paper_head(batch_size: int = 16, epochs: int = 1) -> HeadSpace:
@@ -190,12 +239,45 @@ def paper_encoder(batch_size: int = 32) -> EncoderSpace:
     )
 
 
+def values_of(setting: Any) -> tuple[Any, ...]:
+    """The values of a setting: one, some, or the ends of a range."""
+    if isinstance(setting, Choice):
+        return setting.values
+    if isinstance(setting, Range):
+        return (setting.low, setting.high)
+    return (setting,)
+
+
+def _count(setting):
+    if isinstance(setting, Choice):
+        return len(set(setting.values))
+    if isinstance(setting, Range):
+        return (
+            setting.high - setting.low + 1 if _is_whole(setting) else math.inf
+        )
+    return 1
+
+
+def _is_whole(setting):
+    return isinstance(setting.low, int) and isinstance(setting.high, int)
+
+
+def _names_layers(value):
+    try:
+        parsed_layers(value)
+    except ArgumentError:
+        return False
+    return True
+
+
+_LAYERS = SettingCheck(f"numbers such as 0+3+6, or {ALL_LAYERS}", _names_layers)
+
+
 def _declared(hp, name, setting):
     if isinstance(setting, Choice):
         return hp.Choice(name, list(setting.values))
     if isinstance(setting, Range):
-        whole = isinstance(setting.low, int) and isinstance(setting.high, int)
-        kind = hp.Int if whole else hp.Float
+        kind = hp.Int if _is_whole(setting) else hp.Float
         sampling = "log" if setting.log else "linear"
         return kind(name, setting.low, setting.high, sampling=sampling)
     return hp.Fixed(name, setting)

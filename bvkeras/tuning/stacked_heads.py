@@ -12,6 +12,7 @@ from bvkeras.ops.linear_pooling import linear_pooling
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.head import projection_start, starting_bias
 from bvkeras.training.schedules import WarmupLinearDecay
+from bvkeras.training.target_scale import AS_THEY_ARE, TargetScale
 from bvkeras.tuning.head_settings import HeadSettings
 
 # Columns of one matrix product: what is computed of them stays in the cache
@@ -44,6 +45,8 @@ class StackedHeads:
         total_steps: sequence of int. Steps each head's rate is spread over.
         spec: the `element_spec` of the batches, `((hidden_states, mask),
             labels)`.
+        scale: TargetScale. What the labels of the batches are standardised
+            by. Defaults to none: they are as in `part`.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class StackedHeads:
         settings: Sequence[HeadSettings],
         total_steps: Sequence[int],
         spec: tuple,
+        scale: TargetScale = AS_THEY_ARE,
     ):
         self._spec = spec
         self._schedules = [
@@ -61,7 +65,7 @@ class StackedHeads:
         ]
         self._settings = list(settings)
         self._blocks = [
-            _Block(task, part, settings, members)
+            _Block(task, part, settings, members, scale)
             for members in _block_members(settings)
         ]
         self._live_blocks = list(self._blocks)
@@ -183,7 +187,7 @@ class _Block:
     kernel, which has them on its second: `(features, heads, units)`.
     """
 
-    def __init__(self, task, part, settings, members):
+    def __init__(self, task, part, settings, members, scale):
         self.members = list(members)
         own = [settings[member] for member in members]
         self._task = task
@@ -205,7 +209,10 @@ class _Block:
                 ]
             ),
             "bias": tf.tile(
-                tf.constant([starting_bias(task, part.labels())], tf.float32),
+                tf.constant(
+                    [scale.standardized(starting_bias(task, part.labels()))],
+                    tf.float32,
+                ),
                 (self._heads, 1),
             ),
         }

@@ -11,6 +11,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from bvkeras import fileio
+from bvkeras.training.target_scale import target_settings
 from bvkeras.tuning.durable_oracle import DurableOracle
 from bvkeras.tuning.head_hypermodel import HeadHyperModel
 from bvkeras.tuning.head_settings import HeadSettings
@@ -133,6 +134,7 @@ class StackedTuner(ResumableTuner):
             [t.trial_id, dataclasses.asdict(own)]
             for t, own in zip(trials, settings, strict=True)
         ]
+        identity += target_settings(self.hypermodel.task)
         wave = Wave(
             self.hypermodel,
             settings,

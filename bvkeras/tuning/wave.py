@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bvkeras.training.state import load_state, read_progress, save_state
-from bvkeras.tuning.head_hypermodel import HeadHyperModel, out_of_patience
+from bvkeras.tuning.head_hypermodel import HeadHyperModel
 from bvkeras.tuning.head_settings import HeadSettings
 from bvkeras.tuning.held_out import held_out_score
 from bvkeras.tuning.stacked_heads import StackedHeads
@@ -50,7 +50,12 @@ class Wave:
         ).element_spec
         steps = [hypermodel.total_steps(own) for own in settings]
         self.heads = StackedHeads(
-            hypermodel.task, self._train, settings, steps, spec
+            hypermodel.task,
+            self._train,
+            settings,
+            steps,
+            spec,
+            hypermodel.scale,
         )
 
     def run(self) -> list[dict[str, Any]]:
@@ -112,13 +117,13 @@ class Wave:
         for inputs, batch_labels in self._model.scored_batches(self._held_out):
             outputs.append(heads.outputs(inputs))
             labels.append(batch_labels.numpy())
-        outputs = np.concatenate(outputs, axis=1)
+        outputs = self._model.scale.restored(np.concatenate(outputs, axis=1))
         labels = np.concatenate(labels)
         for number in np.flatnonzero(heads.live):
             score = held_out_score(self._model.task, outputs[number], labels)
             record["scores"][number].append(score)
-            if last[number] or out_of_patience(
-                record["scores"][number], patience
+            if last[number] or self._model.out_of_patience(
+                record["scores"][number]
             ):
                 record["results"][number] = {
                     self._model.objective.name: score,

@@ -604,14 +604,40 @@ def test_errors_of_two_systems(two_systems, tmp_path, capsys):
 
 
 def test_errors_takes_texts_from_a_task(glue_dir, tmp_path, capsys):
+    names = ("entailment", "not_entailment")
     path = tmp_path / "rte.tsv"
-    path.write_text(
-        "index\tprediction\tlabel\n"
-        + "".join(f"{i}\tentailment\tentailment\n" for i in range(3))
-    )
     arguments = ["errors", str(path), str(path), "--task", "rte"]
-    assert cli.main([*arguments, "--data-dir", str(glue_dir)]) == 0
-    assert "mean words of text 2" in capsys.readouterr().out
+    arguments += ["--data-dir", str(glue_dir)]
+    # By name, by number, and with indices that are off by one.
+    for labels, shift in ((names, 0), ("01", 0), (names, 1)):
+        path.write_text(
+            "index\tprediction\tlabel\n"
+            + "".join(
+                f"{i + shift}\t{labels[0]}\t{labels[i % 2]}\n" for i in range(4)
+            )
+        )
+        assert cli.main(arguments) == shift
+        printed = capsys.readouterr()
+        if not shift:
+            assert "mean words of text 2" in printed.out
+    (line,) = printed.err.splitlines()
+    assert "row '1': its label is entailment, in rte validation it is " in line
+    assert "as for 4 of 4 rows" in line
+
+
+def test_errors_takes_texts_from_a_table_of_another_form(
+    two_systems, tmp_path, capsys
+):
+    texts = tmp_path / "texts.tsv"
+    rows = "".join(f"{i}\tt{i} 12 u\n" for i in range(5))
+    texts.write_text(f"#1 ID\ta\n{rows}", encoding="utf-8-sig")
+    arguments = ["errors", *two_systems, *_THEIR_COLUMNS, "--text-columns", "a"]
+    arguments += ["--texts", str(texts), "--text-index", "#1 ID"]
+    assert cli.main(arguments) == 0
+    row = "| mean words of text 1, rows predicted right | {0} | {0} |"
+    assert row.format("3.0") in capsys.readouterr().out
+    assert cli.main([*arguments, "--words", "letters"]) == 0
+    assert row.format("2.0") in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -629,6 +655,14 @@ def test_errors_takes_texts_from_a_task(glue_dir, tmp_path, capsys):
         (
             (*_THEIR_COLUMNS, "--texts", "{texts}", "--task", "rte"),
             "--task, --texts: expected one of them",
+        ),
+        (
+            (*_THEIR_COLUMNS, "--texts", "{texts}", "--text-index", "ID"),
+            "--text-index: .* has no column 'ID'; it has uid, a",
+        ),
+        (
+            (*_THEIR_COLUMNS, "--text-index", "ID"),
+            "--text-index: expected --texts with it",
         ),
     ],
 )
@@ -686,6 +720,7 @@ def test_errors_of_two_files_of_answers(span_errors, tmp_path, capsys):
         ({"x": ""}, (), "two.json: 1 of its ids are of no question, such as"),
         ({}, ("--split", "held_out"), "has no answer to 8 of 8 questions"),
         ({}, ("--regression",), "--regression: not with --task squad_v2"),
+        ({}, ("--words", "letters"), "--words: not with --task squad_v2"),
     ],
 )
 def test_errors_says_what_is_wrong_with_answers(

@@ -65,14 +65,14 @@ def changed(change):
 
 
 def test_questions_come_in_the_order_of_their_ids(read):
-    questions, skipped = read(GOOD)
+    questions, left_out = read(GOOD)
     assert questions == (
         SpanQuestion("q1", "Cats", "Who flew?", CONTEXT, ()),
         SpanQuestion(
             "q2", "Cats", "Who ran?", CONTEXT, (SpanAnswer("Zoë", 23),)
         ),
     )
-    assert skipped == 0
+    assert left_out == ()
     assert questions[1].answers[0].end == 26
 
 
@@ -237,9 +237,10 @@ def test_malformed_question_is_named(change, message, read, tmp_path):
 @pytest.mark.parametrize("change", [change for change, _ in BAD])
 def test_malformed_question_can_be_skipped(change, read, caplog):
     with caplog.at_level(logging.WARNING, logger="bvkeras"):
-        questions, skipped = read(changed(change), skip_bad=True)
+        questions, left_out = read(changed(change), skip_bad=True)
     assert len(questions) == 1
-    assert skipped == 1
+    (problem,) = left_out
+    assert "article 'Cats'" in problem
     (line,) = caplog.messages
     assert line.startswith("left out 1 malformed questions, the first: ")
     assert "article 'Cats'" in line

@@ -22,7 +22,6 @@ _ROWS = (
     "pooled head on it",
     "regression on the mean of its hidden states",
     "mean of encoder and head",
-    "maximum of encoder and head",
     "head on the frozen encoder",
     "regression on the frozen encoder",
 )

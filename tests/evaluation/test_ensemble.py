@@ -3,7 +3,12 @@ import pytest
 
 from bvkeras import tasks
 from bvkeras.errors import ArgumentError
-from bvkeras.evaluation.ensemble import combine_predictions, evaluate_ensemble
+from bvkeras.evaluation.ensemble import (
+    RULES,
+    combine_predictions,
+    evaluate_ensemble,
+    rules_for,
+)
 from bvkeras.evaluation.predictions import (
     Predictions,
     read_predictions,
@@ -41,6 +46,19 @@ def test_maximum():
     np.testing.assert_allclose(both.scores[0], [0.4, 1 / 3, 4 / 15])
     np.testing.assert_allclose(both.scores.sum(1), 1)
     np.testing.assert_array_equal(both.predictions, [0, 1, 2, 1])
+
+
+def test_two_classes_have_one_rule():
+    random = np.random.default_rng(0)
+    first, second = (
+        predictions(np.stack([p, 1 - p], axis=1), ("a", "b"))
+        for p in random.random((2, len(LABELS)))
+    )
+    mean, maximum = (combine_predictions(first, second, r) for r in RULES)
+    np.testing.assert_array_equal(mean.predictions, maximum.predictions)
+    found = {name: rules_for(tasks.get(name)) for name in tasks.names()}
+    assert found.pop("mnli") == found.pop("squad_v2") == RULES
+    assert set(found.values()) == {("mean",)}
 
 
 def test_regression_takes_the_mean():

@@ -16,6 +16,7 @@ from bvkeras.evaluation.error_report import (
     write_differences,
 )
 from bvkeras.evaluation.outcomes import Outcomes
+from bvkeras.evaluation.word_counts import count_words
 
 
 def _outcomes(predictions, labels, ids=None):
@@ -112,6 +113,31 @@ def test_words(pair):
     assert one.words_wrong == [pytest.approx((3 + 6) / 2), 3.0]
     with pytest.raises(ArgumentError, match="texts: received 2, expected one"):
         analyze_errors(*pair, texts=[["a", "b"]])
+
+
+def test_ways_to_count_words():
+    texts = ["Don't, in 1999!", "Zoë — ß2b", ""]
+    assert count_words(texts).tolist() == [3, 3, 0]
+    assert count_words(texts, "letters").tolist() == [3, 3, 0]
+    assert count_words(["U.S. 5 % _x_"]).tolist() == [4]
+    assert count_words(["U.S. 5 % _x_"], "letters").tolist() == [3]
+    with pytest.raises(ArgumentError, match="words: expected one of tokens"):
+        count_words(texts, "syllables")
+
+
+def test_letters_alone(pair):
+    analysis = analyze_errors(*pair, texts=[["a 1 b"] * 7], words="letters")
+    assert analysis.systems[0].words_right == [2.0]
+
+
+def test_system_that_predicts_one_class_is_named_first(pair):
+    constant = _outcomes(["a"] * 7, pair[0].labels)
+    analysis = analyze_errors(pair[0], constant, ("encoder", "head"))
+    sentence = "head predicts a for every row: it has learned nothing"
+    lines = format_error_report(analysis).splitlines()
+    assert lines[2].startswith(f"**{sentence}")
+    assert error_note(analysis).startswith(sentence)
+    assert "for every row" not in error_note(analyze_errors(*pair))
 
 
 def test_order_of_rows_does_not_matter(pair):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import shutil
 
 import keras
@@ -14,6 +15,8 @@ from bvkeras.data.sources import load_examples
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.evaluation import evaluate
+from bvkeras.evaluation.evaluate import evaluate_head, evaluate_snapshot
+from bvkeras.evaluation.layer_importance import layer_importance
 from bvkeras.evaluation.predictions import read_predictions
 from bvkeras.training.finetune import finetune
 from bvkeras.training.head import train_head
@@ -69,6 +72,29 @@ def trained(request, tiny_bert, glue_dir, tmp_path_factory):
     return _Trained(
         task, examples["validation"], snapshot, encoder, caches, head
     )
+
+
+def test_tensorflow_does_not_warn_of_many_evaluations(trained, tmp_path):
+    warnings = []
+    handler = logging.Handler()
+    handler.emit = lambda record: warnings.append(record.getMessage())
+    logger = logging.getLogger("tensorflow")
+    logger.addHandler(handler)
+    try:
+        for number in range(5):
+            directory = tmp_path / str(number)
+            cache = trained.caches["validation"]
+            evaluate_head(trained.task, trained.head, cache, directory)
+            evaluate_snapshot(
+                trained.task,
+                trained.snapshot,
+                trained.examples,
+                directory / "s",
+            )
+            layer_importance(trained.head, cache, directory)
+    finally:
+        logger.removeHandler(handler)
+    assert not warnings
 
 
 @pytest.fixture(params=["head", "snapshot"])

@@ -13,6 +13,13 @@ def _write(path, text):
     return path
 
 
+def test_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    path = tmp_path / "excel.csv"
+    text = "index,prediction,label\n1,a,b\n"
+    path.write_text(text, encoding="utf-8-sig")
+    assert read_outcomes(path).ids == ("1",)
+
+
 def test_own_files(tmp_path):
     write_predictions(
         tmp_path / "c.tsv",

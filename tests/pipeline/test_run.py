@@ -1,5 +1,6 @@
 """All steps of a run on a tiny BERT: what is written, and written once."""
 
+import dataclasses
 import json
 import shutil
 
@@ -14,6 +15,7 @@ from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.pipeline.steps import fine_tuning
 from bvkeras.reports.report import read_report
+from bvkeras.reports.run_document import run_document
 from bvkeras.tasks.glue import GLUE
 from tests.pipeline.fast_run import FAST, without_pictures
 
@@ -120,12 +122,10 @@ def test_rows_come_in_the_order_of_the_steps(finished):
         "pooled head on it, epoch 0.5",
         "regression on the mean of its hidden states, epoch 0.5",
         "mean of encoder and head, epoch 0.5",
-        "maximum of encoder and head, epoch 0.5",
         "fine-tuned encoder, epoch 1",
         "pooled head on it, epoch 1",
         "regression on the mean of its hidden states, epoch 1",
         "mean of encoder and head, epoch 1",
-        "maximum of encoder and head, epoch 1",
         "head on the frozen encoder",
         "regression on the frozen encoder",
         "encoder after one more epoch",
@@ -152,7 +152,7 @@ def test_report_md_shows_every_row(finished):
 
 def test_every_named_file_is_there(finished):
     comparison, output_dir = finished
-    assert len(comparison.files) == 33
+    assert len(comparison.files) == 31
     for path in comparison.files.values():
         assert (output_dir / path).exists(), path
 
@@ -172,12 +172,29 @@ def test_errors_of_encoder_and_head_are_compared(finished):
         accuracies = [system["accuracy"] for system in analysis["systems"]]
         assert accuracies == [score["accuracy"] for score in scores]
         assert len(analysis["systems"][0]["words_right"]) in (1, 2)
-    assert len(comparison.notes) == 2
-    assert comparison.notes[0].startswith(
+    assert len(comparison.notes) == 3
+    assert (
         "pooled head on it, epoch 0.5 less fine-tuned encoder, epoch 0.5"
+        in comparison.notes[0]
     )
+    assert "kernel rounded to bfloat16" in comparison.notes[2]
     header = (path.parent / "differences.tsv").read_text().split("\n")[0]
     assert header.startswith("index\tlabel\tfine-tuned encoder, epoch 0.5")
+
+
+def test_systems_that_predict_one_class_are_named_first(finished):
+    comparison, output_dir = finished
+    warned = [w.split(", ", 1)[1] for w in comparison.warnings]
+    for system in comparison.systems:
+        rows = _prediction_rows(comparison, output_dir, system, "validation")
+        constant = len({row["prediction"] for row in rows}) == 1
+        said = f"{system.name} predicts {rows[0]['prediction']} for every row"
+        assert any(w.startswith(said) for w in warned) == constant
+    warning = "on validation, it predicts x for every row"
+    document = run_document(
+        dataclasses.replace(comparison, warnings=[warning]), []
+    )
+    assert document.sections[0].texts[0] == f"Warning: {warning}"
 
 
 def test_plots_are_pictures(finished):
@@ -199,9 +216,9 @@ def test_plots_are_pictures(finished):
 def test_rows_say_what_they_are(finished):
     assert [(s.kind, s.epochs) for s in finished[0].systems] == [
         *(("encoder", 0.5), ("head", 0.5), ("regression", 0.5)),
-        *(("ensemble_mean", 0.5), ("ensemble_maximum", 0.5)),
+        ("ensemble_mean", 0.5),
         *(("encoder", 1.0), ("head", 1.0), ("regression", 1.0)),
-        *(("ensemble_mean", 1.0), ("ensemble_maximum", 1.0)),
+        ("ensemble_mean", 1.0),
         *(("frozen_head", 0.0), ("frozen_regression", 0.0)),
         ("control", 2.0),
     ]
@@ -242,17 +259,16 @@ def test_differences_are_of_the_scores(finished):
 
 
 def test_ensembles_count_both(finished):
-    encoder, head, _, mean, maximum = finished[0].systems[:5]
-    for ensemble in (mean, maximum):
-        assert ensemble.trained_parameters == (
-            encoder.trained_parameters + head.trained_parameters
-        )
-        assert ensemble.total_parameters == (
-            encoder.total_parameters + head.trained_parameters
-        )
-        assert ensemble.seconds["predict"] == pytest.approx(
-            encoder.seconds["predict"] + head.seconds["predict"]
-        )
+    encoder, head, _, mean = finished[0].systems[:4]
+    assert mean.trained_parameters == (
+        encoder.trained_parameters + head.trained_parameters
+    )
+    assert mean.total_parameters == (
+        encoder.total_parameters + head.trained_parameters
+    )
+    assert mean.seconds["predict"] == pytest.approx(
+        encoder.seconds["predict"] + head.seconds["predict"]
+    )
 
 
 def test_predictions_are_of_the_dev_set_in_its_order(finished, glue_dir):
@@ -363,7 +379,7 @@ def test_rows_can_be_left_out_of_a_finished_run(run_again, no_work):
         for epochs in ("0.5", "1")
         for row in (
             *(_ENCODER_ROW, _HEAD_ROW, _REGRESSION_ROW),
-            *_ENSEMBLE_ROWS,
+            _ENSEMBLE_ROWS[0],
         )
     ]
 
@@ -442,7 +458,7 @@ def test_run_that_could_not_start_leaves_the_directory_free(
 def test_every_task_scores_the_encoder_and_its_head(glue_run):
     spec, comparison, _ = glue_run
     names = [system.name for system in comparison.systems]
-    ensembles = _ENSEMBLE_ROWS[: 1 if spec.is_regression else 2]
+    ensembles = _ENSEMBLE_ROWS[: 2 if spec.num_labels > 2 else 1]
     assert names == [_ENCODER_ROW, _HEAD_ROW, _REGRESSION_ROW, *ensembles]
     assert comparison.main_metric == spec.metrics[0]
     for system in comparison.systems:

@@ -280,6 +280,11 @@ def test_threshold_can_be_swept_on_the_scored_split(
             **{**SETTINGS, "epochs": (0.5,)},
         )
     assert "left out 1 malformed questions" in caplog.text
+    left_out = list((tmp_path / "run").glob("left_out_*.txt"))
+    assert left_out
+    for path in left_out:
+        (line,) = path.read_text("utf-8").splitlines()
+        assert "article " in line
     notes = "\n".join(comparison.notes)
     assert "1 malformed ones were left out of it" in notes
     assert "chosen on validation itself, for the best F1" in notes

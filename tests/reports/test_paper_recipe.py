@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
-from bvkeras import pipeline
+from bvkeras import fileio, pipeline
 from bvkeras.reports import paper_report
+from tests.tiny_runs import forbid
 
 _RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "paper_tables.py"
 
@@ -23,14 +24,15 @@ def made(make_run, monkeypatch):
     calls = []
 
     def run(task, backbone, directory, *, seed, limit, epochs, **options):
-        calls.append((task.name, seed, options))
+        calls.append((task, seed, options))
         settings = {"limit": limit, "epochs": list(epochs or (1.0,))}
         directory.parent.mkdir(exist_ok=True)
-        made = make_run(task.name, seed, settings=settings, backbone=backbone)
+        made = make_run(task, seed, settings=settings, backbone=backbone)
         shutil.move(made, directory)
         (directory / "cache").mkdir()
 
     monkeypatch.setattr(pipeline, "run", run)
+    monkeypatch.setattr(pipeline, "check_run", lambda *_, **options: None)
     # They are drawn after every run, and tested elsewhere.
     monkeypatch.setattr(paper_report, "paper_pictures", lambda tables: [])
     return calls
@@ -86,6 +88,38 @@ def test_caches_that_a_stop_left_are_removed(recipe, made, tmp_path):
     recipe(arguments(tmp_path))
     assert not list((tmp_path / "out").glob("*/cache"))
     assert not made
+
+
+def test_rows_that_a_finished_run_has_not_are_made(
+    recipe, made, tmp_path, capsys
+):
+    few = ("--tasks", "cola", "--seeds", "0", "1")
+    recipe(arguments(tmp_path, *few))
+    made.clear()
+    recipe(arguments(tmp_path, *few, "--no-control", "--no-frozen"))
+    assert not made
+    tables = capsys.readouterr().out.split("# ")[-1]
+    assert "frozen encoder" not in tables
+    assert "one more epoch" not in tables
+    report = tmp_path / "out" / "cola-1" / "report.json"
+    record = fileio.read_json(report)
+    record["systems"] = [s for s in record["systems"] if s["kind"] != "control"]
+    fileio.write_json(report, record)
+    recipe(arguments(tmp_path, *few))
+    assert [call[:2] for call in made] == [("cola", 1)]
+
+
+def test_what_cannot_be_run_is_found_before_the_first_run(
+    recipe, glue_dir, tiny_bert, tmp_path, monkeypatch, capsys
+):
+    data = shutil.copytree(glue_dir, tmp_path / "data")
+    shutil.rmtree(data / "MRPC")
+    forbid(monkeypatch, pipeline, "run")
+    more = ["--tasks", "cola", "mrpc", "--data-dir", str(data)]
+    more += ["--backbone", str(tiny_bert), "--limit", "cola=5"]
+    assert recipe(arguments(tmp_path, *more)) == 1
+    assert "no data of mrpc" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import shutil
 
 import keras
@@ -10,7 +11,7 @@ from bvkeras import fileio
 from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.loading import load_backbone
-from bvkeras.errors import ArgumentError, DataError, RunError
+from bvkeras.errors import ArgumentError, DataError, DivergedError, RunError
 from bvkeras.layers.hidden_states import HiddenStates
 from bvkeras.training import finetune as finetune_module
 from bvkeras.training.finetune import (
@@ -20,6 +21,7 @@ from bvkeras.training.finetune import (
     snapshot_directory,
 )
 from bvkeras.training.state import read_progress, save_state
+from bvkeras.training.target_scale import TargetScale
 from tests.tiny_runs import (
     CLASSES,
     FINETUNE,
@@ -320,10 +322,14 @@ def test_encoder_that_was_frozen_is_trained_whole(
     assert_same_weights(snapshot, snapshots_of(finetuned)[0])
 
 
-def test_gradients_are_clipped_to_a_global_norm_of_1(run, tmp_path, optimizers):
-    examples = make_examples(task=SCORES)
-    examples = dataclasses.replace(examples, labels=examples.labels + 50)
-    run(tmp_path, task=SCORES, examples=examples, epochs=(0.2,))
+def test_gradients_are_clipped_to_a_global_norm_of_1(
+    run, tmp_path, optimizers, monkeypatch
+):
+    # Targets far from what a new head says.
+    monkeypatch.setattr(
+        TargetScale, "of", lambda task, labels: TargetScale(mean=-50.0)
+    )
+    run(tmp_path, task=SCORES, epochs=(0.2,))
     # After one step Adam's first moment is a tenth of the gradient. [CLS]
     # stands in the batch eight times: its gradients count as their sum.
     moments = [
@@ -355,20 +361,82 @@ def test_batches_of_one_and_a_rest(run, tmp_path):
         ("batch_size: .*got 0", {"batch_size": 0}),
         ("examples: .*none", {"examples": make_examples(2).take([])}),
         ("max_tokens must be at most", {"max_tokens": 10**6}),
+        ("learning_rate: .*got nan", {"learning_rate": float("nan")}),
+        ("dropout: .*got 1", {"dropout": 1}),
+        ("warmup_fraction: .*got 2", {"warmup_fraction": 2}),
+        ("seed: .*got -1", {"seed": -1}),
+        ("examples: are of task stsb", {"examples": make_examples(4, SCORES)}),
+        ("examples: expected Examples", {"examples": ["a text"]}),
     ],
 )
 def test_wrong_arguments(run, tmp_path, match, changes):
     with pytest.raises(ArgumentError, match=match):
-        run(tmp_path, **changes)
+        run(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
 
 
 def test_loss_that_becomes_infinite(run, tmp_path):
     with pytest.raises(ArgumentError) as error:
         run(tmp_path, learning_rate=1e30)
     message = str(error.value)
+    assert isinstance(error.value, DivergedError)
     assert message.startswith("learning_rate: the loss is ")
     assert "below 1e+30" in message
     assert "\n" not in message
+
+
+def test_scores_in_any_units(run, tiny_bert, tmp_path):
+    prices = dataclasses.replace(SCORES, name="prices", label_range=None)
+    scores = make_examples(task=SCORES)
+    examples = dataclasses.replace(
+        scores, task="prices", labels=300 + 500 * scores.labels
+    )
+    further = []
+    for task, rows in ((SCORES, scores), (prices, examples)):
+        directory = tmp_path / task.name
+        first, last = run(
+            directory,
+            task,
+            load_backbone(tiny_bert, dropout=0.0),
+            rows,
+            **{**EASY, "epochs": (4, 8)},
+        )
+        # A head that goes on is read in the units it was written in.
+        (more,) = run(
+            directory / "more",
+            task,
+            load_backbone(last.encoder_directory, dropout=0.0),
+            rows,
+            **{**EASY, "epochs": (1,), "start": last, "learning_rate": 1e-6},
+        )
+        for snapshot in (first, last, more):
+            encoder, model = snapshot.load_model(1)
+            tokens = tokenize_examples(rows, encoder, 16)
+            further.append(predict_scores(model, tokens)[:, 0])
+        record = fileio.read_json(last.directory / "snapshot.json")
+        assert record["target_mean"] == pytest.approx(rows.labels.mean())
+        assert record["target_deviation"] == pytest.approx(rows.labels.std())
+    for own, other in zip(further[3:], further[:3], strict=True):
+        np.testing.assert_allclose(own, 300 + 500 * other, rtol=2e-2)
+    np.testing.assert_allclose(further[5], further[4], rtol=2e-2)
+    labels = examples.labels
+    assert np.std(labels - further[4]) < np.std(labels) / 2
+
+
+def test_rate_that_diverges_late_leaves_the_directory_free(
+    run, tmp_path, monkeypatch
+):
+    check = finetune_module._check_finite
+
+    def diverge(loss, step, learning_rate):
+        check(math.nan if step > 5 else loss, step, learning_rate)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(finetune_module, "_check_finite", diverge)
+        with pytest.raises(DivergedError):
+            run(tmp_path, save_every_seconds=0)
+    assert not list(tmp_path.glob("epoch_*"))
+    assert len(run(tmp_path, learning_rate=1e-3)) == 3
 
 
 def test_directory_that_is_no_snapshot(tmp_path):

@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import shutil
 import subprocess
 import sys
@@ -5,23 +7,35 @@ import sys
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from bvkeras import fileio
 from bvkeras.cache import memory
 from bvkeras.cache.index import RecordIndex
 from bvkeras.cache.reader import HiddenStateCache
+from bvkeras.cache.writer import write_cache
+from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import (
     ArgumentError,
     CacheError,
     DataError,
+    DivergedError,
     RunError,
 )
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.training import head as head_module
 from bvkeras.training.head import TrainedHead, build_head, train_head
-from tests.tiny_runs import CLASSES, SCORES, fail_at_call, forbid
+from bvkeras.training.state import read_progress
+from tests.tiny_runs import (
+    CLASSES,
+    SCORES,
+    fail_at_call,
+    forbid,
+    make_examples,
+)
 
+PRICES = dataclasses.replace(SCORES, name="prices", label_range=None)
 SETTINGS = {
     "units": 4,
     "learning_rate": 2e-2,
@@ -72,6 +86,70 @@ def test_regressor_learns(scores_cache, tmp_path):
     scores = model.predict(scores_cache.as_dataset(16), verbose=0)
     labels = scores_cache.labels()
     assert np.corrcoef(scores.ravel(), labels)[0, 1] > 0.9
+
+
+@pytest.fixture(scope="module")
+def prices_cache(tiny_bert, tmp_path_factory):
+    """The scores of `scores_cache` as prices of 300 to 1,000."""
+    examples = make_examples(task=SCORES)
+    return write_cache(
+        load_backbone(tiny_bert, dropout=0.0),
+        PRICES,
+        dataclasses.replace(
+            examples, task=PRICES.name, labels=300 + 500 * examples.labels
+        ),
+        tmp_path_factory.mktemp("prices"),
+        max_tokens=16,
+    )
+
+
+@pytest.mark.parametrize("token_pooling", ["flatten", "mean"])
+def test_scores_in_any_units(
+    scores_cache, prices_cache, tmp_path, token_pooling
+):
+    outputs = []
+    for task, cache in ((SCORES, scores_cache), (PRICES, prices_cache)):
+        head = train_head(
+            task,
+            cache,
+            tmp_path / task.name,
+            **{**SETTINGS, "epochs": 12, "dropout": 0.0},
+            token_pooling=token_pooling,
+            projection_initializer="glorot_uniform",
+        )
+        model = head.load_model()
+        outputs.append(model.predict(cache.as_dataset(16), verbose=0)[:, 0])
+        record = fileio.read_json(head.directory / "head.json")
+        labels = cache.labels().astype(float)
+        assert record["target_mean"] == pytest.approx(labels.mean())
+        assert record["target_deviation"] == pytest.approx(labels.std())
+    np.testing.assert_allclose(outputs[1], 300 + 500 * outputs[0], rtol=1e-3)
+    # Half of what always answering the mean is wrong by.
+    labels = prices_cache.labels()
+    assert np.std(labels - outputs[1]) < np.std(labels) / 2
+
+
+def test_unfinished_regression_of_an_earlier_version(scores_cache, tmp_path):
+    calls = []
+
+    def stop(model, path):
+        calls.append(path)
+        raise OSError("stopped")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(PoolingRegressor, "save", stop)
+        with pytest.raises(OSError, match="stopped"):
+            train_head(SCORES, scores_cache, tmp_path, **SETTINGS)
+    # Its state has a head of other units.
+    state = tmp_path / "state.safetensors"
+    tensors = safetensors.numpy.load_file(state)
+    progress = read_progress(state)
+    del progress["settings"]["targets"]
+    safetensors.numpy.save_file(
+        tensors, state, metadata={"progress": json.dumps(progress)}
+    )
+    with pytest.raises(RunError, match=r"with targets = .as they are., not"):
+        train_head(SCORES, scores_cache, tmp_path, **SETTINGS)
 
 
 def test_scalar_mix(classes_cache, tmp_path):
@@ -342,16 +420,58 @@ def test_number_below_one(classes_cache, tmp_path, name):
         train_head(CLASSES, classes_cache, tmp_path, **{**SETTINGS, name: 0})
 
 
-def test_loss_that_becomes_infinite(classes_cache, tmp_path):
-    with pytest.raises(DataError) as error:
+def test_loss_that_becomes_infinite(classes_cache, tmp_path, monkeypatch):
+    original = head_module._Recorder
+
+    class LateRecorder(original):
+        """Lets the first epoch pass: its state is saved."""
+
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch:
+                super().on_epoch_end(epoch, logs)
+
+    monkeypatch.setattr(head_module, "_Recorder", LateRecorder)
+    with pytest.raises(DivergedError, match=r"the head.s loss is .* below 1e"):
         train_head(
             CLASSES,
             classes_cache,
             tmp_path,
             **{**SETTINGS, "learning_rate": 1e38},
         )
-    assert "loss is" in str(error.value)
     assert not (tmp_path / "head.keras").exists()
+    # What was saved of it does not stand in the way of a lower one.
+    monkeypatch.setattr(head_module, "_Recorder", original)
+    train_head(CLASSES, classes_cache, tmp_path, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"units": "abc"}, "units: expected at least 1"),
+        ({"learning_rate": -1.0}, "learning_rate: expected a number above 0"),
+        ({"pooler": "foo"}, "pooler: expected one of linear, scalar_mix"),
+        ({"dropout": 1.0}, "dropout: expected a number in"),
+        ({"seed": -1}, "seed: expected a whole number"),
+    ],
+)
+def test_refused_setting_leaves_no_trace(
+    classes_cache, tmp_path, change, message
+):
+    with pytest.raises(ArgumentError, match=message):
+        train_head(
+            CLASSES, classes_cache, tmp_path / "head", **{**SETTINGS, **change}
+        )
+    assert not (tmp_path / "head").exists()
+
+
+def test_cache_of_another_task(classes_cache, tmp_path):
+    with pytest.raises(ArgumentError, match="is of task sst2, expected rte"):
+        train_head("rte", classes_cache, tmp_path / "head", **SETTINGS)
+    with pytest.raises(ArgumentError, match="expected a HiddenStateCache, got"):
+        train_head("sst2", classes_cache.directory, tmp_path / "head")
+    with pytest.raises(ArgumentError, match="task: expected a name or"):
+        train_head(2, classes_cache, tmp_path / "head")
+    assert not (tmp_path / "head").exists()
 
 
 def test_directory_without_a_head(tmp_path):

@@ -106,6 +106,7 @@ def test_trial_is_what_finetune_does(
     hp.values["seed"] = 3
     trained = model.build(hp)
     model.fit(hp, trained)
+    model.fold_targets(trained)
     # A small encoder's own is none.
     rate = dropout or 0.0
     snapshot = finetune(

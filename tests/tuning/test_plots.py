@@ -73,6 +73,6 @@ def test_one_trial_and_none(tmp_path):
 
 
 def test_the_best_come_first_and_of_equals_the_earlier():
-    ranked = best_results(_results())
+    ranked = best_results(_results(), "accuracy")
     assert [result.trial for result in ranked[:2]] == ["06", "05"]
     assert len(ranked) == 11

@@ -1,8 +1,10 @@
 """Whole searches: report, table, plots, best head; workers; the command."""
 
 import csv
+import dataclasses
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from bvkeras import fileio
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cli import main as cli
 from bvkeras.cli import tune as command
-from bvkeras.errors import ArgumentError, RunError
+from bvkeras.errors import ArgumentError, CacheError, DivergedError, RunError
 from bvkeras.training.head import TrainedHead
 from bvkeras.tuning import head_search, workers
 from bvkeras.tuning.head_search import HeadSearch, tune_head
@@ -51,13 +53,7 @@ def caches(tmp_path_factory):
     lengths = np.random.default_rng(1).integers(2, 17, 40).tolist()
     for split in ("train", "validation"):
         make_cache(directory / split, lengths=lengths, regression=True)
-    path = directory / "validation" / "manifest.json"
-    manifest = fileio.read_json(path)
-    manifest["identity"]["split"] = "validation"
-    del manifest["digest"]
-    fileio.write_json(
-        path, {**manifest, "digest": fileio.value_digest(manifest)}
-    )
+    _change_identity(directory / "validation", split="validation")
     return [
         HiddenStateCache(directory / split) for split in ("train", "validation")
     ]
@@ -78,6 +74,17 @@ def found(caches, tmp_path_factory):
         **_FINAL,
     )
     return directory, result
+
+
+def _change_identity(directory, **changes):
+    """Makes a cache one that was made from something else."""
+    path = directory / "manifest.json"
+    manifest = fileio.read_json(path)
+    manifest["identity"] |= changes
+    del manifest["digest"]
+    fileio.write_json(
+        path, {**manifest, "digest": fileio.value_digest(manifest)}
+    )
 
 
 def _rows(directory):
@@ -173,18 +180,73 @@ def test_another_search_in_the_same_directory(found, caches, change, message):
         ({"seed": -1}, "seed: expected at least 0"),
         ({"held_out": 1.0}, "held_out: expected"),
         ({"patience": 0}, "patience: expected at least 1"),
-        ({"finalists": -1}, "finalists: expected at least 0, got -1"),
+        ({"finalists": -1}, "finalists: expected at least 0, .* got -1"),
         ({"finalist_seeds": 0}, "finalist_seeds: expected at least 1"),
         ({"oracle": "best"}, "oracle: expected one of"),
         (
             {"oracle": "hyperband", "space": HeadSpace(epochs=Choice((1, 2)))},
             "epochs: expected one number",
         ),
+        ({"dtype": "float8"}, "dtype: expected one of"),
+        (
+            {"space": HeadSpace(layers=Choice(("0", "1+9")))},
+            r"layers: expected numbers from 0 to 2 of .*, got '1\+9'",
+        ),
     ],
 )
 def test_arguments_out_of_range(caches, tmp_path, change, message):
+    directory = tmp_path / "search"
     with pytest.raises(ArgumentError, match=message):
-        tune_head("stsb", caches[0], tmp_path, **change)
+        tune_head("stsb", caches[0], directory, **change)
+    assert not directory.exists()
+
+
+def test_evaluation_cache_of_another_encoder(caches, tmp_path):
+    other = shutil.copytree(caches[1].directory, tmp_path / "other")
+    _change_identity(other, encoder="f" * 64)
+    with pytest.raises(CacheError, match="was made with encoder = "):
+        tune_head(
+            "stsb",
+            caches[0],
+            tmp_path / "search",
+            evaluation_caches=[HiddenStateCache(other)],
+        )
+    assert not (tmp_path / "search").exists()
+
+
+def test_rate_that_diverges_leaves_the_directory_free(caches, tmp_path):
+    high = dataclasses.replace(_SPACE, learning_rate=1e38)
+    settings = {"trials": 2, "finalists": 0}
+    with pytest.raises(DivergedError, match="all of 2 trials diverged"):
+        tune_head("stsb", caches[0], tmp_path, space=high, **settings)
+    lower = dataclasses.replace(_SPACE, learning_rate=1e-3)
+    found = tune_head("stsb", caches[0], tmp_path, space=lower, **settings)
+    assert len(found.trials) == 2
+
+
+@pytest.mark.parametrize("oracle", ["random", "bayesian", "grid"])
+def test_space_with_fewer_settings_than_trials(
+    caches, tmp_path, oracle, capsys
+):
+    space = dataclasses.replace(
+        _SPACE,
+        units=Choice((2, 3, 4)),
+        learning_rate=1e-3,
+        projection_rate=1.0,
+        seed=0,
+        epochs=1,
+    )
+    found = tune_head(
+        "stsb",
+        caches[0],
+        tmp_path,
+        trials=12,
+        space=space,
+        oracle=oracle,
+        finalists=0,
+    )
+    assert sorted(t.settings["units"] for t in found.trials) == [2, 3, 4]
+    assert "the space has 3 different settings" in capsys.readouterr().err
 
 
 def test_cache_of_another_task(caches, tmp_path):
@@ -224,17 +286,20 @@ def test_command_comes_to_the_same(found, caches, tmp_path, capsys):
         ("units", "--set: expected NAME=VALUES, got 'units'"),
         ("width=3", "width: no such setting, expected one of units"),
         ("seed=1:2:3", "--set: expected LOW:HIGH or LOW:HIGH:log"),
+        ("units=8,abc", "units: expected at least 1, a whole number, got"),
+        ("pooler=foo", "pooler: expected one of linear, scalar_mix, got"),
         ("seed=2:1", "low, high: expected finite numbers in that order"),
     ],
 )
 def test_settings_that_cannot_be_read(caches, tmp_path, capsys, given, message):
     arguments = [
         *("tune", "stsb", "--cache", str(caches[0].directory)),
-        *("--output-dir", str(tmp_path), "--set", given),
+        *("--output-dir", str(tmp_path / "out"), "--set", given),
     ]
     assert cli.main(arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {message}")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a search may choose from, and how it is written down."""
 
+import dataclasses
 import json
 
 import keras_tuner
@@ -9,9 +10,14 @@ import pytest
 from bvkeras.cli.tune import given_settings
 from bvkeras.errors import ArgumentError
 from bvkeras.tuning.head_hypermodel import out_of_patience
-from bvkeras.tuning.head_settings import parsed_layers
-from bvkeras.tuning.held_out import held_out_score, held_out_split
+from bvkeras.tuning.held_out import (
+    held_out_score,
+    held_out_split,
+    objective,
+)
+from bvkeras.tuning.layer_names import parsed_layers
 from bvkeras.tuning.oracles import trials_at_once
+from bvkeras.tuning.result import TrialResult, best_results
 from bvkeras.tuning.spaces import (
     Choice,
     EncoderSpace,
@@ -108,8 +114,72 @@ def test_scores():
     numbers = np.array([[1.0], [2.0], [4.0]])
     labels = np.array([2.0, 4.0, 8.0], np.float32)
     assert held_out_score(SCORES, numbers, labels) == pytest.approx(1.0)
-    numbers[0] = np.nan
-    assert held_out_score(SCORES, numbers, labels) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("metric", "worst"),
+    [
+        ("accuracy", 0.0),
+        # A healthy head can have one below zero.
+        ("matthews", -1.0),
+        ("pearson", -1.0),
+        ("mae", 1e6),
+        ("rmse", 1e6),
+    ],
+)
+def test_diverged_ranks_behind_the_worst(metric, worst):
+    task = dataclasses.replace(SCORES, metrics=(metric,))
+    outputs = np.array([[1.0], [np.nan]])
+    diverged = held_out_score(task, outputs, np.ones(2, np.float32))
+    assert np.isfinite(diverged)
+    results = [
+        TrialResult(name, score, 0.1, 1.0, {})
+        for name, score in (("diverged", diverged), ("worst", worst))
+    ]
+    assert [one.trial for one in best_results(results, metric)] == [
+        "worst",
+        "diverged",
+    ]
+    assert objective(task).direction == ("min" if worst > 1 else "max")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"units": Choice((8, "abc"))}, "units: expected at least 1.*'abc'"),
+        ({"units": Range(0.5, 8.0)}, "units: expected at least 1.*0.5"),
+        ({"learning_rate": 0.0}, "learning_rate: expected a number above 0"),
+        ({"dropout": Choice((0.1, 1.0))}, r"dropout: .* in \[0, 1\), got 1.0"),
+        ({"pooler": "foo"}, "pooler: expected one of linear, scalar_mix"),
+        ({"token_pooling": "max"}, "token_pooling: expected one of flatten"),
+        ({"layers": Choice(("0", "0+x"))}, "layers: expected numbers such as"),
+        ({"projection_initializer": 1}, "projection_initializer: expected"),
+        ({"seed": Range(-1, 3)}, "seed: expected a whole number from 0"),
+    ],
+)
+def test_head_settings_that_cannot_be(settings, message):
+    with pytest.raises(ArgumentError, match=message):
+        HeadSpace().replaced(settings)
+
+
+def test_encoder_settings_that_cannot_be():
+    for name, value in (("warmup", 2), ("epochs", 0), ("batch_size", 1.5)):
+        with pytest.raises(ArgumentError, match=f"{name}: expected"):
+            EncoderSpace().replaced({name: value})
+
+
+def test_size_of_a_space():
+    space = HeadSpace(
+        units=Choice((2, 3)),
+        learning_rate=1e-3,
+        projection_rate=1.0,
+        dropout=Choice((0, 0.5)),
+        weight_decay=0.0,
+        seed=Range(0, 9),
+    )
+    assert space.dropout.values == (0.0, 0.5)
+    assert space.size == 2 * 2 * 10
+    assert HeadSpace().size == np.inf
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def _stacked(model, trials):
         settings,
         [model.total_steps(own) for own in settings],
         model.batches(train, settings[0].batch_size, 0).element_spec,
+        model.scale,
     )
 
 

@@ -12,12 +12,12 @@ from bvkeras.evaluation.error_analysis import right_together
 from bvkeras.evaluation.spans.lengths import (
     answer_length_parts,
     context_length_parts,
-    count_words,
 )
 from bvkeras.evaluation.spans.squad_metrics import (
     answer_scores,
     normalize_answer,
 )
+from bvkeras.evaluation.word_counts import count_words
 
 
 @dataclasses.dataclass(frozen=True)

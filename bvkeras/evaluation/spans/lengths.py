@@ -1,13 +1,12 @@
 """Questions sorted by how long their answer and their context are."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from bvkeras.data.span_question import SpanQuestion
+from bvkeras.evaluation.word_counts import count_words
 
-_WORD = re.compile(r"\S+")
 _ANSWER_WORDS = (
     ("1", 1, 1),
     ("2", 2, 2),
@@ -20,15 +19,6 @@ _CONTEXT_WORDS = (
     ("131 to 180", 131, 180),
     ("181 and more", 181, None),
 )
-
-
-def count_words(texts: Sequence[str]) -> np.ndarray:
-    """How many words each text has; blanks part them.
-
-    Returns:
-        int array `(texts,)`.
-    """
-    return np.array([len(_WORD.findall(text)) for text in texts], int)
 
 
 def answer_length_parts(

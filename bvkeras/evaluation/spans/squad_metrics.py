@@ -128,7 +128,9 @@ def best_threshold(
     """
     order = np.argsort(na_probs, kind="stable")
     gains = np.where(has_answer, scores, -has_text.astype(np.float64))[order]
-    sums = np.concatenate([[0.0], np.cumsum(gains)]) + np.sum(~has_answer)
+    # Summed from that start, one by one, as the script does: sums that are
+    # equal in its rounding have to be so here, or another place is the first.
+    sums = np.cumsum(np.concatenate([[float(np.sum(~has_answer))], gains]))
     best = int(np.argmax(sums))
     threshold = na_probs[order[best - 1]] if best else 0.0
     return BestThreshold(float(sums[best]) / len(scores), float(threshold))

@@ -88,7 +88,12 @@ def _of_the_kind(state: RunState) -> dict[str, Any]:
     if not state.task.is_span:
         return {
             "baseline": _majority_baseline(state),
-            "notes": state.notes + pairs.error_notes(state.compared),
+            "notes": [
+                *state.notes,
+                *pairs.error_notes(state.compared),
+                *_rounding_note(state),
+            ],
+            "warnings": pairs.warnings([s.name for s in state.systems]),
             "differences": [
                 *pairs.differences(state.compared),
                 *pairs.differences(
@@ -123,9 +128,26 @@ def _of_the_kind(state: RunState) -> dict[str, Any]:
             for split in state.task.evaluation_splits
         },
         "baseline_name": "nothing",
-        "notes": notes + pairs.error_notes(state.compared),
+        "notes": [
+            *notes,
+            *pairs.error_notes(state.compared),
+            *_rounding_note(state),
+        ],
         "tables": tables,
     }
+
+
+def _rounding_note(state: RunState) -> list[str]:
+    """What heads compute here and not in an export."""
+    dtype = state.settings.cache_dtype
+    if dtype == "float32":
+        return []
+    rounded = "bfloat16" if dtype == "int8" else dtype
+    return [
+        f"Heads are trained and scored on hidden states in {dtype}, with their "
+        f"pooling's kernel rounded to {rounded}. An export rounds neither: its "
+        "probabilities differ by up to some thousandths."
+    ]
 
 
 def _majority_baseline(state: RunState) -> dict[str, dict[str, float]]:

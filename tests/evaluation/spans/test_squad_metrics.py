@@ -174,6 +174,37 @@ def test_best_threshold_is_the_best_of_all(rows, data):
     )
 
 
+def official_best(texts, scores, na_probs, has_answer):
+    """The official script's loop over questions by name, step by step."""
+    current = sum(1 for name in has_answer if not has_answer[name])
+    best, threshold = current, 0.0
+    for name in sorted(na_probs, key=na_probs.get):
+        if has_answer[name]:
+            difference = scores[name]
+        else:
+            difference = -1 if texts[name] else 0
+        current += difference
+        if current > best:
+            best, threshold = current, na_probs[name]
+    return best / len(scores), threshold
+
+
+def test_best_threshold_rounds_as_the_official_script():
+    # Sums of F1 that are equal but for their rounding.
+    f1 = [2 * n / m for m in range(2, 12) for n in range(m // 2 + 1)]
+    random = np.random.default_rng(0)
+    for _ in range(4_000):
+        rows = random.integers(1, 12)
+        scores = random.choice(f1, rows)
+        na_probs = random.choice([0.0, 0.1, 0.3, 0.5, 0.9], rows)
+        has_answer = random.random(rows) < 0.5
+        has_text = random.random(rows) < 0.7
+        found = best_threshold(scores, na_probs, has_answer, has_text)
+        columns = (has_text, scores, na_probs, has_answer)
+        by_name = [dict(enumerate(column.tolist())) for column in columns]
+        assert found == official_best(*by_name)
+
+
 def test_official_names_and_counts():
     exact, f1 = np.array([1.0, 0.0, 1.0]), np.array([1.0, 0.5, 1.0])
     assert official_scores(exact, f1, np.array([True, True, False])) == {

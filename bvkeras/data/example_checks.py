@@ -1,0 +1,76 @@
+"""Whether examples are what a task asks for; named by example if not."""
+
+import numpy as np
+
+from bvkeras.data.examples import Examples
+from bvkeras.data.span_examples import SpanExamples
+from bvkeras.errors import ArgumentError, DataError
+from bvkeras.tasks.spec import TaskSpec
+
+
+def check_examples(task: TaskSpec, examples: Examples | SpanExamples) -> None:
+    """Refuses examples that are not a task's, before anything is made of them.
+
+    Args:
+        task: TaskSpec.
+        examples: Examples, or SpanExamples of a span task; at least one.
+
+    Raises:
+        ArgumentError: `examples` is something else, is empty, or of another
+            task.
+        DataError: a label is no class or no score of the task; names the
+            example.
+    """
+    wanted = SpanExamples if task.is_span else Examples
+    if not isinstance(examples, wanted):
+        raise ArgumentError(
+            f"examples: expected {wanted.__name__} for {task.name}, got "
+            f"{type(examples).__name__}"
+        )
+    if examples.task != task.name:
+        raise ArgumentError(
+            f"examples: are of task {examples.task}, expected {task.name}"
+        )
+    if not len(examples):
+        raise ArgumentError("examples: expected at least one, got none")
+    if task.is_regression:
+        _check_scores(task, examples)
+    elif not task.is_span:
+        _check_classes(task, examples)
+
+
+def _check_scores(task: TaskSpec, examples: Examples) -> None:
+    labels = examples.labels
+    expected = "a finite number"
+    low, high = task.label_range or (-np.inf, np.inf)
+    if task.label_range:
+        expected = f"a number from {low:g} to {high:g}"
+    if labels.dtype.kind != "f":
+        raise _wrong(examples, 0, f"{expected}, as {np.dtype(np.float32)}")
+    _require(
+        examples,
+        np.isfinite(labels) & (low <= labels) & (labels <= high),
+        expected,
+    )
+
+
+def _check_classes(task: TaskSpec, examples: Examples) -> None:
+    labels, last = examples.labels, task.num_labels - 1
+    names = ", ".join(task.label_names)
+    expected = f"a class from 0 to {last} ({names}), as int64"
+    if labels.dtype.kind not in "iu":
+        raise _wrong(examples, 0, expected)
+    _require(examples, (labels >= 0) & (labels <= last), expected)
+
+
+def _require(examples: Examples, fits: np.ndarray, expected: str) -> None:
+    if not fits.all():
+        raise _wrong(examples, int(np.argmin(fits)), expected)
+
+
+def _wrong(examples: Examples, row: int, expected: str) -> DataError:
+    label = examples.labels[row]
+    return DataError(
+        f"{examples.task} {examples.split}, example {examples.ids[row]!r}: "
+        f"its label is {label!s} ({label.dtype}), expected {expected}"
+    )
