@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from bvkeras.errors import DivergedError, RunError
 from bvkeras.evaluation.metric_direction import diverged_score
+from bvkeras.printable import say
 from bvkeras.tuning.result import TrialResult, best_results
 
 SETTINGS_FILE = "settings.json"
@@ -25,7 +26,7 @@ def possible_trials(trials: int, size: float, oracle: str) -> int:
     """
     if trials <= size or oracle == "hyperband":
         return trials
-    print(
+    say(
         f"warning: trials: the space has {size:,} different settings, so "
         f"there will be no more trials than that, not {trials:,}",
         file=sys.stderr,
@@ -64,7 +65,7 @@ def ranked_trials(
             "rates"
         )
     if len(results) < expected:
-        print(
+        say(
             f"warning: trials: no further settings were found that had not "
             f"been tried: {len(results):,} trials, not {expected:,}",
             file=sys.stderr,
