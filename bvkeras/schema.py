@@ -9,8 +9,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import jsonschema
-
 from bvkeras.printable import printable
 
 _SHOWN = 80
@@ -74,6 +72,9 @@ def find_problem(value: Any, schema: Schema) -> str | None:
 
 @functools.cache
 def _validator() -> type:
+    # Slow to import, and the command line parses without it.
+    import jsonschema
+
     base = jsonschema.Draft202012Validator
     checker = base.TYPE_CHECKER.redefine_many(
         {
