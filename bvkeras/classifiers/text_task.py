@@ -182,26 +182,29 @@ class TextTask(abc.ABC):
         )
         numbers = self._numbers(spec, labels)
         weights = self._weights(spec, numbers, sample_weight, class_weight)
-        examples = _examples(spec, "train", texts, numbers)
+        examples = {"train": _examples(spec, "train", texts, numbers)}
+        if validation_data is not None:
+            held_out, labels = self._read(*validation_data)
+            examples["validation"] = _examples(
+                spec, "validation", held_out, self._numbers(spec, labels)
+            )
         with _directory(directory) as folder:
             encoder = self._trained_encoder(
-                spec, settings, examples, weights, folder
+                spec, settings, examples["train"], weights, folder
             )
-            cache = write_cache(
-                encoder,
-                spec,
-                examples,
-                folder / "cache" / "train",
-                max_tokens=settings.max_tokens,
-            )
-            held_out = None
-            if validation_data is not None:
-                held_out = self._validation_cache(
-                    spec, settings, encoder, validation_data, folder
+            caches = {
+                split: write_cache(
+                    encoder,
+                    spec,
+                    part,
+                    folder / "cache" / split,
+                    max_tokens=settings.max_tokens,
                 )
+                for split, part in examples.items()
+            }
             head = train_head(
                 spec,
-                cache,
+                caches["train"],
                 folder / "head",
                 units=settings.head_units,
                 learning_rate=settings.head_learning_rate,
@@ -212,7 +215,7 @@ class TextTask(abc.ABC):
                 projection_rate=settings.head_projection_rate,
                 seed=self.seed,
                 weights=weights,
-                validation_cache=held_out,
+                validation_cache=caches.get("validation"),
                 callbacks=callbacks or (),
             )
             self._model = _Trained.of(encoder, head)
@@ -463,19 +466,6 @@ class TextTask(abc.ABC):
         encoder = load_backbone(snapshot.encoder_directory, dropout=0.0)
         encoder.name = self._as_it_came.name
         return encoder
-
-    def _validation_cache(self, spec, settings, encoder, data, folder):
-        texts, labels = self._read(*data)
-        examples = _examples(
-            spec, "validation", texts, self._numbers(spec, labels)
-        )
-        return write_cache(
-            encoder,
-            spec,
-            examples,
-            folder / "cache" / "validation",
-            max_tokens=settings.max_tokens,
-        )
 
     def _answers(self, x: Any) -> dict[str, np.ndarray]:
         trained = self._trained()
