@@ -78,9 +78,11 @@ class Batch {
       }
       batch->longest_ = std::max(batch->longest_, batch->length(i));
     }
+    TensorShape shape;
+    TF_RETURN_IF_ERROR(
+        TensorShape::BuildTensorShape({batch->size_, batch->longest_}, &shape));
     Tensor* mask = nullptr;
-    TF_RETURN_IF_ERROR(context->allocate_output(
-        mask_output, TensorShape({batch->size_, batch->longest_}), &mask));
+    TF_RETURN_IF_ERROR(context->allocate_output(mask_output, shape, &mask));
     bool* valid = static_cast<bool*>(mask->data());
     for (int64_t i = 0; i < batch->size_; ++i, valid += batch->longest_) {
       std::fill_n(valid, batch->length(i), true);
@@ -121,7 +123,7 @@ class GatherTokensOp : public OpKernel {
     TensorShape shape({batch.size(), batch.longest()});
     int64_t item_bytes = tensorflow::DataTypeSize(tokens.dtype());
     for (int axis = 1; axis < tokens.dims(); ++axis) {
-      shape.AddDim(tokens.dim_size(axis));
+      OP_REQUIRES_OK(context, shape.AddDimWithStatus(tokens.dim_size(axis)));
       item_bytes *= tokens.dim_size(axis);
     }
     Tensor* padded = nullptr;
@@ -138,7 +140,9 @@ class GatherTokensOp : public OpKernel {
                       tokens.dim_size(0), " tokens")));
       const int64_t bytes = length * item_bytes;
       const int64_t row_bytes = batch.longest() * item_bytes;
-      std::memcpy(target, source + start * item_bytes, bytes);
+      // Arrays without a number may have no memory.
+      if (row_bytes == 0) continue;
+      if (bytes > 0) std::memcpy(target, source + start * item_bytes, bytes);
       std::memset(target + bytes, 0, row_bytes - bytes);
       target += row_bytes;
     }
@@ -224,19 +228,17 @@ class ReadRecordsOp : public OpKernel {
                                         2, &batch));
     Tensor* values = nullptr;
     Tensor* scales = nullptr;
-    OP_REQUIRES_OK(
-        context,
-        context->allocate_output(
-            0,
-            TensorShape({batch.size(), batch.longest(), layers_, features_}),
-            &values));
-    OP_REQUIRES_OK(
-        context,
-        context->allocate_output(
-            1,
-            TensorShape({batch.size(), batch.longest(),
-                         scale_bytes_ > 0 ? layers_ : 0}),
-            &scales));
+    TensorShape shape;
+    OP_REQUIRES_OK(context, TensorShape::BuildTensorShape(
+                                {batch.size(), batch.longest(), layers_,
+                                 features_},
+                                &shape));
+    OP_REQUIRES_OK(context, context->allocate_output(0, shape, &values));
+    OP_REQUIRES_OK(context, TensorShape::BuildTensorShape(
+                                {batch.size(), batch.longest(),
+                                 scale_bytes_ > 0 ? layers_ : 0},
+                                &shape));
+    OP_REQUIRES_OK(context, context->allocate_output(1, shape, &scales));
     OpenFiles files;
     for (int64_t i = 0; i < batch.size(); ++i) {
       const int64_t row = batch.row(i);
@@ -299,6 +301,8 @@ class ReadRecordsOp : public OpKernel {
         MaskedCrc32c(crc) != written) {
       return absl::DataLossError("its bytes are not those written");
     }
+    // Where no example has tokens there is no memory to write to.
+    if (longest == 0) return absl::OkStatus();
     std::memset(values + value_bytes, 0,
                 (longest - length) * token_bytes_);
     if (scale_bytes_ > 0) {

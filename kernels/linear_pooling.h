@@ -22,7 +22,12 @@
 //
 // Between forward and backward an implementation keeps Z in a stash, or
 // nothing: then the backward pass computes Z again. What a stash holds is
-// the implementation's business; only its size is asked for.
+// the implementation's business; only its size is asked for. Z too large for
+// its type is kept as the largest number of that type: GELU' is 1 or 0 there.
+//
+// Nothing to do is not an error: no batch, no tokens, and no real token give
+// zeros of the right shape, or nothing where the shape holds none. Pointers to
+// arrays without a number may be null.
 
 #ifndef BVKERAS_KERNELS_LINEAR_POOLING_H_
 #define BVKERAS_KERNELS_LINEAR_POOLING_H_
@@ -36,7 +41,7 @@ namespace bvkeras {
 
 // Raised whenever an operation's arguments, results or numerics change:
 // bvkeras/ops/library.py refuses a library with another number.
-constexpr int kContractVersion = 4;
+constexpr int kContractVersion = 5;
 
 enum class DType : int { kFloat32 = 0, kBFloat16, kFloat16, kInt8 };
 

@@ -271,10 +271,10 @@ class Call {
     const Sizes shape = Shape(*projection);
     if (shape.size() == 4) {
       problem_.positions = shape[0];
-      if (shape[0] < std::max<int64_t>(1, problem_.tokens)) {
+      const int64_t least = std::max<int64_t>(1, problem_.tokens);
+      if (shape[0] < least) {
         Refuse("projection: received " + std::to_string(shape[0]) +
-               " positions, expected at least " +
-               std::to_string(problem_.tokens));
+               " positions, expected at least " + std::to_string(least));
       }
     }
     problem_.outputs = shape.empty() ? 0 : shape.back();

@@ -79,9 +79,9 @@ class Walk {
     return problem_.scales[BlockOf(layer)][RowOf(token, layer)];
   }
   GeluValue GeluOf(int64_t token, int64_t layer, int64_t unit) const {
-    const double product =
+    const double product = CutToFinite(
         Load(products_[BlockOf(layer)], type(),
-             RowOf(token, layer) * problem_.units + unit);
+             RowOf(token, layer) * problem_.units + unit));
     const double bias = problem_.bias == nullptr ? 0 : problem_.bias[unit];
     return GeluValue(product * ScaleOf(token, layer) + bias,
                      problem_.approximate);
@@ -97,6 +97,14 @@ class Walk {
   }
 
  private:
+  // A product too large for its type is infinite, and its gradient would be
+  // NaN; see cuda/types.cuh.
+  double CutToFinite(double z) const {
+    if (type() == DType::kFloat32) return z;
+    const double most = type() == DType::kFloat16 ? 65504 : 0x1.fep127;
+    return z > most ? most : z < -most ? -most : z;
+  }
+
   const Problem& problem_;
   const std::vector<const void*>& products_;
 };

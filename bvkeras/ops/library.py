@@ -21,7 +21,7 @@ from bvkeras import _native
 from bvkeras.errors import NativeLibraryError
 
 # That of kernels/linear_pooling.h.
-CONTRACT_VERSION = 4
+CONTRACT_VERSION = 5
 
 BUILD_COMMAND = (
     "python -m pip install cmake ninja pybind11 scikit-build-core && "

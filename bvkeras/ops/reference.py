@@ -6,7 +6,8 @@ stand in `bvkeras.ops.linear_pooling`, which also checks the arguments.
 Products run in the type of the hidden states, as TensorFlow's matmul does
 them; biases, GELU and sums are in float32 (float64 for float64). Of 8-bit
 hidden states the values are multiplied with a kernel rounded to bfloat16, in
-float32, and the scales multiply the product.
+float32, and the scales multiply the product. Of float16 a product is cut to
+the largest number of that type, and has no gradient there.
 """
 
 import tensorflow as tf
@@ -91,6 +92,10 @@ def _product(hidden_states, scales, kernel):
         return product * scales[..., tf.newaxis]
     kernel = tf.cast(kernel, hidden_states.dtype)
     product = tf.tensordot(hidden_states, kernel, axes=1)
+    if product.dtype == tf.float16:
+        # All beyond is infinity, and of that every gradient would be NaN.
+        most = tf.float16.max
+        product = tf.minimum(tf.maximum(product, -most), most)
     return tf.cast(product, _sum_dtype(product.dtype))
 
 

@@ -106,8 +106,12 @@ class Engine {
     if (pass.problem->stash == Stash::kNone) return;
     const DType dtype = StashType(pass.problem->stash);
     const int64_t start = first_row * pass.padded_units;
+    // Beyond, a half type has infinity alone, and dV would. NaN stays NaN.
+    const Vec most = S::Set1(LargestKept(dtype));
+    const Vec least = S::Set1(-LargestKept(dtype));
     for (int64_t i = 0; i < row_count * pass.padded_units; i += kLanes) {
-      StoreAs<S>(pass.stash_out, dtype, start + i, kLanes, S::Load(z + i));
+      StoreAs<S>(pass.stash_out, dtype, start + i, kLanes,
+                 S::Max(least, S::Min(most, S::Load(z + i))));
     }
   }
 

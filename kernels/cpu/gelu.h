@@ -15,6 +15,18 @@ inline typename S::Vec Exp2(typename S::Vec x) {
   return S::Scale(p, n);
 }
 
+// z where it is near enough to zero for GELU to bend: beyond 13 a float sees
+// GELU(z) = z and GELU'(z) = 1, or 0 both. Further out the factors of what is
+// lost would still make infinity and NaN of it. NaN stays NaN.
+template <class S>
+inline typename S::Vec NoLess(typename S::Vec z) {
+  return S::Max(S::Set1(-13.0f), z);
+}
+template <class S>
+inline typename S::Vec NoMore(typename S::Vec z) {
+  return S::Min(S::Set1(13.0f), z);
+}
+
 // GELU(z) = z Phi(z), and GELU'(z) = Phi(z) + z phi(z), by erf.
 //
 // Phi(-u) = exp(-u^2 / 2) R(u) for u >= 0, with R(u) = erfcx(u / sqrt 2) / 2 a
@@ -37,9 +49,10 @@ inline void ErfGelu(typename S::Vec z, typename S::Vec* value,
   r = S::Fma(r, t, S::Set1(0x1.94cc48p-4f));
   const auto tail = S::Mul(density, S::Mul(r, t));
   const auto phi = S::WhereNegative(z, tail, S::Sub(one, tail));
+  z = NoLess<S>(z);
   *value = S::Mul(z, phi);
   if (slope != nullptr) {
-    *slope = S::Fma(S::Mul(z, density), S::Set1(0.39894228f), phi);
+    *slope = S::Fma(S::Mul(NoMore<S>(z), density), S::Set1(0.39894228f), phi);
   }
 }
 
@@ -49,11 +62,13 @@ template <class S>
 inline void TanhGelu(typename S::Vec z, typename S::Vec* value,
                      typename S::Vec* slope) {
   const auto one = S::Set1(1.0f);
-  const auto square = S::Mul(z, z);
+  z = NoLess<S>(z);
+  const auto near = NoMore<S>(z);
+  const auto square = S::Mul(near, near);
   const auto twice = S::Set1(1.5957691f);
   const auto inner = S::Fma(square, S::Set1(0.044715f), one);
   // -x log2(e)
-  auto power = S::Mul(S::Mul(z, inner), S::Set1(-2.3022082f));
+  auto power = S::Mul(S::Mul(near, inner), S::Set1(-2.3022082f));
   power = S::Max(S::Min(power, S::Set1(126.0f)), S::Set1(-126.0f));
   const auto e = Exp2<S>(power);
   const auto s = S::Reciprocal(S::Add(one, e));
@@ -63,7 +78,7 @@ inline void TanhGelu(typename S::Vec z, typename S::Vec* value,
         S::Mul(twice, S::Fma(square, S::Set1(3 * 0.044715f), one));
     // s (1 - s), with 1 - s = e s, which loses nothing where s is near 1.
     const auto s_slope = S::Mul(S::Mul(s, s), e);
-    *slope = S::Fma(S::Mul(z, inner_slope), s_slope, s);
+    *slope = S::Fma(S::Mul(near, inner_slope), s_slope, s);
   }
 }
 

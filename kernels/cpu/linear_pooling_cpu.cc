@@ -60,15 +60,18 @@ int64_t RoundUp(int64_t value, int64_t by) { return DivideUp(value, by) * by; }
 class Buffer {
  public:
   explicit Buffer(size_t bytes)
-      : memory_(::operator new(std::max<size_t>(bytes, 1), kAlignment)) {}
+      : bytes_(bytes),
+        memory_(::operator new(std::max<size_t>(bytes, 1), kAlignment)) {}
   ~Buffer() { ::operator delete(memory_, kAlignment); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
+  size_t bytes() const { return bytes_; }
   void* get() const { return memory_; }
   float* floats() const { return static_cast<float*>(memory_); }
 
  private:
   static constexpr std::align_val_t kAlignment{64};
+  size_t bytes_;
   void* memory_;
 };
 
@@ -78,13 +81,13 @@ enum Use { kChunkScratch, kPassSums, kUses };
 
 void* ThreadMemory(Use use, size_t bytes) {
   thread_local std::unique_ptr<Buffer> buffers[kUses];
-  thread_local size_t sizes[kUses] = {};
-  if (sizes[use] < bytes) {
-    buffers[use].reset();
-    buffers[use] = std::make_unique<Buffer>(bytes);
-    sizes[use] = bytes;
+  std::unique_ptr<Buffer>& buffer = buffers[use];
+  // None yet, or none any more where there was not enough memory.
+  if (buffer == nullptr || buffer->bytes() < bytes) {
+    buffer.reset();
+    buffer = std::make_unique<Buffer>(bytes);
   }
-  return buffers[use]->get();
+  return buffer->get();
 }
 
 struct Choice {
@@ -158,7 +161,10 @@ bool PerPosition(const Problem& problem) {
 // Real tokens as b * tokens + t; see Pass::order.
 std::vector<int64_t> RealTokens(const Problem& problem) {
   std::vector<int64_t> order;
-  order.reserve(problem.batch * problem.tokens);
+  const int64_t all = problem.batch * problem.tokens;
+  // The other of the two may be as large as it likes.
+  if (all == 0) return order;
+  order.reserve(all);
   const auto add = [&](int64_t b, int64_t t) {
     const int64_t token = b * problem.tokens + t;
     const bool real = problem.mask != nullptr      ? problem.mask[token]

@@ -49,3 +49,11 @@ inline DType StashType(Stash stash) {
          : stash == Stash::kBFloat16 ? DType::kBFloat16
                                      : DType::kFloat16;
 }
+
+// What Z is cut to in a stash: the largest number that a half type has; float32
+// keeps Z as it is.
+inline float LargestKept(DType dtype) {
+  return dtype == DType::kFloat32    ? __builtin_inff()
+         : dtype == DType::kBFloat16 ? 0x1.fep127f
+                                     : 65504.0f;
+}

@@ -12,6 +12,8 @@
 #ifndef BVKERAS_KERNELS_CUDA_EPILOGUE_CUH_
 #define BVKERAS_KERNELS_CUDA_EPILOGUE_CUH_
 
+#include <type_traits>
+
 #include "gelu.cuh"
 #include "numbers.cuh"
 #include "tile.cuh"
@@ -44,6 +46,9 @@ struct EpilogueParameters {
 template <typename T>
 struct EpiloguePlace {
   static constexpr int kNumbers = kLoadBytes / static_cast<int>(sizeof(T));
+  static constexpr DType kType = std::is_same_v<T, float>    ? DType::kFloat32
+                                 : std::is_same_v<T, __half> ? DType::kFloat16
+                                                             : DType::kBFloat16;
 
   int32_t chunk;
   int32_t layer;
@@ -110,7 +115,9 @@ struct EpiloguePlace {
     LoadNumbers(RowAt<T>(p.rows, token, layer) + unit, count, whole, z);
     const float scale = ScaleAt(p.rows, token, layer);
 #pragma unroll
-    for (int j = 0; j < kNumbers; ++j) z[j] = fmaf(z[j], scale, bias[j]);
+    for (int j = 0; j < kNumbers; ++j) {
+      z[j] = fmaf(CutToFinite(z[j], kType), scale, bias[j]);
+    }
   }
 
   // Its place in Y, and in a chunk's own sums of db.

@@ -85,7 +85,8 @@ __global__ void __launch_bounds__(kTileThreads, 1)
     const float value = fmaf(*at, tile.scales[row], bias);
     if (real && p.stash != nullptr) {
       StoreAs(p.stash, p.stash_type,
-              (first_row + row) * p.weights.units + unit, value);
+              (first_row + row) * p.weights.units + unit,
+              CutToFinite(value, p.stash_type));
     }
     const float y = Gelu(value, p.weights.approximate).value;
     if (p.weights.outputs > 0) {

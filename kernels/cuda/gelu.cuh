@@ -27,14 +27,18 @@ __device__ inline GeluValue ErfGelu(float z) {
 // 1 + tanh(x) = 2 sigmoid(2x).
 __device__ inline GeluValue TanhGelu(float z) {
   constexpr float kTwice = 1.5957691f;
-  const float square = z * z;
-  const float x = kTwice * z * (0.044715f * square + 1.0f);
+  // Beyond 13 a float sees 1, or 0; z^3 would make more of what is lost. NaN
+  // stays NaN.
+  z = z < -13.0f ? -13.0f : z;
+  const float near = z > 13.0f ? 13.0f : z;
+  const float square = near * near;
+  const float x = kTwice * near * (0.044715f * square + 1.0f);
   // Finite, so that e s s is 0 and not NaN far below zero.
   const float e = expf(fminf(-x, 40.0f));
   const float s = 1.0f / (1.0f + e);
   const float inner_slope = kTwice * (3 * 0.044715f * square + 1.0f);
   // s (1 - s), with 1 - s = e s, which loses nothing where s is near 1.
-  return {z * s, z * inner_slope * (e * s * s) + s};
+  return {z * s, near * inner_slope * (e * s * s) + s};
 }
 
 __device__ inline GeluValue Gelu(float z, bool approximate) {

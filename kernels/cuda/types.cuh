@@ -49,6 +49,14 @@ __device__ inline __nv_bfloat16 FromFloat<__nv_bfloat16>(float value) {
   return __float2bfloat16_rn(value);
 }
 
+// Z cut to the largest number that a half type has: beyond, it has infinity
+// alone, of which a gradient would be NaN. NaN stays NaN.
+__device__ inline float CutToFinite(float z, DType type) {
+  if (type == DType::kFloat32) return z;
+  const float most = type == DType::kFloat16 ? 65504.0f : 0x1.fep127f;
+  return z > most ? most : z < -most ? -most : z;
+}
+
 // Arrays whose type is known at run time: Y, its gradient and the stash.
 __device__ inline float LoadAs(const void* array, DType type, int64_t index) {
   switch (type) {

@@ -119,6 +119,44 @@ void TestVariant(const char* variant) {
        {3, 41, 3, 67, 19, 3, DType::kFloat32, true, true, false, Valid::kMask,
         Stash::kBFloat16, DType::kFloat32, true},
        number);
+  for (const Stash stash : {Stash::kFloat16, Stash::kNone}) {
+    for (const int64_t outputs : {0, 2}) {
+      for (const bool approximate : {false, true}) {
+        Test(variant,
+             {2, 13, 3, 129, 33, outputs, DType::kFloat16, true, false,
+              approximate, Valid::kMask, stash, DType::kFloat32, true, true},
+             number);
+      }
+    }
+  }
+}
+
+// Nothing to do, as the first that a thread does: what it keeps from call to
+// call is not there yet.
+void TestNothingToDo(const char* variant) {
+  static const struct {
+    int64_t batch, tokens;
+    Valid valid;
+  } kinds[] = {{0, 5, Valid::kAll},
+               {0, 5, Valid::kMask},
+               {3, 0, Valid::kLengths},
+               {3, 5, Valid::kEmptyMask},
+               {3, 5, Valid::kZeroLengths}};
+  unsigned number = 0;
+  for (const auto& kind : kinds) {
+    for (int dtype = 0; dtype < 4; ++dtype) {
+      for (int operation = 0; operation < 3; ++operation) {
+        for (const Stash stash : {Stash::kBFloat16, Stash::kNone}) {
+          const Case c = {kind.batch,         kind.tokens,     2, 7, 3,
+                          operation ? 2 : 0,  DType(dtype),    number % 2 == 0,
+                          operation == 2,     number % 3 == 0, kind.valid,
+                          stash,              DType(number % 3), true};
+          std::thread([&] { Test(variant, c, number); }).join();
+          ++number;
+        }
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -135,6 +173,7 @@ int main() {
       std::printf("left out: %s\n", error.c_str());
       continue;
     }
+    bvkeras::TestNothingToDo(variant);
     bvkeras::TestVariant(variant);
     ++tested;
   }

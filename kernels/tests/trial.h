@@ -25,7 +25,8 @@
 namespace bvkeras {
 namespace {
 
-enum class Valid { kAll, kMask, kLengths };
+// The last two: no token is real.
+enum class Valid { kAll, kMask, kLengths, kEmptyMask, kZeroLengths };
 
 struct Case {
   int64_t batch, tokens, layers, features, units, outputs;
@@ -37,7 +38,12 @@ struct Case {
   Stash stash;
   DType pooled_dtype;
   bool bias;
+  // Z far beyond what float16 holds.
+  bool far = false;
 };
+
+// What float16 holds.
+constexpr double kLargestFloat16 = 65504;
 
 // Narrow types, by way of the bits.
 float FromBits(uint32_t bits) {
@@ -91,7 +97,7 @@ uint16_t ToFloat16(float value) {
 }
 
 // An array of exactly its size that begins so many numbers, 0 or 1, after a
-// boundary of 16 bytes.
+// boundary of 16 bytes; nowhere, where it has none.
 class Array {
  public:
   Array(DType dtype, int64_t size, int64_t offset)
@@ -100,8 +106,8 @@ class Array {
         offset_(offset),
         memory_(new char[(size + offset) * SizeOf(dtype)]) {}
 
-  void* data() { return memory_.get() + offset_ * SizeOf(dtype_); }
-  const void* data() const { return memory_.get() + offset_ * SizeOf(dtype_); }
+  void* data() { return size_ == 0 ? nullptr : first(); }
+  const void* data() const { return size_ == 0 ? nullptr : first(); }
   float* floats() { return static_cast<float*>(data()); }
   int64_t size() const { return size_; }
 
@@ -132,14 +138,16 @@ class Array {
   }
 
   void FillWithNaN() {
-    std::memset(data(), 0xff, size_ * SizeOf(dtype_));
+    std::memset(first(), 0xff, size_ * SizeOf(dtype_));
   }
 
   bool SameBits(const Array& other) const {
-    return std::memcmp(data(), other.data(), size_ * SizeOf(dtype_)) == 0;
+    return std::memcmp(first(), other.first(), size_ * SizeOf(dtype_)) == 0;
   }
 
  private:
+  char* first() const { return memory_.get() + offset_ * SizeOf(dtype_); }
+
   DType dtype_;
   int64_t size_;
   int64_t offset_;
@@ -200,16 +208,19 @@ class Trial {
       }
     } else if (c.valid == Valid::kAll) {
       std::fill(mask_.begin(), mask_.end(), 1);
+    } else if (c.valid != Valid::kMask) {
+      std::fill(mask_.begin(), mask_.end(), 0);
+      if (c.valid == Valid::kZeroLengths) lengths_.assign(c.batch, 0);
     }
     for (int64_t block = 0; block < blocks; ++block) {
       hidden_states_.push_back(
-          Random(c.dtype, numbers, c.dtype == DType::kInt8 ? 40 : 1));
+          Random(c.dtype, numbers, c.dtype == DType::kInt8 ? 40 : Size(1)));
       scales_.push_back(
           Random(DType::kFloat32, rows * c.layers / blocks, 1.0f / 40));
     }
     kernel_ = std::make_unique<Array>(
         Random(DType::kFloat32, c.features * c.units,
-               1 / std::sqrt(float(c.features))));
+               Size(1 / std::sqrt(float(c.features)))));
     // The reference computes with what the kernels round it to.
     const DType operand = OperandType();
     for (int64_t i = 0; i < kernel_->size(); ++i) {
@@ -250,7 +261,7 @@ class Trial {
     // Aligned as an allocator's memory is, and not a byte longer.
     const size_t bytes = cpu::StashBytes(problem_);
     std::unique_ptr<char[]> stash(new char[bytes]);
-    void* kept = c.stash == Stash::kNone ? nullptr : stash.get();
+    void* kept = bytes == 0 ? nullptr : stash.get();
     cpu::Forward(problem_, arrays[0].data(), kept, parallel_for);
     arrays.emplace_back(DType::kFloat32, c.features * c.units, offset_);
     arrays.emplace_back(DType::kFloat32, c.units, offset_);
@@ -340,8 +351,9 @@ class Trial {
     return results;
   }
 
-  // The same in float64, padded tokens left out.
-  std::vector<std::vector<double>> Exact() const {
+  // The same in float64, padded tokens left out. `rounded`: of products made
+  // elsewhere.
+  std::vector<std::vector<double>> Exact(bool rounded) const {
     const Case& c = case_;
     std::vector<std::vector<double>> exact;
     exact.emplace_back(OutputSize());
@@ -353,7 +365,7 @@ class Trial {
     }
     for (int64_t token = 0; token < c.batch * c.tokens; ++token) {
       if (!mask_[token]) continue;
-      for (int64_t l = 0; l < c.layers; ++l) AddRow(token, l, &exact);
+      for (int64_t l = 0; l < c.layers; ++l) AddRow(token, l, rounded, &exact);
     }
     return exact;
   }
@@ -363,7 +375,10 @@ class Trial {
     return case_.dtype == DType::kInt8 ? DType::kBFloat16 : case_.dtype;
   }
 
-  void AddRow(int64_t token, int64_t layer,
+  // Deviation of H's and W's numbers.
+  float Size(float near) const { return case_.far ? 100 : near; }
+
+  void AddRow(int64_t token, int64_t layer, bool rounded,
               std::vector<std::vector<double>>* exact) const {
     const Case& c = case_;
     const int64_t block = c.stacked ? 0 : layer;
@@ -377,7 +392,12 @@ class Trial {
         z += scale * hidden_states_[block][row * c.features + e] *
              (*kernel_)[e * c.units + a];
       }
-      const double y = Gelu(z, c.approximate);
+      // Where float16 holds Z it is cut to what that holds.
+      const double cut = std::clamp(z, -kLargestFloat16, kLargestFloat16);
+      const bool cut_product = rounded && c.dtype == DType::kFloat16;
+      const double y = Gelu(cut_product ? cut : z, c.approximate);
+      const double kept =
+          c.stash == Stash::kFloat16 ? Gelu(cut, c.approximate) : y;
       double y_gradient = 0;
       if (c.outputs == 0) {
         const int64_t index = (token * c.layers + layer) * c.units + a;
@@ -389,7 +409,7 @@ class Trial {
             ((position * c.layers + layer) * c.units + a) * c.outputs + o;
         const double gradient = (*gradient_)[token * c.outputs + o];
         (*exact)[0][token * c.outputs + o] += y * (*projection_)[v];
-        (*exact)[3][v] += y * gradient;
+        (*exact)[3][v] += kept * gradient;
         y_gradient += gradient * (*projection_)[v];
       }
       const double z_gradient = y_gradient * GeluSlope(z, c.approximate);
@@ -442,12 +462,13 @@ class Trial {
     problem_.stacked = c.stacked;
     problem_.hidden_states = hidden_state_pointers_.data();
     if (c.dtype == DType::kInt8) problem_.scales = scale_pointers_.data();
-    if (c.valid == Valid::kMask) {
+    if (!mask_.empty() &&
+        (c.valid == Valid::kMask || c.valid == Valid::kEmptyMask)) {
       bools_.reset(new bool[mask_.size()]);
       std::copy(mask_.begin(), mask_.end(), bools_.get());
       problem_.mask = bools_.get();
     }
-    if (c.valid == Valid::kLengths) problem_.lengths = lengths_.data();
+    if (!lengths_.empty()) problem_.lengths = lengths_.data();
     problem_.kernel = kernel_->floats();
     problem_.bias = c.bias ? bias_->floats() : nullptr;
     problem_.approximate = c.approximate;
@@ -507,18 +528,18 @@ void Fail(const std::string& what, const char* variant, const Case& c) {
   std::printf(
       "%s: %s: batch %ld tokens %ld layers %ld features %ld units %ld outputs"
       " %ld dtype %d stacked %d per_position %d approximate %d valid %d stash"
-      " %d pooled %d bias %d\n",
+      " %d pooled %d bias %d far %d\n",
       variant, what.c_str(), long(c.batch), long(c.tokens), long(c.layers),
       long(c.features), long(c.units), long(c.outputs), int(c.dtype),
       c.stacked, c.per_position, c.approximate, int(c.valid), int(c.stash),
-      int(c.pooled_dtype), c.bias);
+      int(c.pooled_dtype), c.bias, c.far);
 }
 
 // Compares results with what they should be.
 void Compare(const char* variant, const Case& c, const Trial& trial,
              const Results& results, bool rounded = false) {
   static const char* const names[] = {"output", "dW", "db", "dV"};
-  const auto exact = trial.Exact();
+  const auto exact = trial.Exact(rounded);
   for (size_t i = 0; i < exact.size(); ++i) {
     double largest = 1, error = 0;
     for (size_t j = 0; j < exact[i].size(); ++j) {

@@ -161,16 +161,21 @@ def test_wrong_arguments_of_gathering(changes, message):
         library.load().bvkeras_gather_tokens(**arguments)
 
 
+def _record(message):
+    """What a shard has of a message; the 12 bytes in front are not read."""
+    crc = google_crc32c.value(message)
+    masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    return bytes(12) + message + masked.to_bytes(4, "little")
+
+
 def test_messages_of_all_lengths(tmp_path):
     """The CRC takes eight bytes at a step, then one by one."""
     random = np.random.default_rng(0)
     for front in range(17):
         values = random.normal(size=(2, 3)).astype(np.float32)
         message = random.bytes(front) + values.tobytes() + random.bytes(front)
-        crc = google_crc32c.value(message)
-        masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
         path = tmp_path / str(front)
-        path.write_bytes(bytes(12) + message + masked.to_bytes(4, "little"))
+        path.write_bytes(_record(message))
         read, scales, mask = _read(
             paths=[str(path)],
             places=np.array([[0, 0, len(message), front, 0]]),
@@ -179,3 +184,52 @@ def test_messages_of_all_lengths(tmp_path):
         assert read.numpy().tobytes() == values.tobytes()
         assert scales.shape == (1, 1, 0)
         assert mask.numpy().tolist() == [[True]]
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.int8])
+@pytest.mark.parametrize("rows", [[], [0], [0, 0]])
+def test_reading_no_tokens(rows, dtype, tmp_path):
+    path = tmp_path / "shard"
+    path.write_bytes(_record(b"front"))
+    values, scales, mask = _read(
+        paths=[str(path)],
+        places=np.array([[0, 0, 5, 5, 5]]),
+        lengths=np.array([0]),
+        rows=np.array(rows, np.int64),
+        T=dtype,
+    )
+    assert values.shape == (len(rows), 0, 2, 3)
+    assert scales.shape == (len(rows), 0, 2 if dtype == tf.int8 else 0)
+    assert mask.shape == (len(rows), 0)
+
+
+@pytest.mark.parametrize("item", [(), (0,), (3,)])
+@pytest.mark.parametrize(
+    ("lengths", "rows"),
+    [([], []), ([0], []), ([2], []), ([0], [0]), ([0, 2], [0]), ([0, 0], [1])],
+)
+def test_gathering_no_tokens(lengths, rows, item):
+    num_tokens = sum(lengths)
+    padded, mask = library.load().bvkeras_gather_tokens(
+        tokens=np.ones((num_tokens, *item), np.uint16),
+        starts=np.zeros(len(lengths), np.int64),
+        lengths=np.array(lengths, np.int64),
+        rows=np.array(rows, np.int64),
+    )
+    assert padded.shape == (len(rows), 0, *item)
+    assert mask.shape == (len(rows), 0)
+
+
+def test_sizes_beyond_all_memory_are_refused():
+    lengths = np.array([2**62, 2**62])
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        library.load().bvkeras_gather_tokens(
+            tokens=np.ones(3, np.uint16),
+            starts=np.zeros(2, np.int64),
+            lengths=lengths,
+            rows=np.array([0, 1, 0, 1]),
+        )
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        _read(
+            lengths=lengths, rows=np.array([0, 1]), places=np.zeros((2, 5), int)
+        )

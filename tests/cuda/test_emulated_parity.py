@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.cuda.emulation import load_module
+from tests.ops import empty_work
 from tests.ops.test_native_parity import (
     DTYPES,
     GRID,
@@ -155,6 +156,10 @@ def test_values_far_from_zero(dtype, approximate):
         *inputs, np.ones_like(output), stash, **arguments
     )[:2]:
         assert np.isfinite(result).all()
+
+
+def test_empty_work():
+    assert empty_work.check_numpy(module("plain")) > 0
 
 
 @pytest.mark.full

@@ -31,8 +31,15 @@ def test_some_cases(name):
     check(name, 0, 48, SEEDS)
 
 
+# Behind the others: no real token; and Z far beyond what float16 holds.
+@pytest.mark.parametrize("first", [ALL_CASES, 2 * ALL_CASES])
+def test_some_empty_and_far_cases(first):
+    check("plain", first, 24, (0, 7))
+
+
 def test_some_cases_under_address_sanitizer():
     check("address", 1, 12, (0, 2))
+    check("address", ALL_CASES, 12, (0,))
 
 
 # Each in a process of its own: small ones, of every kernel between them.
@@ -48,8 +55,15 @@ def test_every_case(name):
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("first", [ALL_CASES, 2 * ALL_CASES])
+def test_every_empty_and_far_case(first):
+    check("plain", first, ALL_CASES, SEEDS, step=1)
+
+
+@pytest.mark.full
 def test_many_cases_under_address_sanitizer():
     check("address", 0, ALL_CASES // 4, (0, 1, 2))
+    check("address", ALL_CASES, ALL_CASES // 8, (0, 1))
 
 
 @pytest.mark.full

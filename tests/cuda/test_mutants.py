@@ -1,9 +1,11 @@
-"""Bugs planted in the CUDA kernels: the checks must catch each of them.
+"""Bugs planted in the kernels: the checks must catch each of them.
 
 kernels/tests/mutants/ holds patches against the shipped source. Each says
 what it breaks and which check must see it: "values", the cases against
-float64 under several orders of threads; "address", the same under
-AddressSanitizer and UBSan; "thread", a case under ThreadSanitizer.
+float64 under several orders of threads; "empty_or_far", those without a real
+token and those with Z beyond float16; "address", the first ones under
+AddressSanitizer and UBSan; "thread", a case under ThreadSanitizer; "cpu",
+kernels/tests/linear_pooling_test.cc, for the CPU's kernels.
 """
 
 import re
@@ -16,13 +18,18 @@ from tests.cuda.emulation import ROOT, build, run_cases
 
 MUTANTS = sorted((ROOT / "kernels" / "tests" / "mutants").glob("*.patch"))
 
-# By the name of a check: runs of first case, step, number of cases and seeds.
+# By the name of a check: runs of first case, step, number of cases and seeds;
+# the CPU's test has none of these.
 # ThreadSanitizer's: a product on tensor cores; tokens of one position in
 # several chunks; rows in several parts.
 CHECKS = {
     "values": [("plain", 0, 101, 48, (0, 1, 7))],
+    "empty_or_far": [
+        ("plain", first, 101, 12, (0, 1)) for first in (1200, 2400)
+    ],
     "address": [("address", 1, 101, 12, (0, 2))],
     "thread": [("thread", case, 1, 1, (2,)) for case in (33, 22, 88)],
+    "cpu": [],
 }
 
 
@@ -38,6 +45,13 @@ class Workbench:
         self.good = set()
 
     def run(self, check):
+        if check == "cpu":
+            build("linear_pooling_test", self.source, self.build)
+            return subprocess.run(
+                [self.build / "linear_pooling_test"],
+                capture_output=True,
+                text=True,
+            )
         for name, *arguments in CHECKS[check]:
             build(f"cuda_emulation_{name}", self.source, self.build)
             done = run_cases(name, *arguments, folder=self.build)
