@@ -45,7 +45,8 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pooling $(QUESTIONS)
 
 docs: $(DOCS_VENV)/installed
-	$(DOCS_VENV)/bin/mkdocs build --strict --clean --quiet
+	NO_MKDOCS_2_WARNING=1 PATH="$(abspath $(DOCS_VENV))/bin:$$PATH" \
+	  $(DOCS_VENV)/bin/mkdocs build --strict --clean --quiet
 	@echo "written: site/index.html"
 
 # The extra alone: with the package itself would come TensorFlow.
