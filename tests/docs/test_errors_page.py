@@ -40,10 +40,10 @@ def test_message_is_one_of_the_package(message, templates):
 
 
 def test_another_message_is_not(templates):
-    messages = ["x: expected a list of texts, got two str", "error: no luck"]
-    for message in messages:
-        with pytest.raises(AssertionError):
-            test_message_is_one_of_the_package(message, templates)
+    with pytest.raises(AssertionError):
+        test_message_is_one_of_the_package(
+            "x: expected a book of texts, got one str", templates
+        )
 
 
 def _template(node: ast.AST) -> str:
