@@ -2,10 +2,13 @@
 # make test: the whole test suite.
 # make bench: the pooling operation against TensorFlow and, where installed,
 #   PyTorch; under ten minutes. QUESTIONS="speed fit" asks only those.
-# All set up all they need in .venv from the package registry.
+# make docs: the documentation, in site/; it needs no TensorFlow.
+# All set up all they need in .venv from the package registry, docs in a small
+# environment of its own, .venv-docs.
 
 PYTHON ?= python3
 VENV := .venv
+DOCS_VENV := .venv-docs
 BIN := $(VENV)/bin
 RUN_DIR ?= runs/reviews
 DEMO_FLAGS ?=
@@ -25,7 +28,7 @@ CUDA_WHEELS := nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt \
   nvidia-cuda-runtime nvidia-cuda-cccl nvidia-cuda-cuobjdump \
   nvidia-cuda-nvdisasm
 
-.PHONY: demo test test-full bench lint clean
+.PHONY: demo test test-full bench docs lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/python recipes/reviews.py --output-dir $(RUN_DIR) $(DEMO_FLAGS)
@@ -40,6 +43,22 @@ test-full: test
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pooling $(QUESTIONS)
+
+docs: $(DOCS_VENV)/installed
+	NO_MKDOCS_2_WARNING=1 PATH="$(abspath $(DOCS_VENV))/bin:$$PATH" \
+	  $(DOCS_VENV)/bin/mkdocs build --strict --clean --quiet
+	@echo "written: site/index.html"
+
+# The extra alone: with the package itself would come TensorFlow.
+$(DOCS_VENV)/installed: pyproject.toml
+	test -x $(DOCS_VENV)/bin/python || $(PYTHON) -m venv $(DOCS_VENV)
+	$(PYTHON) -c 'import tomllib; \
+	  project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  print(*project["optional-dependencies"]["docs"], sep="\n")' \
+	  >$(DOCS_VENV)/requirements.txt
+	$(DOCS_VENV)/bin/python -m pip install --quiet \
+	  --requirement $(DOCS_VENV)/requirements.txt
+	touch $@
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format .
@@ -65,4 +84,4 @@ $(VENV)/installed: pyproject.toml $(KERNELS)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(DOCS_VENV) site build dist .pytest_cache .ruff_cache

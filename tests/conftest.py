@@ -17,6 +17,7 @@ _LONGEST_FILES = (
     "cuda/test_emulation.py",
     "pipeline/test_run.py",
     "e2e/test_demo.py",
+    "docs/test_pages.py",
     "tuning/test_stacked_tuner.py",
     "faults/test_interrupted_run.py",
     "models/test_pooling_span_model.py",

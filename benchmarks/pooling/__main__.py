@@ -18,7 +18,7 @@ a GPU are added where TensorFlow sees one.
     python -m benchmarks.pooling [QUESTION ...]
 
 Results go to benchmarks/results/linear_pooling.csv; the summary in
-docs/kernels.md and the plot beside it are made from that file.
+docs/kernels_measured.md and the plot beside it are made from that file.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from bvkeras.ops import library
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _RESULTS = _ROOT / "benchmarks" / "results" / "linear_pooling.csv"
-_DOCUMENT = _ROOT / "docs" / "kernels.md"
+_DOCUMENT = _ROOT / "docs" / "kernels_measured.md"
 _PLOT = _ROOT / "docs" / "kernels_speed.svg"
 
 

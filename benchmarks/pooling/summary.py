@@ -1,4 +1,4 @@
-"""The table of docs/kernels.md and its plot, from the CSV file."""
+"""The table of docs/kernels_measured.md and its plot, from the CSV file."""
 
 import pathlib
 

@@ -68,6 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         int. 0; 1 for an error a message names; 130 or 143 when stopped.
     """
+    options = make_parser().parse_args(arguments)
+    return _guarded(options.function, options)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the `bvkeras` command; parsing imports no TensorFlow."""
     parser = Parser(
         prog="bvkeras",
         description="BERT's hidden states as a cheap, reusable feature engine.",
@@ -81,8 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cache_verbs = of_caches.add_subparsers(dest="cache_verb", required=True)
     for verb in _CACHE_VERBS:
         _add_verb(cache_verbs, verb)
-    options = parser.parse_args(arguments)
-    return _guarded(options.function, options)
+    return parser
 
 
 def recipe(task: str, arguments: Sequence[str] | None = None) -> int:

@@ -498,9 +498,9 @@ def _train(
     batches = cache
     if epochs - record["epoch"] > 1:
         batches = cache.load_if_it_fits(_MEMORY_SHARE)
-    validation = None
+    validation = {}
     if validation_cache is not None:
-        validation = scale.standardized_batches(
+        validation["validation_data"] = scale.standardized_batches(
             validation_cache.as_dataset(
                 batch_size, dtype=validation_cache.dtype
             )
@@ -529,7 +529,6 @@ def _train(
                         weights=weights,
                     )
                 ),
-                validation_data=validation,
                 initial_epoch=epoch,
                 epochs=epoch + 1,
                 shuffle=False,
@@ -543,6 +542,7 @@ def _train(
                     ),
                     _Teller(told),
                 ],
+                **validation,
             )
             for name, values in fitted.history.items():
                 value = float(values[-1])

@@ -3,7 +3,7 @@
     python -m tests.cuda.gates [ARCHITECTURE ...]
 
 compiles kernels/cuda/linear_pooling.cu for each architecture (sm_80: 80) and
-prints the table of docs/kernels.md. Read from cuobjdump: registers, local
+prints the table of docs/kernels_proof.md. Read from cuobjdump: registers, local
 memory, and the instructions of each kernel.
 """
 
@@ -236,7 +236,7 @@ def problems(architecture, kernels, sizes):
 
 
 def table(architecture, kernels, sizes):
-    """Yields rows for docs/kernels.md: the widest of each kernel and type."""
+    """Rows for docs/kernels_proof.md: the widest of each kernel and type."""
     for kernel in kernels:
         if kernel.multiplies and kernel.units not in (0, 128):
             continue
