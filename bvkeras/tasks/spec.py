@@ -22,7 +22,9 @@ class TaskSpec:
         title: str. The name in tables, such as `"RTE"`.
         text_columns: tuple of one or two str. Text columns of the official
             files, in the order the encoder reads them.
-        label_column: str. Label column of the official files.
+        label_column: str. Label column of the official files. With
+            `several_labels` it may be a tuple of str: columns of 0 and 1, one
+            for each label.
         label_names: tuple of str, or None. Names of the classes; a label is
             an index into it. With `several_labels`, of the labels. None for
             regression and for spans.
@@ -69,7 +71,7 @@ class TaskSpec:
     name: str
     title: str
     text_columns: tuple[str, ...]
-    label_column: str
+    label_column: str | tuple[str, ...]
     label_names: tuple[str, ...] | None
     metrics: tuple[str, ...]
     paper_settings: TaskSettings
@@ -94,6 +96,11 @@ class TaskSpec:
         names = self.label_names
         if self.several_labels:
             self._check_label_names()
+        elif not isinstance(self.label_column, str):
+            raise ArgumentError(
+                "label_column: expected one column without several_labels, "
+                f"got {list(self.label_column)}"
+            )
         if names is None:
             return
         if len(names) < 2 and not self.several_labels:
@@ -118,6 +125,13 @@ class TaskSpec:
                     f"{LABEL_SEPARATOR!r}, which stands between labels, and "
                     "without blanks around it"
                 )
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The label column, or those of 0 and 1."""
+        if isinstance(self.label_column, str):
+            return (self.label_column,)
+        return self.label_column
 
     @property
     def kind(self) -> Kind:

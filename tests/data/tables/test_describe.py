@@ -326,7 +326,31 @@ def mistakes():
         "lists of labels",
         'text,topic\na,"[""x""]"\n',
         {},
-        ("row 2: topic is of kind multilabel (lists of labels), expected"),
+        ("row 2: topic says 'x' in every row, expected labels that differ"),
+    )
+    yield (
+        "a label in one row each",
+        "text,topic\na,x\nb,y|z\nc,u\n",
+        {"kind": "multilabel"},
+        ("row 2: topic has 4 labels in 3 rows and none in two of them"),
+    )
+    yield (
+        "a label with what stands between labels",
+        'text,topic\na,"[""x|y""]"\nb,[]\n',
+        {},
+        ("row 2: topic has the label 'x|y', expected names without '|'"),
+    )
+    yield (
+        "tags of words",
+        "text,topic\na,O\nb,O\n",
+        {"kind": "tokens"},
+        ("row 2: topic is of kind tokens (given), expected classification"),
+    )
+    yield (
+        "several columns of classes",
+        "text,topic,other\na,x,y\n",
+        {"kind": "classification", "label": ["topic", "other"]},
+        ("label: got 2 columns, expected one of kind classification"),
     )
     yield (
         "too few rows",
