@@ -40,8 +40,8 @@ def answer_table(
     A row has `row`, its number in its file (or `id_column`), the columns to
     keep, and the answer: of classes `label`, `score` and `probability_…` for
     each; of several labels a text `labels` (`|` between) and `probability_…`
-    for each; of regression `score`; of spans `answer`, `start`, `end` (characters
-    of the context) and `no_answer_probability`.
+    for each; of regression `score`; of spans `answer`, `start`, `end`
+    (characters of the context) and `no_answer_probability`.
 
     Args:
         model: TextModel.

@@ -158,9 +158,9 @@ class TextModel:
             `label_index`, `probabilities` `(rows, classes)` and `score`, the
             highest of them; of several labels a text `labels` (str, those of
             one half or more, `|` between) and `probabilities`
-            `(rows, labels)`, each by itself; of regression `score`; of spans `answer` (str),
-            `start`, `end` (characters of the context), `score` and
-            `no_answer_probability`.
+            `(rows, labels)`, each by itself; of regression `score`; of spans
+            `answer` (str), `start`, `end` (characters of the context),
+            `score` and `no_answer_probability`.
 
         Raises:
             ArgumentError: another number of texts, of different lengths, or
