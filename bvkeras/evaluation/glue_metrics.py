@@ -61,10 +61,16 @@ def compute_metrics(
     if labels.ndim == 2:
         metrics, checked = LABEL_METRICS, _checked_sets
     for name in names:
-        if name not in metrics:
+        if name not in _METRICS | LABEL_METRICS:
             raise ArgumentError(
                 f"names: unknown metric {name!r}; expected one of "
-                f"{', '.join(metrics)}"
+                f"{', '.join(_METRICS | LABEL_METRICS)}"
+            )
+        if name not in metrics:
+            shape = "(rows, labels)" if name in LABEL_METRICS else "(rows,)"
+            raise ArgumentError(
+                f"labels: received an array of shape {labels.shape}; expected "
+                f"{shape} for {name}"
             )
     labels = checked("labels", labels)
     predictions = checked("predictions", predictions)

@@ -87,8 +87,12 @@ def _of_the_kind(state: RunState) -> dict[str, Any]:
         seed=state.settings.seed,
     )
     if not state.task.is_span:
+        baseline_name = {}
+        if state.task.several_labels:
+            baseline_name = {"baseline_name": "the most frequent labels"}
         return {
             "baseline": _majority_baseline(state),
+            **baseline_name,
             "notes": [
                 *state.notes,
                 *pairs.error_notes(state.compared),
