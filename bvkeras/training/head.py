@@ -588,7 +588,6 @@ def save_head(
         # bvkeras' models is needed to open it.
         trained = model.from_config(model.get_config())
         trained.set_weights(model.get_weights())
-        # A regression was fitted to scores as they are.
         if not scale.is_none:
             fold_targets(trained, scale)
         trained.save(temporary)
