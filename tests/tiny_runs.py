@@ -1,5 +1,7 @@
 """A small learnable task and broken calls, for whole runs in seconds."""
 
+import dataclasses
+
 import numpy as np
 
 from bvkeras import tasks
@@ -9,14 +11,27 @@ from bvkeras.training.finetune import finetune
 
 CLASSES = tasks.get("sst2")
 SCORES = tasks.get("stsb")
+LABELS = dataclasses.replace(
+    CLASSES,
+    name="traits",
+    title="Traits",
+    label_names=("long", "seven", "never"),
+    metrics=("micro_f1", "macro_f1", "subset_accuracy"),
+    several_labels=True,
+)
 
 
 def make_examples(num_examples=40, task=CLASSES, split="train"):
-    """Texts of 4 to 16 tokens; one word at the start gives the label."""
+    """Texts of 4 to 16 tokens; one word at the start gives the label.
+
+    Of several labels also the length gives one, and nothing the last.
+    """
     numbers = np.arange(num_examples)
     labels = numbers % 2
     if task.is_regression:
         labels = (labels + numbers / 100).astype(np.float32)
+    if task.several_labels:
+        labels = np.stack([numbers % 5 > 2, labels, 0 * labels], axis=1)
     texts = tuple(
         ("7 7 " if i % 2 else "z z ") + "a b c " * (i % 5) for i in numbers
     )

@@ -150,7 +150,8 @@ class HiddenStateBatches(abc.ABC):
             Dataset of `((hidden_states, mask), label)`: hidden states
             `(batch, tokens, layers, features)`, zero behind the last token;
             mask `(batch, tokens)`, uint8, as `tf.distribute` adds no bools;
-            labels `(batch,)`, of spans `(batch, 2)`. The mask is 1 at real
+            labels `(batch,)`, of spans `(batch, 2)`, of several labels a
+            text float32 `(batch, labels)`. The mask is 1 at real
             tokens; of spans, where an answer can be: at [CLS] and in the
             context. `tokens` is the longest of the batch. With
             `dtype="int8"` hidden states are `(values, scales)`, int8 and

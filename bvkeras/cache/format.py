@@ -51,6 +51,8 @@ IDENTITY = (
 )
 # Also in the identity of a cache of spans, and of no other.
 WINDOWS = "windows"
+# Also in the identity of a cache of several labels a text, and of no other.
+NUM_LABELS = "num_labels"
 WINDOWS_SCHEMA = {
     **record_of(stride=POSITIVE, question_tokens=POSITIVE),
     "additionalProperties": False,
@@ -59,7 +61,7 @@ _TEXTS = ("task", "split", "data", "encoder", "tokenizer", "compute_dtype")
 # Also kept by what was made from a cache.
 IDENTITY_SCHEMA = {
     **record_of(
-        {WINDOWS: WINDOWS_SCHEMA},
+        {WINDOWS: WINDOWS_SCHEMA, NUM_LABELS: POSITIVE},
         **dict.fromkeys(_TEXTS, TEXT),
         config=OBJECT,
         max_tokens=POSITIVE,
@@ -124,13 +126,14 @@ class Manifest:
 
     Attributes:
         identity: dict. All that decides the contents, by the names in
-            `IDENTITY`, and of a cache of spans `WINDOWS`. Two caches of
-            equal identity hold equal records.
+            `IDENTITY`, of a cache of spans `WINDOWS`, and of one of several
+            labels a text `NUM_LABELS`. Two caches of equal identity hold
+            equal records.
         examples: int. Examples in the split.
         num_layers: int. Hidden states a token.
         hidden_dim: int. Features a hidden state.
-        regression: bool. Labels are float32; otherwise int64, classes or
-            spans.
+        regression: bool. Labels are scores, float32; otherwise int64:
+            classes, spans, or 0 and 1 for each of several labels.
         shards: tuple of Shard. Those finished so far, in order.
         complete: bool. Whether that is all of them.
         seconds: float. Time extraction has taken so far.
@@ -163,6 +166,11 @@ class Manifest:
     def spans(self) -> bool:
         """Whether a record is a window, its label a span of its tokens."""
         return WINDOWS in self.identity
+
+    @property
+    def num_labels(self) -> int | None:
+        """Of several labels a text: how many there are; otherwise None."""
+        return self.identity.get(NUM_LABELS)
 
     @property
     def token_bytes(self) -> int:
@@ -250,9 +258,10 @@ class Manifest:
             TypeError: an identity has no such part.
         """
         for name in wanted:
-            if name not in (*IDENTITY, WINDOWS):
+            if name not in (*IDENTITY, WINDOWS, NUM_LABELS):
                 raise TypeError(
-                    f"{name}: expected one of {', '.join(IDENTITY)}, {WINDOWS}"
+                    f"{name}: expected one of {', '.join(IDENTITY)}, "
+                    f"{WINDOWS}, {NUM_LABELS}"
                 )
         difference = fileio.first_difference(
             {name: self.identity.get(name) for name in wanted}, wanted
@@ -277,6 +286,8 @@ class Manifest:
             raise ValueError(f"extras {self.extras!r}")
         if self.spans and (self.regression or "offsets" not in self.extras):
             raise ValueError("spans without offsets, or with scores as labels")
+        if self.num_labels and (self.regression or self.spans):
+            raise ValueError("several labels, and scores or spans")
         for number, shard in enumerate(self.shards):
             # So no name can lead out of the cache's folder.
             if shard.file != shard_file(number):
@@ -308,7 +319,7 @@ def token_bytes(dtype: str, num_layers: int, hidden_dim: int) -> int:
 def encode_record(
     index: int,
     example_id: str,
-    label: float | int | Sequence[int],
+    label: float | int | Sequence[float],
     hidden_states: np.ndarray,
     scales: np.ndarray | None = None,
     token_ids: np.ndarray | None = None,
@@ -320,8 +331,8 @@ def encode_record(
     Args:
         index: int. Position in the split.
         example_id: str. The example's id.
-        label: int or float. Class, or score; or two int, first and last
-            token of a span.
+        label: int or float. Class, or score; or several int: first and last
+            token of a span, or 0 or 1 for each label.
         hidden_states: array `(tokens, layers, features)`.
         scales: float32 array `(tokens, layers)`, with int8 only.
         token_ids: int array `(tokens,)`, where the cache keeps them.
@@ -342,7 +353,9 @@ def encode_record(
             float_list=tf.train.FloatList(value=[label])
         )
     else:
-        label_feature = _ints([label] if isinstance(label, int) else label)
+        # Those of several labels are floats wherever they are computed with.
+        numbers = [label] if isinstance(label, int) else map(int, label)
+        label_feature = _ints(numbers)
     feature = {
         "index": _ints([index]),
         "id": _bytes(name),

@@ -35,7 +35,8 @@ class RecordIndex:
         scales_starts: int64 array `(examples,)`. The same of int8's scales.
         lengths: int64 array `(examples,)`. Tokens.
         labels: int64 or float32 array `(examples,)`; of spans int64
-            `(examples, 2)`, first and last token.
+            `(examples, 2)`, first and last token; of several labels a text
+            float32 `(examples, labels)`, 0 and 1.
         ids: list of bytes. The examples' ids, UTF-8.
         contexts: int64 array `(examples,)`. Of spans: the first token of the
             context; otherwise 0.
@@ -77,7 +78,8 @@ class RecordIndex:
                     places.append((start, size))
                     records.append(record)
         starts, sizes = np.array(places, np.int64).reshape(-1, 2).T
-        labels_dtype = np.float32 if manifest.regression else np.int64
+        is_float = manifest.regression or manifest.num_labels is not None
+        labels_dtype = np.float32 if is_float else np.int64
         return cls(
             shards=np.array(shards, np.int32),
             starts=starts,

@@ -77,6 +77,8 @@ def _labels(manifest: Manifest) -> str:
             for name, number in manifest.identity[WINDOWS].items()
         )
         return f"spans of windows ({numbers})"
+    if manifest.num_labels is not None:
+        return f"any of {manifest.num_labels:,} labels each"
     return "scores" if manifest.regression else "classes"
 
 

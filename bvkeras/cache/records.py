@@ -48,8 +48,8 @@ class Record:
         index: int. Position in the split.
         id: bytes. The example's id, UTF-8.
         length: int. Tokens.
-        label: int or float. Class, or score; or a pair of int, first and
-            last token of a span.
+        label: int or float. Class, or score; or a tuple of int: first and
+            last token of a span, or 0 or 1 for each of several labels.
         values_start: int. First byte of the hidden states.
         scales_start: int. First byte of int8's scales; otherwise 0.
         context: int. Of a span: first token of the context; otherwise 0.
@@ -58,7 +58,7 @@ class Record:
     index: int
     id: bytes
     length: int
-    label: int | float | tuple[int, int]
+    label: int | float | tuple[int, ...]
     values_start: int
     scales_start: int
     context: int = 0
@@ -229,6 +229,16 @@ class RecordParser:
         if name == "label" and self._manifest.spans:
             if len(values) != 2:
                 raise RecordError("its label is not a first and a last token")
+            return tuple(values)
+        if name == "label" and self._manifest.num_labels is not None:
+            if len(values) != self._manifest.num_labels or not {*values} <= {
+                0,
+                1,
+            }:
+                raise RecordError(
+                    f"its label is not 0 or 1 for each of "
+                    f"{self._manifest.num_labels} labels"
+                )
             return tuple(values)
         if len(values) != 1:
             raise RecordError(f"its {name} is not one value of its type")

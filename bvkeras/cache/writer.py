@@ -19,6 +19,7 @@ from bvkeras.cache.format import (
     DTYPES,
     EXTRAS,
     MANIFEST_FILE,
+    NUM_LABELS,
     Manifest,
     encode_record,
 )
@@ -71,8 +72,8 @@ def write_cache(
 
     Args:
         encoder: Encoder. Its dropout does not matter.
-        task: TaskSpec, or its name. Says whether labels are classes, scores
-            or spans.
+        task: TaskSpec, or its name. Says whether labels are classes, several
+            a text, scores or spans.
         examples: Examples or SpanExamples. The split; of a span task every
             window of it is kept.
         directory: str or path. The cache's folder.
@@ -128,6 +129,7 @@ def write_cache(
         "extras": extras,
         "converted_from": [],
         **examples.window_identity,
+        **({NUM_LABELS: task.num_labels} if task.several_labels else {}),
     }
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)

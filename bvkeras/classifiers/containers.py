@@ -73,9 +73,11 @@ def split_dataset(x: tf.data.Dataset) -> tuple[Any, list]:
             "x: expected a tf.data.Dataset of texts and labels, or y"
         )
     texts, labels = x.map(lambda a, b: a), x.map(lambda a, b: b)
+    first = spec[0][0] if isinstance(spec[0], tuple) else spec[0]
+    is_batched = len(first.shape) > 0
     return (
         _pair_or_one(_dataset_texts(texts)),
-        [_plain(item) for item in _flat(labels)],
+        _dataset_labels(labels, is_batched),
     )
 
 
@@ -84,7 +86,12 @@ def read_labels(y: Any, x: Any = None) -> list:
 
     Args:
         y: a list, array or column; or the name of a column of the table `x`.
+            Several labels a text are a list, tuple or set of them, or a row
+            of a two-dimensional array of 0 and 1.
         x: what `read_texts` takes.
+
+    Returns:
+        list; of several labels a text of tuples, or of the array's rows.
 
     Raises:
         ArgumentError: there is no such column.
@@ -97,12 +104,32 @@ def read_labels(y: Any, x: Any = None) -> list:
         _require_column(x, y)
         y = x[y]
     if isinstance(y, tf.data.Dataset):
-        return [_plain(item) for item in _flat(y)]
+        # One row an element, or a batch of them.
+        return _dataset_labels(y, len(y.element_spec.shape) > 0)
+    # Not of lists, which may be of different lengths.
+    if len(getattr(y, "shape", ())) == 2 and not _is_table(y):
+        return list(np.asarray(y))
     if not hasattr(y, "__iter__"):
         raise ArgumentError(
             f"y: expected labels, one a text, got {type(y).__name__}"
         )
-    return [_plain(item) for item in y]
+    return [_label(item) for item in y]
+
+
+def _dataset_labels(labels: tf.data.Dataset, is_batched: bool) -> list:
+    rows = labels.unbatch() if is_batched else labels
+    return [
+        item if np.ndim(item) else _plain(item)
+        for item in rows.as_numpy_iterator()
+    ]
+
+
+def _label(item: Any) -> Any:
+    """A label as Python's own; several of them as a tuple."""
+    # A cell of a Parquet column of lists is an array.
+    if isinstance(item, list | tuple | set | frozenset | np.ndarray):
+        return tuple(_plain(one) for one in item)
+    return _plain(item)
 
 
 def _is_table(x: Any) -> bool:

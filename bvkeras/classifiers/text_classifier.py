@@ -1,4 +1,4 @@
-"""Classes of texts, or of pairs of texts: the class `TextClassifier`."""
+"""Classes or labels of texts, or of pairs: the class `TextClassifier`."""
 
 import os
 from collections.abc import Sequence
@@ -8,6 +8,8 @@ import numpy as np
 
 from bvkeras.classifiers.text_task import TextTask
 from bvkeras.errors import ArgumentError
+from bvkeras.evaluation.outputs import chosen_labels
+from bvkeras.tasks.kind import LABEL_SEPARATOR
 from bvkeras.tasks.spec import TaskSpec
 
 
@@ -17,6 +19,11 @@ class TextClassifier(TextTask):
     The names of the classes are learned from the labels, sorted, kept with
     the model, and come back from `predict` in the type they came in: str, int
     or bool.
+
+    A text may have several labels, or none: `y` is then a list, tuple or set
+    of them for each text; or a two-dimensional array of 0 and 1, whose columns
+    are `labels`, or are numbered from 0. Each label is learned by itself, and
+    predicted where its probability is one half or more.
 
     Args:
         encoder: str or path. What `bvkeras.load_backbone` opens.
@@ -40,6 +47,10 @@ class TextClassifier(TextTask):
         model.fit(["dull and long", "a joy", "too long", "pure joy"] * 4,
                   ["bad", "good", "bad", "good"] * 4)
         model.predict(["what a joy"])  # array(['good'], dtype=object)
+
+        model.fit(["dull and long", "a joy", "too long", "pure joy"] * 4,
+                  [["dull", "long"], [], ["long"], []] * 4)
+        model.predict(["too long"])  # [('long',)]
         ```
 
     Reference:
@@ -58,15 +69,15 @@ class TextClassifier(TextTask):
         super().__init__(encoder, **options)
         if labels is not None:
             labels = _kept(list(labels), "labels")
-            if len(labels) < 2:
-                raise ArgumentError(
-                    f"labels: expected at least two classes, got {labels}"
-                )
+            if not labels:
+                raise ArgumentError("labels: expected at least one, got none")
         self.labels = labels
         self._given = labels is not None
 
-    def predict(self, x: Any, probabilities: bool = False) -> np.ndarray:
-        """The class of each text, or the probability of each class.
+    def predict(
+        self, x: Any, probabilities: bool = False
+    ) -> np.ndarray | list[tuple]:
+        """The class or the labels of each text, or their probabilities.
 
         Args:
             x: as `fit` takes it, without labels.
@@ -74,8 +85,9 @@ class TextClassifier(TextTask):
                 `False`.
 
         Returns:
-            Array `(texts,)` of labels, in the type they had in training; or
-            float32 `(texts, classes)`, in the order of `labels`.
+            Array `(texts,)` of labels, in the type they had in training; of
+            several labels a text a list of tuples of them, in the order of
+            `labels`; or float32 `(texts, classes)`, in that order.
 
         Raises:
             ArgumentError: `x` is not what it should be.
@@ -84,42 +96,123 @@ class TextClassifier(TextTask):
         answers = self._answers(x)
         if probabilities:
             return answers["probabilities"]
+        if self.task.several_labels:
+            return [
+                tuple(
+                    label
+                    for label, has in zip(self.labels, row, strict=True)
+                    if has
+                )
+                for row in self._predicted(answers)
+            ]
         classes = np.array(self.labels)
         if classes.dtype.kind == "U":
             classes = classes.astype(object)
         return classes[answers["label_index"]]
 
     def _learned(self, labels: list) -> dict[str, Any]:
-        labels = [_checked(label, row) for row, label in enumerate(labels)]
+        several = _are_several(labels)
         if not self._given:
-            # By type first: what is mixed is named, and not compared.
-            found = sorted(set(labels), key=lambda x: (str(type(x)), x))
-            self.labels = _kept(found, "y")
-        if len(self.labels) < 2:
+            self.labels = _found(labels)
+        if several:
+            for label in self.labels:
+                # As they stand in an answer.
+                name = str(label)
+                if LABEL_SEPARATOR in name or name != name.strip():
+                    raise ArgumentError(
+                        f"y: {label!r} is among several labels, expected "
+                        f"names without {LABEL_SEPARATOR!r} and blanks around"
+                    )
+            if not self.labels:
+                raise ArgumentError("y: expected at least one label, got none")
+        elif len(self.labels) < 2:
             raise ArgumentError(
-                "y: expected at least two classes, got "
-                f"{self.labels[0]!r} alone"
+                f"{'labels' if self._given else 'y'}: expected at least two "
+                f"classes, got {self.labels[0]!r} alone"
             )
+        metrics = ("accuracy", "macro_f1")
+        if several:
+            metrics = ("micro_f1", "macro_f1", "subset_accuracy")
         return {
             "label_names": tuple(map(str, self.labels)),
-            "metrics": ("accuracy", "macro_f1"),
+            "metrics": metrics,
+            "several_labels": several,
         }
 
     def _numbers(self, spec: TaskSpec, labels: list) -> np.ndarray:
+        if _are_several(labels) != spec.several_labels and labels:
+            kinds = ("one class", "several labels")
+            raise ArgumentError(
+                f"y: expected {kinds[spec.several_labels]} a text, as in "
+                f"training, got {kinds[not spec.several_labels]}"
+            )
         places = {name: place for place, name in enumerate(spec.label_names)}
-        numbers = np.zeros(len(labels), np.int64)
-        for row, label in enumerate(labels):
-            name = str(_checked(label, row))
-            if name not in places:
-                raise ArgumentError(
-                    f"y: row {row} is {label!r}, expected one of "
-                    f"{', '.join(places)}"
-                )
-            numbers[row] = places[name]
-        return numbers
+        if spec.several_labels:
+            matrix = np.zeros((len(labels), len(places)), np.float32)
+            for row, several in enumerate(labels):
+                if isinstance(several, np.ndarray):
+                    matrix[row] = _checked_flags(several, row, len(places))
+                else:
+                    for label in several:
+                        matrix[row, _place(label, row, places)] = 1
+            return matrix
+        return np.array(
+            [_place(label, row, places) for row, label in enumerate(labels)],
+            np.int64,
+        )
 
     def _predicted(self, answers: dict[str, np.ndarray]) -> np.ndarray:
+        if self.task.several_labels:
+            return chosen_labels(answers["probabilities"])
         return answers["label_index"].astype(np.int64)
+
+
+def _are_several(labels: list) -> bool:
+    """Whether texts have any number of labels, and not one class each."""
+    are = [isinstance(label, tuple | np.ndarray) for label in labels]
+    if any(are) and not all(are):
+        row = are.index(not are[0])
+        kinds = ("one class", "several labels")
+        raise ArgumentError(
+            f"y: row {row} has {kinds[are[row]]} and row 0 {kinds[are[0]]}, "
+            "expected the same of all"
+        )
+    return bool(are) and are[0]
+
+
+def _found(labels: list) -> list:
+    """The classes or labels that training has, sorted."""
+    if isinstance(labels[0], np.ndarray):
+        return list(range(len(labels[0])))
+    found = set()
+    for row, label in enumerate(labels):
+        several = label if isinstance(label, tuple) else (label,)
+        found.update(_checked(one, row) for one in several)
+    # By type first: what is mixed is named, and not compared.
+    return _kept(sorted(found, key=lambda x: (str(type(x)), x)), "y")
+
+
+def _place(label: Any, row: int, places: dict[str, int]) -> int:
+    name = str(_checked(label, row))
+    if name not in places:
+        raise ArgumentError(
+            f"y: row {row} is {label!r}, expected one of {', '.join(places)}"
+        )
+    return places[name]
+
+
+def _checked_flags(flags: np.ndarray, row: int, count: int) -> np.ndarray:
+    if flags.shape != (count,):
+        raise ArgumentError(
+            f"y: row {row} has {flags.size} columns, expected {count}, one for "
+            "each label"
+        )
+    if flags.dtype.kind not in "iufb" or not np.isin(flags, (0, 1)).all():
+        raise ArgumentError(
+            f"y: row {row} is {flags.tolist()!r:.40}, expected 0 or 1 for each "
+            "label"
+        )
+    return flags
 
 
 def _checked(label: Any, row: int) -> Any:

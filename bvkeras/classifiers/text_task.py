@@ -116,7 +116,7 @@ class TextTask(abc.ABC):
 
     @abc.abstractmethod
     def _numbers(self, spec: TaskSpec, labels: list) -> np.ndarray:
-        """Labels as numbers: classes int64, scores float32."""
+        """Labels as numbers, of the type and shape that `Kind` says."""
 
     @abc.abstractmethod
     def _predicted(self, answers: dict[str, np.ndarray]) -> np.ndarray:
@@ -141,7 +141,8 @@ class TextTask(abc.ABC):
                 `datasets.Dataset`, a `tf.data.Dataset` of texts or of texts
                 and labels.
             y: labels, one a text; or the name of the table's column. Not
-                needed with a `tf.data.Dataset` of both.
+                needed with a `tf.data.Dataset` of both. Classes may be
+                several a text; see `TextClassifier`.
             validation_data: pair of x and y, or None. Scored after each pass
                 of the head.
             sample_weight: sequence of float, or None. What an error on each
@@ -434,6 +435,11 @@ class TextTask(abc.ABC):
             if spec.label_names is None:
                 raise ArgumentError(
                     "class_weight: expected classes, not scores"
+                )
+            if spec.several_labels:
+                raise ArgumentError(
+                    "class_weight: expected one class a text, not several "
+                    "labels; sample_weight is what an error on a text counts"
                 )
             of_class = np.ones(len(spec.label_names), np.float32)
             for label, weight in class_weight.items():

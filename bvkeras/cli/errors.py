@@ -116,7 +116,12 @@ def _report(options: argparse.Namespace) -> str:
     if regression is None and spec is not None:
         regression = spec.is_regression
     first, second = (
-        outcomes.read_outcomes(path, options.columns, regression)
+        outcomes.read_outcomes(
+            path,
+            options.columns,
+            regression,
+            None if spec is None else spec.several_labels,
+        )
         for path in (options.first, options.second)
     )
     texts = _texts_of(first, options)

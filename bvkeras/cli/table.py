@@ -34,11 +34,17 @@ def add_table(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--text-b", metavar="COLUMN", help="the second texts of pairs"
     )
-    group.add_argument("--label", metavar="COLUMN", help="the labels (label)")
+    group.add_argument(
+        "--label",
+        nargs="+",
+        metavar="COLUMN",
+        help="the labels, or columns of 0 and 1, one for each label (label)",
+    )
     group.add_argument(
         "--kind",
-        choices=("classification", "regression"),
-        help="what the labels are (as they look)",
+        choices=("classification", "multilabel", "regression"),
+        help="what the labels are: one class a text, several labels with | "
+        "between, or a score (as they look)",
     )
     group.add_argument("--name", help="what to call the task (the file's name)")
     group.add_argument(
@@ -109,7 +115,7 @@ def describe(options: argparse.Namespace, backbone: str):
 
         return load_backbone(backbone, dropout=0.0)
 
-    text = options.text or "text"
+    text, label = options.text or "text", options.label or ["label"]
     table = describe_table(
         tasks.TableFiles(
             train=tuple(options.train),
@@ -121,7 +127,7 @@ def describe(options: argparse.Namespace, backbone: str):
             id_column=options.id_column,
         ),
         (text, options.text_b) if options.text_b else text,
-        options.label or "label",
+        label[0] if len(label) == 1 else label,
         kind=options.kind,
         name=options.name,
         token_lengths=lambda first, second: token_lengths(

@@ -5,6 +5,7 @@ import numpy as np
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
 from bvkeras.errors import ArgumentError, DataError
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 
 
@@ -18,8 +19,8 @@ def check_examples(task: TaskSpec, examples: Examples | SpanExamples) -> None:
     Raises:
         ArgumentError: `examples` is something else, is empty, or of another
             task.
-        DataError: a label is no class or no score of the task; names the
-            example.
+        DataError: a label is no class, no labels or no score of the task;
+            names the example.
     """
     wanted = SpanExamples if task.is_span else Examples
     if not isinstance(examples, wanted):
@@ -33,10 +34,9 @@ def check_examples(task: TaskSpec, examples: Examples | SpanExamples) -> None:
         )
     if not len(examples):
         raise ArgumentError("examples: expected at least one, got none")
-    if task.is_regression:
-        _check_scores(task, examples)
-    elif not task.is_span:
-        _check_classes(task, examples)
+    check = _CHECKS.get(task.kind)
+    if check is not None:
+        check(task, examples)
 
 
 def _check_scores(task: TaskSpec, examples: Examples) -> None:
@@ -45,7 +45,7 @@ def _check_scores(task: TaskSpec, examples: Examples) -> None:
     low, high = task.label_range or (-np.inf, np.inf)
     if task.label_range:
         expected = f"a number from {low:g} to {high:g}"
-    if labels.dtype.kind != "f":
+    if labels.dtype.kind != "f" or labels.ndim > 1:
         raise _wrong(examples, 0, f"{expected}, as {np.dtype(np.float32)}")
     _require(
         examples,
@@ -61,6 +61,22 @@ def _check_classes(task: TaskSpec, examples: Examples) -> None:
     if labels.dtype.kind not in "iu":
         raise _wrong(examples, 0, expected)
     _require(examples, (labels >= 0) & (labels <= last), expected)
+
+
+def _check_label_sets(task: TaskSpec, examples: Examples) -> None:
+    labels, names = examples.labels, ", ".join(task.label_names)
+    expected = f"0 or 1 for each of {task.num_labels} labels ({names})"
+    if labels.ndim != 2 or labels.shape[1] != task.num_labels:
+        raise _wrong(examples, 0, expected)
+    _require(examples, ((labels == 0) | (labels == 1)).all(axis=1), expected)
+
+
+# What a span is, SpanExamples check themselves.
+_CHECKS = {
+    Kind.CLASSES: _check_classes,
+    Kind.LABELS: _check_label_sets,
+    Kind.SCORE: _check_scores,
+}
 
 
 def _require(examples: Examples, fits: np.ndarray, expected: str) -> None:

@@ -29,7 +29,8 @@ class Examples:
         texts_b: sequence of n str, kept as a tuple, or None. The second text
             of each example; None where the task has one text.
         labels: array of shape `(n,)`, or a sequence of numbers. Class indices,
-            kept as int64, or scores for regression, kept as float32.
+            kept as int64, or scores for regression, kept as float32. Of
+            several labels a text `(n, labels)`, 0 or 1, kept as float32.
 
     Raises:
         DataError: an argument is no such sequence (names it and the first
@@ -86,10 +87,12 @@ class Examples:
             labels = np.asarray(values)
         except ValueError:
             labels = np.array(None)
+        if labels.ndim == 2 and labels.dtype.kind in "iufb":
+            return labels.astype(np.float32)
         if labels.ndim != 1:
             raise DataError(
                 f"{where}: have shape {labels.shape}, expected one number an "
-                "example"
+                "example, or 0 or 1 for each label"
             )
         if labels.size and labels.dtype.kind not in "iuf":
             raise DataError(

@@ -5,6 +5,7 @@ import pathlib
 from bvkeras.data.examples import Examples
 from bvkeras.data.tables.table_rows import read_rows
 from bvkeras.data.tables.table_splits import split_tables
+from bvkeras.data.tables.task_labels import keeps_unlabelled
 from bvkeras.errors import ArgumentError
 from bvkeras.tasks.spec import TaskSpec
 
@@ -36,14 +37,16 @@ def read_table_split(
         spec.table,
         spec.table.train,
         spec.text_columns,
-        (spec.label_column,),
+        spec.label_columns,
+        unlabelled=keeps_unlabelled(spec.kind, spec.label_columns),
         data_dir=data_dir,
     )
     splits = split_tables(
         spec.table,
         spec.text_columns,
-        spec.label_column,
+        spec.label_columns,
         train,
+        spec.kind,
         spec.label_names,
         data_dir,
     )

@@ -9,11 +9,13 @@ import numpy as np
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.evaluation import Evaluation
 from bvkeras.evaluation.glue_metrics import compute_metrics
+from bvkeras.evaluation.outputs import chosen_labels
 from bvkeras.evaluation.predictions import (
     Predictions,
     read_predictions,
     write_predictions,
 )
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 
 RULES = ("mean", "maximum")
@@ -24,12 +26,13 @@ def rules_for(task: TaskSpec) -> tuple[str, ...]:
 
     Of two classes the mean and the maximum predict the same: either takes
     class 1 where the two probabilities of it add up to more than 1. Of
-    regression there is only the mean.
+    regression there is only the mean. So is there of several labels a text:
+    the maximum would only ever choose more of them.
 
     Args:
         task: TaskSpec.
     """
-    if task.is_span or task.num_labels > 2:
+    if task.is_span or (task.kind is Kind.CLASSES and task.num_labels > 2):
         return RULES
     return RULES[:1]
 
@@ -44,13 +47,14 @@ def combine_predictions(
         second: Predictions. Of the same examples in the same order.
         rule: str. `"mean"` or `"maximum"`: what is taken of the two
             probabilities of each class; the class with the highest is
-            predicted, the first of several. Of regression only the mean.
+            predicted, the first of several. Of regression, and of several
+            labels a text, only the mean.
 
     Returns:
         Predictions. Scores of classes are scaled to add up to 1.
 
     Raises:
-        ArgumentError: an unknown rule, the maximum of regression, or
+        ArgumentError: an unknown rule, the maximum of what has none, or
             predictions that are not of the same examples.
 
     Reference:
@@ -70,12 +74,17 @@ def combine_predictions(
             "second: expected predictions of the same examples, in the same "
             "order, as first"
         )
-    if first.label_names is None:
+    if first.label_names is None or first.several_labels:
         if rule != "mean":
+            kind = "multilabel" if first.several_labels else "regression"
             raise ArgumentError(
-                f"rule: expected mean for a regression task, got {rule!r}"
+                f"rule: expected mean for a {kind} task, got {rule!r}"
             )
         scores = (first.scores + second.scores) / 2
+        if first.several_labels:
+            return dataclasses.replace(
+                first, predictions=chosen_labels(scores), scores=scores
+            )
         return dataclasses.replace(first, predictions=scores, scores=scores)
     combine = np.add if rule == "mean" else np.maximum
     scores = combine(first.scores, second.scores)

@@ -8,6 +8,11 @@ import scipy.stats
 import sklearn.metrics
 
 from bvkeras.errors import ArgumentError
+from bvkeras.evaluation.label_errors import (
+    LabelErrors,
+    label_errors,
+    label_names,
+)
 from bvkeras.evaluation.outcomes import Outcomes
 from bvkeras.evaluation.word_counts import count_words
 
@@ -79,9 +84,12 @@ class ErrorAnalysis:
 
     Attributes:
         rows: int.
-        classes: list of str; empty for regression.
-        systems: list of two `ClassErrors`, or two `ScoreErrors`.
-        pair: dict. Of classifiers `agreement` (share of rows with the same
+        classes: list of str, of several labels a text the labels; empty for
+            regression.
+        systems: list of two `ClassErrors`, two `LabelErrors`, or two
+            `ScoreErrors`.
+        pair: dict. Of classifiers, where all labels of a row must be right
+            if there are several, `agreement` (share of rows with the same
             prediction), `both_right`, `only_first`, `only_second`,
             `both_wrong` (rows), `overlap` (both right, share of all rows),
             `difference` (accuracy, second - first), `interval` (95%, paired),
@@ -99,7 +107,7 @@ class ErrorAnalysis:
 
     rows: int
     classes: list[str]
-    systems: list[ClassErrors] | list[ScoreErrors]
+    systems: list[ClassErrors] | list[LabelErrors] | list[ScoreErrors]
     pair: dict[str, float | int | tuple[float, float]]
 
 
@@ -139,10 +147,12 @@ def analyze_errors(
             )
     if first.is_regression:
         return _analyze_scores(first, second, names)
+    counts = [count_words(column, words) for column in texts or ()]
+    if first.several_labels:
+        return _analyze_labels(first, second, names, counts)
     classes = sorted(
         {*first.labels, *first.predictions, *second.predictions}, key=str
     )
-    counts = [count_words(column, words) for column in texts or ()]
     return ErrorAnalysis(
         rows=len(first),
         classes=[str(name) for name in classes],
@@ -237,6 +247,28 @@ def _class_errors(name, outcomes, classes, words) -> ClassErrors:
         confusion=confusion.tolist(),
         words_right=[_mean(column[right]) for column in words],
         words_wrong=[_mean(column[~right]) for column in words],
+    )
+
+
+def _analyze_labels(first, second, names, words) -> ErrorAnalysis:
+    labels = label_names(first.labels, first.predictions, second.predictions)
+    systems = []
+    for name, outcomes in zip(names, (first, second), strict=True):
+        right = outcomes.predictions == outcomes.labels
+        systems.append(
+            label_errors(
+                name,
+                outcomes,
+                labels,
+                [_mean(column[right]) for column in words],
+                [_mean(column[~right]) for column in words],
+            )
+        )
+    return ErrorAnalysis(
+        rows=len(first),
+        classes=labels,
+        systems=systems,
+        pair=_class_pair(first, second),
     )
 
 

@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bvkeras.evaluation.error_analysis import (
+    ClassErrors,
     ErrorAnalysis,
+    ScoreErrors,
     analyze_errors,
     differing_rows,
 )
+from bvkeras.evaluation.label_errors import LabelErrors
 from bvkeras.evaluation.markdown_table import markdown_table
 from bvkeras.evaluation.outcomes import Outcomes
 from bvkeras.fileio import write_json, write_text
@@ -147,11 +150,7 @@ def format_error_report(analysis: ErrorAnalysis) -> str:
         f"# Errors of {first} and {second}",
         *(f"**{sentence}**" for sentence in _one_class(analysis)),
         f"{analysis.rows:,} rows.",
-        *(
-            _class_parts(analysis, first, second)
-            if analysis.classes
-            else _score_parts(analysis, first, second)
-        ),
+        *_PARTS[type(analysis.systems[0])](analysis, first, second),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -161,9 +160,7 @@ def error_note(analysis: ErrorAnalysis) -> str:
     first, second = (system.name for system in analysis.systems)
     pair = analysis.pair
     low, high = pair["interval"]
-    what, test = "mean absolute error", "Wilcoxon"
-    if analysis.classes:
-        what, test = "accuracy", "McNemar"
+    what, test = _MEASURES[type(analysis.systems[0])]
     note = (
         f"{second} less {first}, row by row: {what} {pair['difference']:+.4f} "
         f"(95% {low:+.4f} to {high:+.4f}; {test}: p = {pair['p_value']:.3g})."
@@ -176,16 +173,16 @@ def one_class_sentence(name: str, predicted: str) -> str:
 
     Args:
         name: str. The system's.
-        predicted: str. What it predicts.
+        predicted: str. What it predicts; of several labels it may be empty.
     """
     return (
-        f"{name} predicts {predicted} for every row: it has learned nothing "
-        "that tells rows apart, whatever its scores."
+        f"{name} predicts {predicted or 'no label'} for every row: it has "
+        "learned nothing that tells rows apart, whatever its scores."
     )
 
 
 def _one_class(analysis):
-    if not analysis.classes:
+    if isinstance(analysis.systems[0], ScoreErrors):
         return []
     return [
         one_class_sentence(system.name, system.only_class)
@@ -222,7 +219,7 @@ def together_table(
 
 
 def _class_parts(analysis, first, second):
-    systems, pair = analysis.systems, analysis.pair
+    systems = analysis.systems
     lines = [["accuracy", *(f"{s.accuracy:.3f}" for s in systems)]]
     for label in analysis.classes:
         lines.append(
@@ -235,27 +232,8 @@ def _class_parts(analysis, first, second):
         lines.append(
             [f"recall of {label}", *(_number(s.recall[label]) for s in systems)]
         )
-    for number in range(len(systems[0].words_right)):
-        for name, words in (
-            ("right", [s.words_right[number] for s in systems]),
-            ("wrong", [s.words_wrong[number] for s in systems]),
-        ):
-            lines.append(
-                [
-                    f"mean words of text {number + 1}, rows predicted {name}",
-                    *(_number(mean, 1) for mean in words),
-                ]
-            )
-    yield markdown_table(["", first, second], lines)
-    yield "## Together"
-    low, high = pair["interval"]
-    yield together_table(pair, "rows", analysis.rows, first, second)
-    yield (
-        f"The same prediction on {pair['agreement']:.3f} of the rows. Accuracy "
-        f"of {second} less that of {first}: {pair['difference']:+.4f} (95% "
-        f"interval {low:+.4f} to {high:+.4f}, paired; McNemar's exact test: "
-        f"p = {pair['p_value']:.3g})."
-    )
+    yield markdown_table(["", first, second], [*lines, *_word_lines(systems)])
+    yield from _together_parts(analysis, "Accuracy", first, second)
     for system in systems:
         yield f"## Confusion matrix of {system.name}"
         yield markdown_table(
@@ -267,6 +245,58 @@ def _class_parts(analysis, first, second):
                 )
             ],
         )
+
+
+def _label_parts(analysis, first, second):
+    systems = analysis.systems
+    lines = [
+        [name, *(f"{getattr(s, key):.3f}" for s in systems)]
+        for name, key in (
+            ("micro F1", "micro_f1"),
+            ("macro F1", "macro_f1"),
+            ("subset accuracy", "accuracy"),
+        )
+    ]
+    yield markdown_table(["", first, second], [*lines, *_word_lines(systems)])
+    yield from _together_parts(analysis, "Subset accuracy", first, second)
+    for system in systems:
+        yield f"## Labels of {system.name}"
+        yield markdown_table(
+            ["label", "rows", "predicted", "precision", "recall", "F1"],
+            [
+                [
+                    label,
+                    *(f"{found[key]:,}" for key in ("rows", "predicted")),
+                    *(_number(found[k]) for k in ("precision", "recall", "f1")),
+                ]
+                for label, found in system.by_label.items()
+            ],
+        )
+
+
+def _word_lines(systems):
+    for number in range(len(systems[0].words_right)):
+        for name, words in (
+            ("right", [s.words_right[number] for s in systems]),
+            ("wrong", [s.words_wrong[number] for s in systems]),
+        ):
+            yield [
+                f"mean words of text {number + 1}, rows predicted {name}",
+                *(_number(mean, 1) for mean in words),
+            ]
+
+
+def _together_parts(analysis, measure, first, second):
+    pair = analysis.pair
+    yield "## Together"
+    low, high = pair["interval"]
+    yield together_table(pair, "rows", analysis.rows, first, second)
+    yield (
+        f"The same prediction on {pair['agreement']:.3f} of the rows. "
+        f"{measure} of {second} less that of {first}: "
+        f"{pair['difference']:+.4f} (95% interval {low:+.4f} to {high:+.4f}, "
+        f"paired; McNemar's exact test: p = {pair['p_value']:.3g})."
+    )
 
 
 def _score_parts(analysis, first, second):
@@ -314,3 +344,16 @@ def _score_parts(analysis, first, second):
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+# What each kind of errors is measured by, and the test of its difference.
+_MEASURES = {
+    ClassErrors: ("accuracy", "McNemar"),
+    LabelErrors: ("subset accuracy", "McNemar"),
+    ScoreErrors: ("mean absolute error", "Wilcoxon"),
+}
+_PARTS = {
+    ClassErrors: _class_parts,
+    LabelErrors: _label_parts,
+    ScoreErrors: _score_parts,
+}

@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import scipy.special
 import tensorflow as tf
 
 from bvkeras import fileio, tasks
@@ -21,6 +20,7 @@ from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.evaluation import Evaluation
 from bvkeras.evaluation.glue_metrics import compute_metrics
+from bvkeras.evaluation.outputs import read_outputs
 from bvkeras.evaluation.predictions import write_predictions
 from bvkeras.evaluation.spans.answers import WindowLogits, evaluate_spans
 from bvkeras.ops.span_logits import MASKED_LOGIT
@@ -167,11 +167,7 @@ def _evaluate(
     began = time.monotonic()
     ids, labels, outputs = predict()
     seconds = time.monotonic() - began
-    if task.is_regression:
-        scores = predictions = outputs[:, 0]
-    else:
-        scores = scipy.special.softmax(outputs.astype(np.float64), axis=-1)
-        predictions = outputs.argmax(axis=-1)
+    scores, predictions = read_outputs(task, outputs)
     metrics = compute_metrics(task.metrics, labels, predictions)
     write_predictions(path, ids, predictions, labels, scores, task.label_names)
     fileio.write_json(

@@ -8,6 +8,7 @@ import scipy.stats
 import sklearn.metrics
 
 from bvkeras.errors import ArgumentError
+from bvkeras.evaluation.label_metrics import LABEL_METRICS, check_label_sets
 
 
 def compute_metrics(
@@ -23,7 +24,10 @@ def compute_metrics(
     indices; `"pearson"`, `"spearman"` (tied values get their average rank),
     `"r2"` (the share of the labels' variance that is explained), `"mae"` and
     `"rmse"` (mean absolute and root of the mean squared error, in the labels'
-    unit) compare numbers.
+    unit) compare numbers. Of several labels a text, 0 or 1 for each,
+    `"micro_f1"` (of all labels of all rows), `"macro_f1"` (the mean of the F1
+    of every label that a row has or gets) and `"subset_accuracy"` (the share
+    of rows with exactly their labels) compare the sets.
 
     Where a definition divides by zero the score is 0.0: F1 without a positive
     label or prediction, Matthews, Pearson or Spearman when the labels or the
@@ -34,8 +38,9 @@ def compute_metrics(
     Args:
         names: sequence of str. The metrics to compute.
         labels: array of shape `(rows,)`. Class indices (integers), or numbers
-            for a regression task.
-        predictions: array of shape `(rows,)`. As `labels`.
+            for a regression task; of several labels a text `(rows, labels)`,
+            0 or 1.
+        predictions: array. As `labels`.
 
     Returns:
         dict of metric name to score, in the order of `names`. Accuracy and F1
@@ -43,28 +48,47 @@ def compute_metrics(
         0 or more, and better when smaller.
 
     Raises:
-        ArgumentError: an unknown metric, arrays that are empty, not
-            one-dimensional, of different lengths or not finite, or values
-            that are no class indices where a metric needs them.
+        ArgumentError: an unknown metric, arrays that are empty, of another
+            shape, of different lengths or not finite, or values that are no
+            class indices, or neither 0 nor 1, where a metric needs them.
 
     Reference:
         Wang et al. 2019, GLUE: A Multi-Task Benchmark and Analysis Platform
         for Natural Language Understanding, section 3.
     """
+    labels = np.asarray(labels)
+    metrics, checked = _METRICS, _checked
+    if labels.ndim == 2:
+        metrics, checked = LABEL_METRICS, _checked_sets
     for name in names:
-        if name not in _METRICS:
+        if name not in _METRICS | LABEL_METRICS:
             raise ArgumentError(
                 f"names: unknown metric {name!r}; expected one of "
-                f"{', '.join(_METRICS)}"
+                f"{', '.join(_METRICS | LABEL_METRICS)}"
             )
-    labels = _checked("labels", labels)
-    predictions = _checked("predictions", predictions)
+        if name not in metrics:
+            shape = "(rows, labels)" if name in LABEL_METRICS else "(rows,)"
+            raise ArgumentError(
+                f"labels: received an array of shape {labels.shape}; expected "
+                f"{shape} for {name}"
+            )
+    labels = checked("labels", labels)
+    predictions = checked("predictions", predictions)
     if len(labels) != len(predictions):
         raise ArgumentError(
             f"predictions: received {len(predictions)} rows for "
             f"{len(labels)} labels; expected one prediction a label"
         )
-    return {name: float(_METRICS[name](labels, predictions)) for name in names}
+    if labels.shape != predictions.shape:
+        raise ArgumentError(
+            f"predictions: received {predictions.shape[1]} labels a row; "
+            f"expected {labels.shape[1]}"
+        )
+    return {name: float(metrics[name](labels, predictions)) for name in names}
+
+
+def _checked_sets(argument: str, values: np.ndarray) -> np.ndarray:
+    return check_label_sets(argument, np.asarray(values))
 
 
 def _checked(argument: str, values: np.ndarray) -> np.ndarray:

@@ -52,13 +52,17 @@ def layer_importance(
         record = fileio.read_json(path, _SCHEMA)
         fileio.require_same(path, record["settings"], settings)
         return record["importance"]
-    importance = measure_importance(head.load_model(), cache)
+    importance = measure_importance(
+        head.load_model(), cache, head.task.several_labels
+    )
     fileio.write_json(path, {"importance": importance, "settings": settings})
     return importance
 
 
 def measure_importance(
-    model: keras.Model, cache: HiddenStateCache
+    model: keras.Model,
+    cache: HiddenStateCache,
+    several_labels: bool = False,
 ) -> list[float]:
     """The size of each layer's contribution to a head's outputs.
 
@@ -66,7 +70,8 @@ def measure_importance(
     what is the same for all classes, which changes no decision, and what is
     the same for all examples, which is a bias; of spans, what is the same for
     all tokens of a window. The importance is the root mean square, over
-    examples, of the norm of the rest; of spans over tokens.
+    examples, of the norm of the rest; of spans over tokens. Of several labels
+    a text each logit decides by itself, and all of it counts.
 
     With `pooler="scalar_mix"` layers are mixed before they are pooled; then
     the importance is the weight of each layer in the mix, and they add up
@@ -75,6 +80,8 @@ def measure_importance(
     Args:
         model: `PoolingModel`.
         cache: HiddenStateCache of the layers the model was trained on.
+        several_labels: bool. Whether the outputs are those of labels of which
+            a text has any number. Defaults to `False`.
 
     Returns:
         list of float, one for each hidden state, that of the embeddings
@@ -115,7 +122,7 @@ def measure_importance(
         return np.sqrt(squares / tokens).tolist()
     # `(examples, layers, outputs)`
     values = np.concatenate(parts)
-    if values.shape[-1] > 1:
+    if values.shape[-1] > 1 and not several_labels:
         values -= values.mean(axis=-1, keepdims=True)
     values -= values.mean(axis=0)
     return np.sqrt(np.square(values).sum(axis=-1).mean(axis=0)).tolist()

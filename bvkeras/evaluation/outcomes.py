@@ -8,6 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from bvkeras.errors import DataError
+from bvkeras.evaluation.predictions import LABEL_SCORE
+from bvkeras.tasks.kind import LABEL_SEPARATOR
+from bvkeras.tasks.label_sets import split_labels
 
 COLUMNS = ("index", "prediction", "label")
 
@@ -19,14 +22,17 @@ class Outcomes:
     Args:
         path: str. The file, for messages.
         ids: tuple of n str. One for each row, no two alike.
-        predictions: array `(n,)` of str: names of classes; or of float64.
+        predictions: array `(n,)` of str: names of classes; or of float64. Of
+            several labels a text their names, sorted, with `|` between.
         labels: array `(n,)`. As `predictions`.
+        several_labels: bool. Whether there are such. Defaults to `False`.
     """
 
     path: str
     ids: tuple[str, ...]
     predictions: np.ndarray
     labels: np.ndarray
+    several_labels: bool = False
 
     @property
     def is_regression(self) -> bool:
@@ -68,6 +74,11 @@ class Outcomes:
                 f"{self.path}: only one of it and {other.path} has numbers; "
                 "expected two of a kind"
             )
+        if self.several_labels != other.several_labels:
+            raise DataError(
+                f"{self.path}: only one of it and {other.path} has several "
+                "labels a row; expected two of a kind"
+            )
         (differ,) = np.nonzero(ordered.labels != other.labels)
         if differ.size:
             row = differ[0]
@@ -83,6 +94,7 @@ def read_outcomes(
     path: str | os.PathLike,
     columns: Mapping[str, str] | None = None,
     regression: bool | None = None,
+    several_labels: bool | None = None,
 ) -> Outcomes:
     """Reads a table of predictions.
 
@@ -96,6 +108,10 @@ def read_outcomes(
         regression: bool. Whether predictions are numbers. Defaults to whether
             there is a column `score`, which predictions files of bvkeras
             have for regression only.
+        several_labels: bool. Whether a prediction is any number of names with
+            `|` between. Defaults to whether there is a column
+            `probability_…`, which predictions files of bvkeras have for
+            several labels only.
 
     Returns:
         Outcomes.
@@ -114,12 +130,16 @@ def read_outcomes(
             )
     if regression is None:
         regression = "score" in header
+    if several_labels is None:
+        several_labels = any(name.startswith(LABEL_SCORE) for name in header)
     ids, values = [], []
     for line, row in rows:
         ids.append(row[header.index(names["index"])])
         cells = [row[header.index(names[name])] for name in COLUMNS[1:]]
         if regression:
             cells = [_number(path, line, cell) for cell in cells]
+        elif several_labels:
+            cells = [sorted_labels(cell) for cell in cells]
         values.append(cells)
     if not ids:
         raise DataError(f"{path}: has no rows")
@@ -127,7 +147,14 @@ def read_outcomes(
         twice = next(name for name in ids if ids.count(name) > 1)
         raise DataError(f"{path}: two rows have the {names['index']} {twice!r}")
     table = np.array(values, np.float64 if regression else str)
-    return Outcomes(os.fspath(path), tuple(ids), table[:, 0], table[:, 1])
+    return Outcomes(
+        os.fspath(path), tuple(ids), table[:, 0], table[:, 1], several_labels
+    )
+
+
+def sorted_labels(cell: str) -> str:
+    """Names of several labels, in the order in which two are compared."""
+    return LABEL_SEPARATOR.join(sorted(set(split_labels(cell))))
 
 
 def read_table(

@@ -9,8 +9,13 @@ import numpy as np
 
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.fileio import write_text
+from bvkeras.tasks.kind import LABEL_SEPARATOR
+from bvkeras.tasks.label_sets import join_labels, split_labels
 
 _FIXED_COLUMNS = ["index", "prediction", "label"]
+_CLASS_SCORE = "score_"
+# Of several labels a text: each by itself, they do not add up to 1.
+LABEL_SCORE = "probability_"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +25,11 @@ class Predictions:
     Attributes:
         ids: array of str, shape `(rows,)`. The example ids.
         predictions: array of shape `(rows,)`. Class indices (int64), or
-            numbers (float64) for regression.
-        labels: array of shape `(rows,)`. As `predictions`.
-        scores: array of float64. Shape `(rows, classes)`, or `(rows,)` for
-            regression.
+            numbers (float64) for regression; of several labels a text int64
+            `(rows, labels)`, 0 or 1.
+        labels: array. As `predictions`.
+        scores: array of float64. Shape `(rows, classes)`, `(rows, labels)`,
+            or `(rows,)` for regression.
         label_names: tuple of str, or `None` for regression.
     """
 
@@ -32,6 +38,11 @@ class Predictions:
     labels: np.ndarray
     scores: np.ndarray
     label_names: tuple[str, ...] | None
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether a text has any number of labels, and not one class."""
+        return self.labels.ndim == 2
 
 
 def write_predictions(
@@ -46,25 +57,31 @@ def write_predictions(
 
     The columns are `index`, `prediction`, `label`, then `score_<label name>`
     for each class, or `score` for regression. Classes are written by name,
-    numbers with as many digits as their dtype needs to come back the same.
+    numbers with as many digits as their dtype needs to come back the same. Of
+    several labels a text, `|` is between the names, a text without any has an
+    empty cell, and the columns are `probability_<label name>`.
 
     Args:
         path: str or path. The file to write.
         ids: sequence of int or str, one a row.
         predictions: array of shape `(rows,)`. Class indices, or numbers for
+            regression; of several labels a text `(rows, labels)`, 0 or 1.
+        labels: array. As `predictions`.
+        scores: array of shape `(rows, classes)`, `(rows, labels)`, or
+            `(rows,)` for regression.
+        label_names: sequence of str, one a class or label; `None` for
             regression.
-        labels: array of shape `(rows,)`. As `predictions`.
-        scores: array of shape `(rows, classes)`, or `(rows,)` for regression.
-        label_names: sequence of str, one a class; `None` for regression.
 
     Raises:
         ArgumentError: arrays that do not fit each other, a class index that
             has no name, a number that is not finite, or an id or a label name
-            with a tab or a line break.
+            with a tab or a line break; of several labels, a name that is
+            empty, or has `|` in it or blanks around it.
         OSError: the file cannot be written.
     """
     ids = [_cell("ids", value) for value in ids]
     scores = np.asarray(scores)
+    several = np.ndim(labels) == 2
     if label_names is None:
         score_shape = (len(ids),)
         score_columns = ["score"]
@@ -75,15 +92,17 @@ def write_predictions(
                 f"label_names: received {label_names}; expected each name once"
             )
         score_shape = (len(ids), len(label_names))
-        score_columns = [f"score_{name}" for name in label_names]
+        prefix = LABEL_SCORE if several else _CLASS_SCORE
+        score_columns = [f"{prefix}{name}" for name in label_names]
     if scores.shape != score_shape:
         raise ArgumentError(
             f"scores: received shape {scores.shape}; expected {score_shape}"
         )
+    column_of = _set_column if several else _column
     columns = [
         ids,
-        _column("predictions", predictions, len(ids), label_names),
-        _column("labels", labels, len(ids), label_names),
+        column_of("predictions", predictions, len(ids), label_names),
+        column_of("labels", labels, len(ids), label_names),
     ]
     for index in range(len(score_columns)):
         column = scores if label_names is None else scores[:, index]
@@ -118,22 +137,24 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
     header = header.split("\t")
     score_columns = header[3:]
     regression = score_columns == ["score"]
-    label_names = tuple(name.removeprefix("score_") for name in score_columns)
+    several = header[3:4] != [] and header[3].startswith(LABEL_SCORE)
+    prefix = LABEL_SCORE if several else _CLASS_SCORE
+    label_names = tuple(name.removeprefix(prefix) for name in score_columns)
     if (
         header[:3] != _FIXED_COLUMNS
         or not score_columns
         or len(set(label_names)) != len(label_names)
         or not (
-            regression
-            or all(name.startswith("score_") for name in score_columns)
+            regression or all(name.startswith(prefix) for name in score_columns)
         )
     ):
         raise DataError(
             f"{path}, line 1: received the columns {header}; expected "
-            f"{_FIXED_COLUMNS} and then score, or score_<label name> for "
-            "each class"
+            f"{_FIXED_COLUMNS} and then score, score_<label name> for each "
+            f"class, or {LABEL_SCORE}<label name> for each label"
         )
     classes = {name: index for index, name in enumerate(label_names)}
+    value_of = _label_set if several else _class_index
     ids, outcomes, scores = [], [], []
     for number, row in enumerate(rows, start=2):
         cells = row.split("\t")
@@ -148,7 +169,7 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
             [
                 _number(f"{where}, {column}", cell)
                 if regression
-                else _class_index(f"{where}, {column}", cell, classes)
+                else value_of(f"{where}, {column}", cell, classes)
                 for column, cell in zip(header[1:3], cells[1:3], strict=True)
             ]
         )
@@ -160,7 +181,7 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
         )
     outcomes = np.array(
         outcomes, dtype=np.float64 if regression else np.int64
-    ).reshape(-1, 2)
+    ).reshape(-1, 2, *([len(label_names)] if several else []))
     scores = np.array(scores, dtype=np.float64).reshape(-1, len(score_columns))
     return Predictions(
         ids=np.array(ids, dtype=str),
@@ -211,6 +232,29 @@ def _column(
     return cells
 
 
+def _set_column(
+    argument: str,
+    values: np.ndarray,
+    num_rows: int,
+    label_names: Sequence[str],
+) -> list[str]:
+    values, shape = np.asarray(values), (num_rows, len(label_names))
+    if values.shape != shape:
+        raise ArgumentError(
+            f"{argument}: received shape {values.shape} for {num_rows} ids; "
+            f"expected {shape}"
+        )
+    if not np.isin(values, (0, 1)).all():
+        raise ArgumentError(f"{argument}: expected 0 or 1 for each label")
+    for name in label_names:
+        if not name or name != name.strip() or LABEL_SEPARATOR in name:
+            raise ArgumentError(
+                f"label_names: received {name!r}; expected a name without "
+                f"{LABEL_SEPARATOR!r} and without blanks around it"
+            )
+    return [join_labels(label_names, row) for row in values]
+
+
 def _number(where: str, cell: str) -> float:
     try:
         value = float(cell)
@@ -227,3 +271,10 @@ def _class_index(where: str, cell: str, classes: dict[str, int]) -> int:
             f"{where}: received {cell!r}; expected one of {', '.join(classes)}"
         )
     return classes[cell]
+
+
+def _label_set(where: str, cell: str, classes: dict[str, int]) -> list[int]:
+    chosen = [0] * len(classes)
+    for name in split_labels(cell):
+        chosen[_class_index(where, name, classes)] = 1
+    return chosen

@@ -4,7 +4,8 @@ import numpy as np
 
 from bvkeras.data.examples import Examples
 from bvkeras.errors import DataError
-from bvkeras.evaluation.outcomes import Outcomes
+from bvkeras.evaluation.outcomes import Outcomes, sorted_labels
+from bvkeras.tasks.label_sets import join_labels
 from bvkeras.tasks.spec import TaskSpec
 
 # A score that went through float32 and a few digits.
@@ -41,8 +42,22 @@ def check_labels(
             f"{outcomes.path}: has {kinds[outcomes.is_regression]}, "
             f"{task.name} has {kinds[task.is_regression]}"
         )
+    if task.several_labels != outcomes.several_labels:
+        kinds = ("one class a row", "several labels")
+        raise DataError(
+            f"{outcomes.path}: has {kinds[outcomes.several_labels]}, "
+            f"{task.name} has {kinds[task.several_labels]}"
+        )
     found = outcomes.labels
-    if task.is_regression:
+    if task.several_labels:
+        shown = np.array(
+            [
+                sorted_labels(join_labels(task.label_names, row))
+                for row in expected
+            ]
+        )
+        same = found == shown
+    elif task.is_regression:
         same = np.abs(found - expected) <= _CLOSE
         shown = expected
     else:

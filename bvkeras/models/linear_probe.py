@@ -20,7 +20,8 @@ class LinearProbe(keras.Model):
     weights with scikit-learn.
 
     Of two classes there is one logit, as in scikit-learn: the second class's,
-    with zero in the place of the first's.
+    with zero in the place of the first's. Of labels, of which a text has any
+    number, each has its own logit.
 
     Input: hidden states in any of the forms that
     `bvkeras.models.pooling_classifier.PoolingClassifier` takes, alone or in a
@@ -40,6 +41,8 @@ class LinearProbe(keras.Model):
             from the first input. With both given, the model is built at once.
         kernel_initializer: Keras initializer of W, stored as `(layers ·
             features, outputs)`. Defaults to `"zeros"`.
+        several_labels: bool. Whether `num_classes` are labels, at least 1, of
+            which a text has any number. Defaults to `False`.
         **kwargs: Arguments of `keras.Model`, as `name` and `dtype`.
 
     Raises:
@@ -68,6 +71,7 @@ class LinearProbe(keras.Model):
         num_layers: int | None = None,
         hidden_dim: int | None = None,
         kernel_initializer: Any = "zeros",
+        several_labels: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -75,7 +79,7 @@ class LinearProbe(keras.Model):
         # hidden states under mixed precision.
         self.autocast = False
         for name, value, least in (
-            ("num_classes", num_classes, 2),
+            ("num_classes", num_classes, 1 if several_labels else 2),
             ("num_layers", num_layers, 1),
             ("hidden_dim", hidden_dim, 1),
         ):
@@ -87,13 +91,16 @@ class LinearProbe(keras.Model):
         self.num_layers = num_layers
         self.hidden_dim = hidden_dim
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.several_labels = several_labels
         if num_layers is not None and hidden_dim is not None:
             self.build((None, None, num_layers, hidden_dim))
 
     def build(self, input_shape):
         self._sizes = built_sizes(input_shape, self.num_layers, self.hidden_dim)
         num_layers, hidden_dim = self._sizes
-        outputs = 1 if self.num_classes in (None, 2) else self.num_classes
+        outputs = self.num_classes or 1
+        if self._has_one_logit:
+            outputs = 1
         self.kernel = self.add_weight(
             name="kernel",
             shape=(num_layers * hidden_dim, outputs),
@@ -115,9 +122,13 @@ class LinearProbe(keras.Model):
         self._check_sizes(hidden_states)
         features = token_mean(hidden_states, mask)
         outputs = keras.ops.matmul(features, self.kernel) + self.bias
-        if self.num_classes == 2:
+        if self._has_one_logit:
             return keras.ops.pad(outputs, ((0, 0), (1, 0)))
         return outputs
+
+    @property
+    def _has_one_logit(self) -> bool:
+        return self.num_classes == 2 and not self.several_labels
 
     def _check_sizes(self, hidden_states):
         # The product alone would take 2 layers of 3 features for 3 of 2.
@@ -141,6 +152,7 @@ class LinearProbe(keras.Model):
             kernel_initializer=keras.initializers.serialize(
                 self.kernel_initializer
             ),
+            several_labels=self.several_labels,
         )
         return config
 

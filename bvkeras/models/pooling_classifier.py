@@ -32,7 +32,9 @@ class PoolingClassifier(PoolingModel):
     positions contribute nothing, whatever the hidden states hold there.
 
     Args:
-        num_classes: int. Number of classes, at least 2.
+        num_classes: int. Number of classes, or of labels where a text has
+            any number of them: then train each logit by itself, with
+            `keras.losses.BinaryCrossentropy(from_logits=True)`. At least 1.
         units: int. Numbers each hidden state is pooled to.
         sequence_length: int or None. Most tokens of a sequence, each position
             with weights of its own. Defaults to `None`: the tokens share
@@ -107,9 +109,9 @@ class PoolingClassifier(PoolingModel):
         implementation: str = "auto",
         **kwargs: Any,
     ):
-        if num_classes < 2:
+        if num_classes < 1:
             raise ArgumentError(
-                f"num_classes: received {num_classes!r}, expected at least 2"
+                f"num_classes: received {num_classes!r}, expected at least 1"
             )
         super().__init__(
             num_outputs=num_classes,

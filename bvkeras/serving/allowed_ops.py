@@ -12,7 +12,7 @@ COMPUTING = frozenset(
         *("LessEqual", "LogicalAnd", "LogicalNot", "LogicalOr", "LowerBound"),
         *("MatMul", "Max", "Maximum", "Mean", "Min", "Minimum", "Mul", "Neg"),
         *("NoOp", "NotEqual", "OnesLike", "Pack", "Pad", "PartitionedCall"),
-        *("Pow", "Prod", "Range", "ReadVariableOp", "RealDiv"),
+        *("Pow", "Prod", "Range", "ReadVariableOp", "RealDiv", "ReduceJoin"),
         *("Reshape", "ResourceGather", "RightShift", "Rsqrt", "ScatterNd"),
         *("Select", "SelectV2", "Shape", "Sigmoid", "Softmax", "Square"),
         *("Squeeze", "StatefulPartitionedCall", "StopGradient"),

@@ -25,10 +25,14 @@ _SIZES = (
 )
 _INPUTS = {
     "classification": (["text"], ["text", "text_b"]),
+    "multilabel": (["text"], ["text", "text_b"]),
     "regression": (["text"], ["text", "text_b"]),
     "span": (["question", "context"],),
 }
-_HEADS = ("EncoderHead", "PoolingClassifier", "PoolingRegressor")
+# How many names a task of a kind has at least; others have none.
+_FEWEST_NAMES = {"classification": 2, "multilabel": 1}
+_PROBE = "LinearProbe"
+_HEADS = ("EncoderHead", "PoolingClassifier", "PoolingRegressor", _PROBE)
 _SPAN_HEADS = ("EncoderHead", "PoolingSpanModel")
 _HEAD_SIZES = (
     *("units", "sequence_length", "num_layers", "hidden_dim"),
@@ -88,8 +92,9 @@ def _check_task(task: dict[str, Any], config: dict[str, Any]) -> None:
     kind = _value(task, "kind", str, _INPUTS.__contains__)
     if _value(task, "inputs", list) not in _INPUTS[kind]:
         raise ValueError("has other inputs than its kind")
-    if kind == "classification":
-        labels = _value(task, "label_names", list, lambda x: len(x) > 1)
+    fewest = _FEWEST_NAMES.get(kind)
+    if fewest is not None:
+        labels = _value(task, "label_names", list, lambda x: len(x) >= fewest)
         if not all(isinstance(label, str) for label in labels):
             raise ValueError("has label_names that are no text")
     else:
@@ -117,8 +122,14 @@ def _check_task(task: dict[str, Any], config: dict[str, Any]) -> None:
         if head.get(name) is not None:
             _value(head, name, int, _up_to(_MOST))
     if head["type"] != "EncoderHead":
-        for name in ("units", "num_layers", "hidden_dim"):
+        for name in ("num_layers", "hidden_dim"):
             _value(head, name, int, range(1, _MOST).__contains__)
+    if head["type"] == _PROBE:
+        if "several_labels" in head:
+            several = (kind == "multilabel").__eq__
+            _value(head, "several_labels", bool, several)
+    elif head["type"] != "EncoderHead":
+        _value(head, "units", int, range(1, _MOST).__contains__)
         _value(head, "approximate", bool)
         if "pooler" in head:
             _value(head, "pooler", str, ("linear", "scalar_mix").__contains__)
@@ -250,13 +261,19 @@ def _head_shapes(task, config) -> list[tuple[int, ...]]:
             pooler = []
         return [*pooler, (features, outputs), (outputs,)]
     outputs = head.get("num_classes") or head.get("num_outputs") or outputs
-    num_layers, units = len(task["layers"]), head["units"]
+    num_layers = len(task["layers"])
     if (head["num_layers"], head["hidden_dim"]) != (num_layers, features):
         raise DataError(
             f"a head is for {head['num_layers']} layers of "
             f"{head['hidden_dim']} features, expected {num_layers} of "
             f"{features}"
         )
+    if head["type"] == _PROBE:
+        # Of two classes the second's logit is enough.
+        if outputs == 2 and not head.get("several_labels"):
+            outputs = 1
+        return [(num_layers * features, outputs), (outputs,)]
+    units = head["units"]
     is_mix = head.get("pooler") == "scalar_mix"
     places = (head.get("sequence_length") or 1, 1 if is_mix else num_layers)
     return [

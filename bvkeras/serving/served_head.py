@@ -32,6 +32,7 @@ _MODELS = {
 _SETTINGS = (
     *("units", "sequence_length", "num_layers", "hidden_dim"),
     *("approximate", "pooler", "num_classes", "num_outputs"),
+    "several_labels",
 )
 _OWN_HEAD = "EncoderHead"
 

@@ -6,9 +6,11 @@ import tensorflow as tf
 
 from bvkeras.encoders.fast_encoder import FastEncoder
 from bvkeras.encoders.word_piece import WordPiece
+from bvkeras.evaluation.outputs import CHOSEN_FROM
 from bvkeras.serving import packing, span_graph
 from bvkeras.serving.served_task import ServedTask
 from bvkeras.serving.text_graph import TextGraph
+from bvkeras.tasks.kind import LABEL_SEPARATOR
 
 _BATCH = {
     name: tf.TensorSpec((None, None), tf.int32)
@@ -184,9 +186,15 @@ class ServedModel:
 
 
 def _label_answer(task, logits):
-    """A label with its probability, or a regression's score."""
+    """A label with its probability, several, or a regression's score."""
     if task.label_names is None:
         return {"score": logits[:, 0]}
+    if task.several_labels:
+        probabilities = tf.sigmoid(logits)
+        return {
+            "labels": _joined(task.label_names, probabilities >= CHOSEN_FROM),
+            "probabilities": probabilities,
+        }
     probabilities = tf.nn.softmax(logits)
     index = tf.argmax(logits, axis=-1, output_type=tf.int32)
     return {
@@ -195,6 +203,21 @@ def _label_answer(task, logits):
         "probabilities": probabilities,
         "score": tf.reduce_max(probabilities, axis=-1),
     }
+
+
+def _joined(names, chosen):
+    """The names of each row's labels, with a separator between."""
+    earlier = tf.cumsum(tf.cast(chosen, tf.int32), axis=1, exclusive=True) > 0
+    parts = tf.where(
+        chosen,
+        tf.where(
+            earlier,
+            tf.constant([LABEL_SEPARATOR + name for name in names]),
+            tf.constant(names),
+        ),
+        "",
+    )
+    return tf.strings.reduce_join(parts, axis=1)
 
 
 def _named(answer, task, with_task):

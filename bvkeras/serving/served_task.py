@@ -8,6 +8,7 @@ from bvkeras.errors import ArgumentError, DataError
 from bvkeras.models.multi_task import MultiTaskModel
 from bvkeras.serving.description import NAME, RESERVED
 from bvkeras.serving.served_head import ServedHead
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
 
@@ -26,10 +27,12 @@ class ServedTask:
             embedding output.
         max_tokens: int. Longer texts are cut; contexts are cut into windows.
         num_texts: int. 1, or 2 for pairs; of spans 2.
-        label_names: tuple of str, or None. Names of the classes; None for
-            regression and spans.
+        label_names: tuple of str, or None. Names of the classes or labels;
+            None for regression and spans.
         windows: WindowPlan, or None. How contexts are cut; the task is to
             find spans. Defaults to `None`.
+        several_labels: bool. Whether a text has any number of the labels.
+            Defaults to `False`.
 
     Raises:
         ArgumentError: a name cannot be one, or a number is out of range.
@@ -42,6 +45,7 @@ class ServedTask:
     num_texts: int
     label_names: tuple[str, ...] | None = None
     windows: WindowPlan | None = None
+    several_labels: bool = False
 
     def __post_init__(self):
         if not NAME.fullmatch(self.name) or self.name in RESERVED:
@@ -92,6 +96,7 @@ class ServedTask:
             num_texts=len(task.text_columns),
             label_names=task.label_names,
             windows=(windows or task.windows) if task.is_span else None,
+            several_labels=task.several_labels,
         )
 
     @property
@@ -101,10 +106,13 @@ class ServedTask:
 
     @property
     def kind(self) -> str:
-        """`"classification"`, `"regression"` or `"span"`."""
+        """The value of its `bvkeras.tasks.Kind`."""
         if self.is_span:
-            return "span"
-        return "regression" if self.label_names is None else "classification"
+            return Kind.SPAN.value
+        if self.several_labels:
+            return Kind.LABELS.value
+        kind = Kind.SCORE if self.label_names is None else Kind.CLASSES
+        return kind.value
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -160,6 +168,7 @@ class ServedTask:
                 num_texts=len(description["inputs"]),
                 label_names=label_names and tuple(label_names),
                 windows=windows and WindowPlan(**windows),
+                several_labels=description["kind"] == Kind.LABELS.value,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(

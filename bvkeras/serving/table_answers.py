@@ -14,6 +14,14 @@ from bvkeras.progress import progress_bar
 from bvkeras.serving.answers_writer import AnswersWriter, check_output
 from bvkeras.serving.text_model import TextModel
 
+# Outputs that are columns, before the probabilities.
+_ANSWERS = {
+    "classification": ("label", "score"),
+    "multilabel": ("labels",),
+    "regression": ("score",),
+    "span": ("answer", "start", "end", "no_answer_probability"),
+}
+
 
 def answer_table(
     model: TextModel,
@@ -31,8 +39,9 @@ def answer_table(
     A few thousand rows are in memory at a time. The rows stay in their order.
     A row has `row`, its number in its file (or `id_column`), the columns to
     keep, and the answer: of classes `label`, `score` and `probability_…` for
-    each; of regression `score`; of spans `answer`, `start`, `end` (characters
-    of the context) and `no_answer_probability`.
+    each; of several labels a text `labels` (`|` between) and `probability_…`
+    for each; of regression `score`; of spans `answer`, `start`, `end`
+    (characters of the context) and `no_answer_probability`.
 
     Args:
         model: TextModel.
@@ -99,26 +108,19 @@ def _texts(batch: TableBatch, column: str) -> list[str]:
 
 
 def _answer_columns(model: TextModel) -> list[str]:
-    if model.kind == "classification":
-        names = [f"probability_{name}" for name in model.label_names]
-        return ["label", "score", *names]
-    if model.kind == "regression":
-        return ["score"]
-    return ["answer", "start", "end", "no_answer_probability"]
+    columns = list(_ANSWERS[model.kind])
+    if model.label_names is not None:
+        columns += [f"probability_{name}" for name in model.label_names]
+    return columns
 
 
 def _answer_cells(
     model: TextModel, answers: dict[str, np.ndarray]
 ) -> list[list]:
     """Columns of cells, numbers with as many digits as they have."""
-    if model.kind == "classification":
-        columns = [
-            answers["label"],
-            answers["score"],
-            *answers["probabilities"].T,
-        ]
-    else:
-        columns = [answers[name] for name in _answer_columns(model)]
+    columns = [answers[name] for name in _ANSWERS[model.kind]]
+    if model.label_names is not None:
+        columns += [*answers["probabilities"].T]
     return [_cells(column) for column in columns]
 
 

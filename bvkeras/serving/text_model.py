@@ -31,10 +31,11 @@ class TextModel:
 
     Attributes:
         name: str. The task's.
-        kind: str. `"classification"`, `"regression"` or `"span"`.
+        kind: str. `"classification"`, `"multilabel"`, `"regression"` or
+            `"span"`.
         input_names: tuple of str. What `predict` takes: `text`, or `text` and
             `text_b`, or `question` and `context`.
-        label_names: tuple of str, or None. Names of the classes.
+        label_names: tuple of str, or None. Names of the classes or labels.
         max_tokens: int. Longer texts are cut.
         text_columns: tuple of str. Columns of the table it was trained on; of
             an export, `input_names`.
@@ -155,9 +156,11 @@ class TextModel:
         Returns:
             dict of arrays with one row a text. Of classes `label` (str),
             `label_index`, `probabilities` `(rows, classes)` and `score`, the
-            highest of them; of regression `score`; of spans `answer` (str),
-            `start`, `end` (characters of the context), `score` and
-            `no_answer_probability`.
+            highest of them; of several labels a text `labels` (str, those of
+            one half or more, `|` between) and `probabilities`
+            `(rows, labels)`, each by itself; of regression `score`; of spans
+            `answer` (str), `start`, `end` (characters of the context),
+            `score` and `no_answer_probability`.
 
         Raises:
             ArgumentError: another number of texts, of different lengths, or

@@ -7,6 +7,7 @@ from bvkeras.tasks.description import (
     task_to_record,
     write_task,
 )
+from bvkeras.tasks.kind import LABEL_SEPARATOR, Kind
 from bvkeras.tasks.registry import get, names, spec_of
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TABLE_BACKBONE, TaskSpec
@@ -14,8 +15,10 @@ from bvkeras.tasks.table_files import TableFiles
 from bvkeras.tasks.window_plan import WindowPlan
 
 __all__ = [
+    "LABEL_SEPARATOR",
     "TABLE_BACKBONE",
     "TASK_FILE",
+    "Kind",
     "TableFiles",
     "TaskSettings",
     "TaskSpec",

@@ -3,6 +3,7 @@
 import dataclasses
 
 from bvkeras.errors import ArgumentError
+from bvkeras.tasks.kind import LABEL_SEPARATOR, Kind
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.table_files import TableFiles
 from bvkeras.tasks.window_plan import WindowPlan
@@ -14,19 +15,23 @@ TABLE_BACKBONE = "all_minilm_l6_v2_en"
 
 @dataclasses.dataclass(frozen=True)
 class TaskSpec:
-    """One task: classification or regression of texts, or spans of them.
+    """One task: classes, labels or scores of texts, or spans of them.
 
     Args:
         name: str. The name on the command line, such as `"rte"`.
         title: str. The name in tables, such as `"RTE"`.
         text_columns: tuple of one or two str. Text columns of the official
             files, in the order the encoder reads them.
-        label_column: str. Label column of the official files.
+        label_column: str. Label column of the official files. With
+            `several_labels` it may be a tuple of str: columns of 0 and 1, one
+            for each label.
         label_names: tuple of str, or None. Names of the classes; a label is
-            an index into it. None for regression and for spans.
+            an index into it. With `several_labels`, of the labels. None for
+            regression and for spans.
         metrics: tuple of str. Metrics of the benchmark, the main one first:
             `"accuracy"`, `"f1"`, `"matthews"`, `"pearson"`, `"spearman"`;
-            of spans `"exact"`, `"f1"`.
+            of spans `"exact"`, `"f1"`; of several labels `"micro_f1"`,
+            `"macro_f1"`, `"subset_accuracy"`.
         paper_settings: `TaskSettings`. For encoders like BERT-base.
         small_settings: `TaskSettings`. For encoders with fewer features.
         label_range: pair of float, or None. Lowest and highest score of a
@@ -45,10 +50,12 @@ class TaskSpec:
             `bvkeras.load_backbone` takes it. Defaults to BERT-base.
         table: `TableFiles`, or None. The files of a task of one's own.
             Defaults to `None`.
+        several_labels: bool. Whether a text has any number of the labels, or
+            none, and not one class. Defaults to `False`.
 
     Raises:
         ArgumentError: there is no text column or no metric, or a class has no
-            name of its own.
+            name of its own; or a label's name cannot stand among others.
 
     Example:
 
@@ -64,7 +71,7 @@ class TaskSpec:
     name: str
     title: str
     text_columns: tuple[str, ...]
-    label_column: str
+    label_column: str | tuple[str, ...]
     label_names: tuple[str, ...] | None
     metrics: tuple[str, ...]
     paper_settings: TaskSettings
@@ -76,6 +83,7 @@ class TaskSpec:
     source: str = "glue"
     backbone: str = "bert_base_en_uncased"
     table: TableFiles | None = None
+    several_labels: bool = False
 
     def __post_init__(self):
         if len(self.text_columns) not in (1, 2):
@@ -86,9 +94,16 @@ class TaskSpec:
         if not self.metrics:
             raise ArgumentError("metrics: expected at least one, got none")
         names = self.label_names
+        if self.several_labels:
+            self._check_label_names()
+        elif not isinstance(self.label_column, str):
+            raise ArgumentError(
+                "label_column: expected one column without several_labels, "
+                f"got {list(self.label_column)}"
+            )
         if names is None:
             return
-        if len(names) < 2:
+        if len(names) < 2 and not self.several_labels:
             raise ArgumentError(
                 f"label_names: expected at least two classes, got {list(names)}"
             )
@@ -96,21 +111,53 @@ class TaskSpec:
             twice = next(name for name in names if names.count(name) > 1)
             raise ArgumentError(f"label_names: {twice!r} comes twice")
 
+    def _check_label_names(self) -> None:
+        if not self.label_names or self.windows is not None:
+            raise ArgumentError(
+                "label_names: expected at least one label, and no windows, "
+                f"got {self.label_names}"
+            )
+        for name in self.label_names:
+            # Joined, and of no label empty, they stand in one cell.
+            if not name or name != name.strip() or LABEL_SEPARATOR in name:
+                raise ArgumentError(
+                    f"label_names: received {name!r}, expected a name without "
+                    f"{LABEL_SEPARATOR!r}, which stands between labels, and "
+                    "without blanks around it"
+                )
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The label column, or those of 0 and 1."""
+        if isinstance(self.label_column, str):
+            return (self.label_column,)
+        return self.label_column
+
+    @property
+    def kind(self) -> Kind:
+        """What a label is."""
+        if self.windows is not None:
+            return Kind.SPAN
+        if self.several_labels:
+            return Kind.LABELS
+        return Kind.SCORE if self.label_names is None else Kind.CLASSES
+
     @property
     def is_span(self) -> bool:
         """Whether a label is the first and the last token of an answer."""
-        return self.windows is not None
+        return self.kind is Kind.SPAN
 
     @property
     def is_regression(self) -> bool:
         """Whether a label is a score and not a class."""
-        return self.label_names is None and not self.is_span
+        return self.kind is Kind.SCORE
 
     @property
     def num_labels(self) -> int:
-        """Outputs of a model: classes, 1 for regression, 2 a token for spans.
+        """Outputs of a model: classes or labels, 1 for regression, 2 for spans.
 
-        The two of a span are the logits of its start and of its end.
+        The two of a span are the logits of its start and of its end, of each
+        token.
         """
         if self.is_span:
             return 2

@@ -56,7 +56,7 @@ from bvkeras.training.freezing import (
     untrained_parameters,
 )
 from bvkeras.training.head import HISTORY_SCHEMA
-from bvkeras.training.losses import task_loss
+from bvkeras.training.losses import label_signature, task_loss
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.sample_weights import weights_setting
 from bvkeras.training.setting_checks import (
@@ -476,10 +476,7 @@ def _train(
 
 def _train_step(model, optimizer, task, weighted):
     loss_function = task_loss(task)
-    label_dtype = tf.float32 if task.is_regression else tf.int64
-    label_shape = (None, 2) if task.is_span else (None,)
-
-    signature = [_INPUT_SIGNATURE, tf.TensorSpec(label_shape, label_dtype)]
+    signature = [_INPUT_SIGNATURE, label_signature(task)]
     if weighted:
         signature.append(tf.TensorSpec((None,), tf.float32))
 

@@ -33,6 +33,7 @@ from bvkeras.schema import (
     table_of,
 )
 from bvkeras.tasks.description import task_from_record, task_to_record
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.losses import task_loss
 from bvkeras.training.optimizers import adamw
@@ -282,9 +283,12 @@ def check_cache_task(task: TaskSpec, cache: HiddenStateBatches) -> None:
 
 def starting_bias(task: TaskSpec, labels: np.ndarray) -> np.ndarray:
     """What the bias of a head starts at, `(outputs,)`; see `build_head`."""
-    if task.is_regression:
+    if task.kind is Kind.SCORE:
         return np.array([labels.mean()])
     # One more of each class: the logarithm of none is no bias.
+    if task.kind is Kind.LABELS:
+        with_label = labels.sum(axis=0, dtype=np.float64)
+        return np.log((with_label + 1) / (len(labels) - with_label + 1))
     counts = np.bincount(labels, minlength=task.num_labels) + 1
     return np.log(counts / counts.sum())
 

@@ -36,12 +36,13 @@ class PenalizedRegression:
         bias: float64 array `(outputs,)`.
         penalty: float. What the squared weights of standardised features
             cost: the alpha of ridge regression, the 1 / C of logistic
-            regression. Infinite where all labels are the same.
+            regression. Infinite where all labels are the same. Of several
+            labels a tuple, one for each.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
-    penalty: float
+    penalty: float | tuple[float, ...]
 
 
 def fit_regression(
@@ -73,6 +74,38 @@ def fit_regression(
     """
     center, scale = _standardize(features)
     features = features.reshape(len(features), -1)
+    kernel, bias, penalty = _fit(features, labels, num_classes, seed, bar)
+    return _unstandardized(kernel, bias, penalty, center, scale)
+
+
+def fit_labels(
+    features: np.ndarray, labels: np.ndarray, seed: int, bar: Bar
+) -> PenalizedRegression:
+    """Fits a logistic regression to each label, as if it were alone.
+
+    Args:
+        features: float array `(rows, layers, features)`. As `fit_regression`.
+        labels: array `(rows, labels)` of 0 and 1.
+        seed: int. As `fit_regression`.
+        bar: Bar. Moved `NUM_FITS` times for each label.
+
+    Returns:
+        PenalizedRegression, with one output a label.
+    """
+    center, scale = _standardize(features)
+    features = features.reshape(len(features), -1)
+    found = [
+        _fit(features, column.astype(np.int64), 2, seed, bar)
+        for column in labels.T
+    ]
+    kernels, biases, penalties = zip(*found, strict=True)
+    return _unstandardized(
+        np.hstack(kernels), np.concatenate(biases), penalties, center, scale
+    )
+
+
+def _fit(features, labels, num_classes, seed, bar):
+    """Kernel, bias and penalty, of standardised features."""
     generator = np.random.default_rng(seed)
     penalty = np.inf
     if len(np.unique(labels)) == 1:
@@ -92,8 +125,12 @@ def fit_regression(
             _logistic(penalty), features, labels, num_classes
         )
         bar.advance()
+    return kernel, bias, float(penalty)
+
+
+def _unstandardized(kernel, bias, penalty, center, scale):
     kernel = kernel.astype(np.float64) / scale[:, np.newaxis]
-    return PenalizedRegression(kernel, bias - center @ kernel, float(penalty))
+    return PenalizedRegression(kernel, bias - center @ kernel, penalty)
 
 
 def _standardize(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

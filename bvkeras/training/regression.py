@@ -23,7 +23,11 @@ from bvkeras.training.head import (
     require_same_head,
     save_head,
 )
-from bvkeras.training.penalized_regression import NUM_FITS, fit_regression
+from bvkeras.training.penalized_regression import (
+    NUM_FITS,
+    fit_labels,
+    fit_regression,
+)
 
 _BATCH_SIZE = 64
 _MEMORY_SHARE = 0.9
@@ -38,7 +42,8 @@ def train_regression(
 ) -> TrainedHead:
     """Fits a regression to the mean of all hidden states, and saves it.
 
-    Logistic regression for classes and ridge regression for scores, both by
+    Logistic regression for classes, one for each label where a text may have
+    several, and ridge regression for scores, all by
     scikit-learn, on the mean over each text's tokens of every hidden state:
     what anyone would try first, on what a pooled head reads. The penalty is
     chosen by cross-validation on the cache's rows; see
@@ -48,7 +53,7 @@ def train_regression(
     `rows · layers · features` float32 numbers.
 
     Args:
-        task: TaskSpec. Of classes or of scores.
+        task: TaskSpec. Of classes, of labels or of scores.
         cache: HiddenStateCache of the training split.
         directory: str or path. Gets `head.keras`, a
             `bvkeras.models.LinearProbe`, and `head.json`.
@@ -95,23 +100,38 @@ def _train(
 ) -> None:
     began = time.monotonic()
     num_classes = None if task.is_regression else task.num_labels
-    features = _mean_hidden_states(cache)
-    with progress_bar("fit regression", NUM_FITS, "fits") as bar:
-        found = fit_regression(
-            features, cache.labels(), num_classes, settings["seed"], bar
-        )
+    features, labels = _mean_hidden_states(cache), cache.labels()
+    num_fits = NUM_FITS * (task.num_labels if task.several_labels else 1)
+    with progress_bar("fit regression", num_fits, "fits") as bar:
+        if task.several_labels:
+            found = fit_labels(features, labels, settings["seed"], bar)
+        else:
+            found = fit_regression(
+                features, labels, num_classes, settings["seed"], bar
+            )
     model = LinearProbe(
-        num_classes, cache.num_layers, cache.hidden_dim, name="head"
+        num_classes,
+        cache.num_layers,
+        cache.hidden_dim,
+        several_labels=task.several_labels,
+        name="head",
     )
     model.set_weights([found.kernel, found.bias])
     record = {
         "seconds": time.monotonic() - began,
         "history": [],
         "epoch_history": {},
-        "penalty": found.penalty if np.isfinite(found.penalty) else None,
+        "penalty": _penalty(found.penalty),
         "settings": settings,
     }
     save_head(directory, task, model, record)
+
+
+def _penalty(penalty: float | tuple[float, ...]) -> Any:
+    """Of each label one, and None where nothing was learned."""
+    if isinstance(penalty, tuple):
+        return [_penalty(one) for one in penalty]
+    return penalty if np.isfinite(penalty) else None
 
 
 def _mean_hidden_states(cache: HiddenStateCache) -> np.ndarray:

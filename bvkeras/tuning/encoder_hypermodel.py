@@ -19,7 +19,7 @@ from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import predict_scores
-from bvkeras.training.losses import task_loss
+from bvkeras.training.losses import label_signature, task_loss
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.state import seed_dropout
 from bvkeras.training.target_scale import TargetScale
@@ -202,7 +202,6 @@ class EncoderHyperModel(keras_tuner.HyperModel):
             for indices in self._batches(train.lengths, settings, steps):
                 yield train.batch(indices), labels[indices]
 
-        label_dtype = tf.float32 if self.task.is_regression else tf.int64
         dataset = tf.data.Dataset.from_generator(
             batches,
             output_signature=(
@@ -210,7 +209,7 @@ class EncoderHyperModel(keras_tuner.HyperModel):
                     name: tf.TensorSpec((None, None), tf.int32)
                     for name in _INPUTS
                 },
-                tf.TensorSpec((None,), label_dtype),
+                label_signature(self.task),
             ),
         ).apply(tf.data.experimental.assert_cardinality(steps))
         history = model.fit(

@@ -87,7 +87,8 @@ class HeadSearch:
     """What is searched, where, and how.
 
     Attributes:
-        task: str. Name of the task.
+        task: str or TaskSpec. The task; one of one's own is kept in
+            `directory`.
         cache: str. Directory of the training split's cache.
         directory: path. Everything is written there.
         trials: int. Most trials.
@@ -103,7 +104,7 @@ class HeadSearch:
         finalist_seeds: int. How often each finalist is trained there.
     """
 
-    task: str
+    task: str | TaskSpec
     cache: str
     directory: pathlib.Path
     trials: int
@@ -129,11 +130,18 @@ class HeadSearch:
         record = fileio.read_json(path, _SCHEMA)
         record = {**record["fixed"], **record["free"]}
         record.pop("cache_identity")
+        if record["task"] not in tasks.names():
+            record["task"] = tasks.read_task(directory)
         try:
             space = HeadSpace.from_json(record.pop("space"))
         except (TypeError, ValueError) as error:
             raise DataError(f"{path}: space: {error}") from None
         return cls(directory=directory, space=space, **record)
+
+    @property
+    def spec(self) -> TaskSpec:
+        """The task."""
+        return tasks.spec_of(self.task)
 
     def write(self, cache: HiddenStateCache) -> None:
         """Writes the settings, for workers and for the next start.
@@ -142,7 +150,7 @@ class HeadSearch:
             RunError: `directory` holds a search with other settings.
         """
         fixed = {
-            "task": self.task,
+            "task": self.spec.name,
             "cache": self.cache,
             "cache_identity": cache.manifest.identity,
             "space": self.space.as_json(),
@@ -163,6 +171,8 @@ class HeadSearch:
         if path.exists():
             found = fileio.read_json(path, _SCHEMA)["fixed"]
             fileio.require_same(self.directory, found, fixed)
+        if self.spec.name not in tasks.names():
+            tasks.write_task(self.spec, self.directory / tasks.TASK_FILE)
         fileio.write_json(path, {"fixed": fixed, "free": free})
 
     def check(
@@ -207,7 +217,7 @@ class HeadSearch:
 
     def _hypermodel(self) -> HeadHyperModel:
         return HeadHyperModel(
-            tasks.get(self.task),
+            self.spec,
             HiddenStateCache(self.cache),
             self.space,
             held_out=self.held_out,
@@ -276,7 +286,7 @@ def tune_head(
     out the trials and does all that follows, and the others run them.
 
     Args:
-        task: str or TaskSpec. One of `bvkeras.tasks.names()`.
+        task: str or TaskSpec. As `bvkeras.tasks.get` takes it.
         cache: HiddenStateCache of the training split.
         directory: str or path. Everything is written there.
         trials: int. How many to try. Defaults to `100`. More than before
@@ -304,7 +314,7 @@ def tune_head(
     directory = pathlib.Path(directory)
     space = space or HeadSpace()
     search = HeadSearch(
-        task=tasks.get(tasks.spec_of(task).name).name,
+        task=tasks.spec_of(task),
         cache=str(cache.directory),
         directory=directory,
         trials=trials,
@@ -365,7 +375,7 @@ def _finish(
     seconds: float,
 ) -> HeadSearchResult:
     """The table, the plots, the best head and its scores, the report."""
-    task, directory = tasks.get(search.task), search.directory
+    task, directory = search.spec, search.directory
     results = trial_results(tuner.oracle.trials.values())
     expected = number_of_trials(tuner.oracle)
     ranked = ranked_trials(results, task.metrics[0], directory, expected)
@@ -447,7 +457,7 @@ def _final_round(
     """The finalists, the best first; none where none were asked for."""
     if not search.finalists:
         return []
-    task, model = tasks.get(search.task), tuner.hypermodel
+    task, model = search.spec, tuner.hypermodel
     known = known_settings(
         task.settings_for(model.cache.hidden_dim), task.paper_settings
     )

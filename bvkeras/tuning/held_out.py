@@ -9,6 +9,7 @@ from bvkeras.evaluation.metric_direction import (
     LOWER_IS_BETTER,
     diverged_score,
 )
+from bvkeras.evaluation.outputs import read_outputs
 from bvkeras.tasks.spec import TaskSpec
 
 # Its own, so that searches with other seeds hold the same rows out.
@@ -85,7 +86,7 @@ def held_out_score(
     Args:
         task: TaskSpec.
         outputs: float array `(rows, outputs)`.
-        labels: array `(rows,)`.
+        labels: array `(rows,)`, of several labels a text `(rows, labels)`.
 
     Returns:
         The score; where an output is not finite, as of a model whose training
@@ -94,7 +95,5 @@ def held_out_score(
     metric = task.metrics[0]
     if not np.isfinite(outputs).all():
         return diverged_score(metric)
-    predictions = outputs[:, 0]
-    if not task.is_regression:
-        predictions = outputs.argmax(axis=-1)
+    _, predictions = read_outputs(task, outputs)
     return compute_metrics([metric], labels, predictions)[metric]

@@ -9,6 +9,7 @@ import tensorflow as tf
 from bvkeras.cache.batches import HiddenStateBatches
 from bvkeras.ops.hidden_states import zero_padding
 from bvkeras.ops.linear_pooling import linear_pooling
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.head import projection_start, starting_bias
 from bvkeras.training.schedules import WarmupLinearDecay
@@ -78,7 +79,8 @@ class StackedHeads:
 
         Args:
             inputs: pair `(hidden_states, mask)`.
-            labels: tensor `(batch,)`.
+            labels: tensor `(batch,)`, of several labels a text
+                `(batch, labels)`.
 
         Returns:
             The mean losses in front of the step, float32 `(heads,)`; zero for
@@ -336,8 +338,14 @@ class _Block:
 
     def _losses(self, outputs, labels):
         """The mean loss of each head."""
-        if self._task.is_regression:
+        if self._task.kind is Kind.SCORE:
             return tf.reduce_mean((outputs[..., 0] - labels) ** 2, axis=1)
+        if self._task.kind is Kind.LABELS:
+            labels = tf.broadcast_to(labels[tf.newaxis], tf.shape(outputs))
+            return tf.reduce_mean(
+                tf.nn.sigmoid_cross_entropy_with_logits(labels, outputs),
+                axis=(1, 2),
+            )
         labels = tf.tile(labels[tf.newaxis], (self._heads, 1))
         return tf.reduce_mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs),

@@ -35,6 +35,7 @@ def make_cache(
     shard_records=4,
     extras=(),
     regression=False,
+    num_labels=None,
     num_layers=3,
     hidden_dim=5,
     max_tokens=16,
@@ -43,7 +44,13 @@ def make_cache(
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     records = [
-        _record(index, states, dtype, extras, regression)
+        _record(
+            index,
+            states,
+            dtype,
+            extras,
+            _label(index, regression, num_labels),
+        )
         for index, states in enumerate(
             made_arrays(lengths, num_layers, hidden_dim)
         )
@@ -71,6 +78,7 @@ def make_cache(
         "dtype": dtype,
         "extras": list(extras),
         "converted_from": [],
+        **({"num_labels": num_labels} if num_labels else {}),
     }
     Manifest(
         identity,
@@ -108,7 +116,13 @@ def made_extras(index, length):
     return {"token_ids": ends * 100 + 1, "offsets": offsets}
 
 
-def _record(index, states, dtype, extras, regression):
+def _label(index, regression, num_labels):
+    if num_labels:
+        return [float(index % (place + 2) == 0) for place in range(num_labels)]
+    return index / 4 if regression else index % 3
+
+
+def _record(index, states, dtype, extras, label):
     scales = None
     if dtype == "int8":
         values, scales = (array.numpy() for array in quantize(states))
@@ -118,7 +132,7 @@ def _record(index, states, dtype, extras, regression):
     return encode_record(
         index,
         f"zoë-{index}",
-        index / 4 if regression else index % 3,
+        label,
         values,
         scales,
         **{name: kept[name] for name in extras},

@@ -155,6 +155,11 @@ def test_usual_containers_are_read_alike(classifier, container):
         (["a", "b"], ["same", "same"], "at least two classes, got 'same'"),
         (["a", "b"], ["1", 1], "classes of one type, got int and str"),
         (["a", "b"], ["", "x"], "empty name"),
+        (["a", "b"], [["x"], "y"], "y: row 1 has one class and row 0 several"),
+        (["a", "b"], [[], ()], "at least one label, got none"),
+        (["a", "b"], [["x|y"], []], "y: 'x|y' is among several labels"),
+        (["a", "b"], [["x", None], []], "y: row 0 is None, expected a class"),
+        (["a", "b"], np.eye(2) * 2, "y: row 0 is .*, expected 0 or 1"),
     ],
 )
 def test_what_cannot_be_fitted_is_one_line(tiny_bert, x, y, message):
@@ -174,7 +179,7 @@ def test_label_that_training_never_saw_is_named(classifier):
     [
         ({"encoder_training": "half"}, "encoder_training: expected one of"),
         ({"rate": 1}, "rate: no such setting"),
-        ({"labels": ["one"]}, "labels: expected at least two"),
+        ({"labels": []}, "labels: expected at least one, got none"),
         ({"labels": ["a", "a"]}, "labels: expected each class once"),
     ],
 )

@@ -100,7 +100,7 @@ def test_lists_are_as_good_as_tuples():
         ({"texts_a": ("a", None, "c")}, "texts_a: row 1 is None, a NoneType"),
         ({"texts_b": 5}, "texts_b: expected a sequence of str, got int"),
         ({"labels": ["yes", "no", "no"]}, "labels: the first is .*'yes'"),
-        ({"labels": [[0, 1], [1, 0], [1, 1]]}, r"labels: have shape \(3, 2\)"),
+        ({"labels": [["a", "b"]] * 3}, r"labels: have shape \(3, 2\)"),
         ({"labels": [[0, 1], [1]]}, "labels: have shape"),
         ({"labels": [None, 1, 0]}, "labels: the first is None"),
     ],

@@ -58,6 +58,19 @@ def test_a_model_like_any_other(
     )
 
 
+def test_each_label_has_its_own_logit():
+    probe = LinearProbe(2, **SIZES, several_labels=True)
+    weights = RANDOM.normal(size=(21, 2)), RANDOM.normal(size=2)
+    probe.set_weights(weights)
+    expected = mean_of(HIDDEN_STATES, MASK) @ weights[0] + weights[1]
+    np.testing.assert_allclose(
+        probe((HIDDEN_STATES, MASK)), expected, atol=1e-6
+    )
+    again = LinearProbe.from_config(probe.get_config())
+    assert again.kernel.shape == (21, 2)
+    assert LinearProbe(1, **SIZES, several_labels=True).kernel.shape[1] == 1
+
+
 def test_saved_models_open_anywhere(tmp_path):
     models = [
         LinearProbe(classes, **SIZES, kernel_initializer="normal")

@@ -359,7 +359,7 @@ def test_dropout_acts_in_training_only_and_keeps_the_mean():
 @pytest.mark.parametrize(
     ("model_class", "arguments", "message"),
     [
-        (PoolingClassifier, {"num_classes": 1}, "num_classes: received 1"),
+        (PoolingClassifier, {"num_classes": 0}, "num_classes: received 0"),
         (PoolingRegressor, {"num_outputs": 0}, "num_outputs: received 0"),
         (PoolingRegressor, {"units": 0}, "units: received 0, expected a posi"),
         (PoolingRegressor, {"sequence_length": 0}, "sequence_length: rec"),

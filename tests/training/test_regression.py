@@ -14,7 +14,11 @@ from bvkeras.models.linear_probe import LinearProbe
 from bvkeras.training import head as head_module
 from bvkeras.training import penalized_regression, regression
 from bvkeras.training.head import TrainedHead, train_head
-from bvkeras.training.penalized_regression import NUM_FITS, fit_regression
+from bvkeras.training.penalized_regression import (
+    NUM_FITS,
+    fit_labels,
+    fit_regression,
+)
 from bvkeras.training.regression import train_regression
 from tests.tiny_runs import CLASSES, SCORES, fail_at_call, forbid
 
@@ -65,6 +69,21 @@ def made_up(rows, classes, layers=3, width=5):
     labels = (features[:, 0, : max(classes, 2)] + noise).argmax(axis=1)
     features *= random.uniform(0.1, 30, size=(layers, width))
     return features + random.normal(size=(layers, width)), labels
+
+
+def test_each_label_is_fitted_as_if_it_were_alone():
+    features, classes = made_up(40, 3)
+    # The last one no row has.
+    labels = np.stack([classes == 0, classes > 0, classes < 0], axis=1)
+    bar = Bar()
+    found = fit_labels(features.copy(), labels.astype(np.float32), 0, bar)
+    assert bar.done == 3 * NUM_FITS
+    for place, column in enumerate(labels.T):
+        alone = fitted(features, column.astype(int), 2)
+        np.testing.assert_allclose(found.kernel[:, [place]], alone.kernel)
+        np.testing.assert_allclose(found.bias[[place]], alone.bias)
+        assert found.penalty[place] == alone.penalty
+    assert found.bias[2] < -20
 
 
 def of_scikit_learn(features, labels, regression):

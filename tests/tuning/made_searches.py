@@ -14,6 +14,9 @@ from tests.cache.made_caches import make_cache
 # Three classes, as the made-up caches have; those are of task sst2.
 CLASSES = dataclasses.replace(tasks.get("mnli"), name="sst2")
 SCORES = tasks.get("stsb")
+LABELS = dataclasses.replace(
+    CLASSES, several_labels=True, metrics=("micro_f1",)
+)
 
 SPACE = HeadSpace(
     units=Choice((2, 3)),
@@ -31,6 +34,8 @@ def made_cache(directory, task=CLASSES, **settings):
     """A cache of 40 examples of 2 to 16 tokens."""
     lengths = np.random.default_rng(1).integers(2, 17, 40).tolist()
     settings = {"lengths": lengths, "num_layers": 3, "hidden_dim": 6} | settings
+    if task.several_labels:
+        settings["num_labels"] = task.num_labels
     path = make_cache(directory, regression=task.is_regression, **settings)
     return HiddenStateCache(path)
 

@@ -10,6 +10,7 @@ from bvkeras.tuning import stacked_heads
 from bvkeras.tuning.stacked_heads import StackedHeads
 from tests.tuning.made_searches import (
     CLASSES,
+    LABELS,
     SCORES,
     SPACE,
     drawn,
@@ -57,6 +58,7 @@ def _assert_same(heads, models):
         (CLASSES, "linear", "flatten"),
         (SCORES, "scalar_mix", "flatten"),
         (SCORES, "linear", "mean"),
+        (LABELS, "linear", "mean"),
         pytest.param(CLASSES, "scalar_mix", "mean", marks=pytest.mark.full),
         pytest.param(SCORES, "linear", "flatten", marks=pytest.mark.full),
     ],

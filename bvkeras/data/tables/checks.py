@@ -58,7 +58,7 @@ def label_findings(
     Args:
         rows: `TableRows` of training.
         keys: sequence of n keys, as `text_keys` gives them.
-        labels: array of shape `(n,)`.
+        labels: array of shape `(n,)`, of several labels a text `(n, labels)`.
     """
     first: dict[Hashable, int] = {}
     again, disputed = [], {}
@@ -66,7 +66,7 @@ def label_findings(
         earlier = first.setdefault(key, index)
         if earlier == index:
             continue
-        if labels[index] == labels[earlier]:
+        if np.array_equal(labels[index], labels[earlier]):
             again.append(index)
         else:
             disputed.setdefault(key, (earlier, index))
@@ -140,6 +140,49 @@ def class_findings(labels: np.ndarray, names: Sequence[str]) -> list[Finding]:
             int(counts.sum()),
             f"{names[int(counts.argmax())]!r}; always guessing it has an "
             f"accuracy of {share:.3f}",
+        )
+    )
+    return findings
+
+
+def label_set_findings(
+    labels: np.ndarray, names: Sequence[str]
+) -> list[Finding]:
+    """Labels that few rows have, rows without any, and the most frequent.
+
+    Args:
+        labels: array of shape `(n, labels)` of 0 and 1.
+        names: sequence of str. All labels.
+    """
+    counts = labels.sum(axis=0)
+    findings = []
+    for number, what in ((0, "without a row"), (1, "with one row")):
+        few = [n for n, c in zip(names, counts, strict=True) if c == number]
+        if few:
+            findings.append(
+                Finding(
+                    f"training: labels {what}",
+                    len(few),
+                    len(names),
+                    listed(few),
+                    is_warning=True,
+                )
+            )
+    a_row = labels.sum(axis=1)
+    findings.append(
+        Finding(
+            "training: rows without any label",
+            int((a_row == 0).sum()),
+            len(labels),
+            f"{a_row.mean():.2f} labels a row, at most {int(a_row.max())}",
+        )
+    )
+    findings.append(
+        Finding(
+            "training: rows with the most frequent label",
+            int(counts.max()),
+            len(labels),
+            repr(names[int(counts.argmax())]),
         )
     )
     return findings

@@ -1,6 +1,6 @@
 """Classes: their names from training rows, and each row's index."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -96,13 +96,36 @@ def drop_unseen(
         DataError: more than a tenth of the rows are such.
     """
     known = set(names)
-    found = row_classes(rows, column)
-    unseen = [i for i, name in enumerate(found) if name not in known]
+    unseen = {
+        row: name
+        for row, name in enumerate(row_classes(rows, column))
+        if name not in known
+    }
+    return drop_unseen_rows(rows, column, names, unseen)
+
+
+def drop_unseen_rows(
+    rows: TableRows,
+    column: str,
+    names: Sequence[str],
+    unseen: Mapping[int, str],
+) -> TableRows:
+    """The rows without those with unseen labels.
+
+    Args:
+        rows: `TableRows` of validation.
+        column: str. Name of the label column.
+        names: sequence of str. What training has.
+        unseen: mapping of row to a label it has and training has not.
+
+    Raises:
+        DataError: more than a tenth of the rows are such.
+    """
     if len(unseen) > _MOST_UNSEEN * len(rows):
-        first = unseen[0]
+        first = min(unseen)
         raise DataError(
-            f"{rows.where(first)}: {column} is {found[first]!r}, which no "
+            f"{rows.where(first)}: {column} is {unseen[first]!r}, which no "
             f"training row has, as in {len(unseen)} of {len(rows)} rows; "
             f"expected one of {listed(names)}"
         )
-    return rows.drop(UNSEEN, unseen) if unseen else rows
+    return rows.drop(UNSEEN, sorted(unseen)) if unseen else rows

@@ -14,20 +14,34 @@ from bvkeras.data.tables.class_labels import learn_classes
 from bvkeras.data.tables.finding import Finding
 from bvkeras.data.tables.held_out import text_keys
 from bvkeras.data.tables.label_kind import KINDS, LabelKind, infer_kind
+from bvkeras.data.tables.label_sets import learn_labels
 from bvkeras.data.tables.score_labels import row_scores, score_range
 from bvkeras.data.tables.table_findings import TableFindings
 from bvkeras.data.tables.table_paths import stem_of
 from bvkeras.data.tables.table_rows import read_rows
 from bvkeras.data.tables.table_splits import TableSplits, split_tables
+from bvkeras.data.tables.task_labels import TRAINABLE, keeps_unlabelled
 from bvkeras.errors import ArgumentError, DataError
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.own_settings import fitting_tokens, own_settings
 from bvkeras.tasks.spec import TABLE_BACKBONE, TaskSpec
 from bvkeras.tasks.table_files import TableFiles
 
 CLASS_METRICS = ("accuracy", "macro_f1")
 SCORE_METRICS = ("pearson", "spearman", "r2")
+LABEL_METRICS = ("micro_f1", "macro_f1", "subset_accuracy")
 
-_TRAINABLE = ("classification", "regression")
+_METRICS = {
+    Kind.CLASSES: CLASS_METRICS,
+    Kind.LABELS: LABEL_METRICS,
+    Kind.SCORE: SCORE_METRICS,
+}
+# What a share of each of is held out.
+_HELD_OUT_OF = {
+    Kind.CLASSES: "each class",
+    Kind.LABELS: "each label",
+    Kind.SCORE: "each tenth of the scores",
+}
 _DEFAULT_TOKENS = 128
 _LONGEST_NAME = 56
 # Files of such names are all alike: the folder says more.
@@ -52,7 +66,7 @@ class TableDescription:
 def describe_table(
     files: TableFiles,
     text: str | Sequence[str],
-    label: str,
+    label: str | Sequence[str],
     *,
     kind: str | None = None,
     name: str | None = None,
@@ -67,9 +81,11 @@ def describe_table(
         files: `TableFiles`.
         text: str, or sequence of one or two str. The text column, or both of
             a pair.
-        label: str. The label column.
-        kind: str, or None. `"classification"` or `"regression"`. Defaults to
-            `None`: inferred from the labels, which the findings say.
+        label: str, or sequence of str. The label column; several are columns
+            of 0 and 1, one for each label that a text may have.
+        kind: str, or None. `"classification"`, `"multilabel"` (several labels
+            a text) or `"regression"`. Defaults to `None`: inferred from the
+            labels, which the findings say.
         name: str, or None. Name of the task. Defaults to the name of the
             first training file, or of its folder where that says more.
         title: str, or None. Its name in tables. Defaults to `name`.
@@ -91,25 +107,35 @@ def describe_table(
     >>> table.spec.label_names
     ('arts', 'sport', 'weather')
     """
-    text_columns = _text_columns(text, label)
+    columns = (label,) if isinstance(label, str) else tuple(label)
+    text_columns = _text_columns(text, columns)
     if kind is not None and kind not in KINDS:
         raise ArgumentError(
             f"kind: got {kind!r}, expected one of {', '.join(KINDS)}"
         )
     name = _task_name(name, files)
-    read = read_rows(files, files.train, text_columns, (label,))
-    found_kind = LabelKind(kind) if kind else infer_kind(read.labels)
-    if found_kind.kind not in _TRAINABLE:
-        raise DataError(
-            f"{read.where(0)}: {label} is of kind {found_kind.kind} "
-            f"({found_kind.reason}), expected {' or '.join(_TRAINABLE)}"
+    if len(columns) > 1 and kind not in (None, Kind.LABELS.value):
+        raise ArgumentError(
+            f"label: got {len(columns)} columns, expected one of kind {kind}"
         )
-    is_score = found_kind.kind == "regression"
-    names = None if is_score else learn_classes(read, label)
-    label_range = (
-        score_range(read, label, row_scores(read, label)) if is_score else None
-    )
-    splits = split_tables(files, text_columns, label, read, names)
+    if kind == Kind.LABELS.value:
+        found_kind = LabelKind(kind)
+        read = _read_several(files, text_columns, columns)
+    else:
+        read = read_rows(files, files.train, text_columns, columns)
+        found_kind = LabelKind(kind) if kind else infer_kind(read.labels)
+        if found_kind.kind == Kind.LABELS.value:
+            # Again: of lists, an empty cell is a text without labels.
+            read = _read_several(files, text_columns, columns)
+    if found_kind.kind not in [one.value for one in TRAINABLE]:
+        raise DataError(
+            f"{read.where(0)}: {columns[0]} is of kind {found_kind.kind} "
+            f"({found_kind.reason}), expected "
+            f"{', '.join(one.value for one in TRAINABLE)}"
+        )
+    task_kind = Kind(found_kind.kind)
+    names, label_range = _learned(task_kind, read, columns)
+    splits = split_tables(files, text_columns, columns, read, task_kind, names)
     lengths = None
     if token_lengths is not None:
         lengths = checks.count_tokens(splits.train, token_lengths, files.seed)
@@ -126,15 +152,16 @@ def describe_table(
         name=name,
         title=title or name,
         text_columns=text_columns,
-        label_column=label,
+        label_column=columns[0] if len(columns) == 1 else columns,
         label_names=names,
-        metrics=SCORE_METRICS if is_score else CLASS_METRICS,
+        metrics=_METRICS[task_kind],
         paper_settings=base,
         small_settings=small,
         label_range=label_range,
         source="table",
         backbone=TABLE_BACKBONE,
         table=files,
+        several_labels=task_kind is Kind.LABELS,
     )
     return TableDescription(
         spec,
@@ -143,15 +170,36 @@ def describe_table(
     )
 
 
-def _text_columns(text, label):
+def _read_several(files, text_columns, columns):
+    return read_rows(
+        files,
+        files.train,
+        text_columns,
+        columns,
+        unlabelled=keeps_unlabelled(Kind.LABELS, columns),
+    )
+
+
+def _learned(kind, rows, columns):
+    """Names of classes or labels, and the range of scores; None of others."""
+    if kind is Kind.SCORE:
+        scores = row_scores(rows, columns[0])
+        return None, score_range(rows, columns[0], scores)
+    if kind is Kind.LABELS:
+        return learn_labels(rows, columns), None
+    return learn_classes(rows, columns[0]), None
+
+
+def _text_columns(text, labels):
     columns = (text,) if isinstance(text, str) else tuple(text)
     if not 1 <= len(columns) <= 2:
         raise ArgumentError(
             f"text: got {len(columns)} columns, expected one or two"
         )
-    if len({*columns, label}) <= len(columns):
+    if len({*columns, *labels}) < len(columns) + len(labels) or not labels:
+        shown = labels[0] if len(labels) == 1 else list(labels)
         raise ArgumentError(
-            f"label: got {label!r} with texts {', '.join(columns)}, expected "
+            f"label: got {shown!r} with texts {', '.join(columns)}, expected "
             "different columns"
         )
     return columns
@@ -210,16 +258,19 @@ def _findings(
         )
         train_keys = keys
     else:
-        by = "each class" if names else "each tenth of the scores"
         findings.append(
             checks.held_out_finding(
-                splits.held_out, spec.table.seed, f"some of {by}"
+                splits.held_out,
+                spec.table.seed,
+                f"some of {_HELD_OUT_OF[spec.kind]}",
             )
         )
         train_keys = [keys[i] for i in np.flatnonzero(~splits.held_out)]
     findings += checks.label_findings(splits.train, train_keys, labels)
-    if names:
+    if spec.kind is Kind.CLASSES:
         findings += checks.class_findings(labels, names)
+    elif spec.kind is Kind.LABELS:
+        findings += checks.label_set_findings(labels, names)
     if lengths is not None:
         findings += checks.length_findings(lengths, len(labels), max_tokens)
     return TableFindings(tuple(findings))
@@ -229,7 +280,8 @@ def _labels_note(spec):
     if spec.label_names is None:
         low, high = spec.label_range
         return f"scores from {low:g} to {high:g}"
-    return f"{len(spec.label_names)} classes: {_some(spec.label_names)}"
+    what = "labels" if spec.kind is Kind.LABELS else "classes"
+    return f"{len(spec.label_names)} {what}: {_some(spec.label_names)}"
 
 
 def _some(names):

@@ -6,18 +6,16 @@ import pathlib
 import numpy as np
 
 from bvkeras.data.examples import Examples
-from bvkeras.data.tables.class_labels import (
-    class_indices,
-    drop_unseen,
-)
-from bvkeras.data.tables.held_out import (
-    choose_held_out,
-    score_classes,
-    text_keys,
-)
-from bvkeras.data.tables.score_labels import row_scores
+from bvkeras.data.tables.held_out import choose_held_out, text_keys
 from bvkeras.data.tables.table_rows import TableRows, read_rows
+from bvkeras.data.tables.task_labels import (
+    held_out_classes,
+    keeps_unlabelled,
+    task_labels,
+    without_unseen,
+)
 from bvkeras.errors import DataError
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.table_files import TableFiles
 
 
@@ -29,7 +27,8 @@ class TableSplits:
         read: `TableRows`. What the training files hold.
         train: `TableRows`. Those to train on.
         validation: `TableRows`.
-        train_labels: array of shape `(n,)`. int64 classes or float32 scores.
+        train_labels: array of shape `(n,)`, int64 classes or float32 scores;
+            of several labels a text `(n, labels)`, float32, 0 and 1.
         validation_labels: array. As `train_labels`.
         held_out: bool array, or None. Which of `read` are validation; None
             where that has files of its own.
@@ -67,8 +66,9 @@ class TableSplits:
 def split_tables(
     files: TableFiles,
     text_columns: tuple[str, ...],
-    label_column: str,
+    label_columns: tuple[str, ...],
     train: TableRows,
+    kind: Kind,
     names: tuple[str, ...] | None,
     data_dir: pathlib.Path | None = None,
 ) -> TableSplits:
@@ -77,33 +77,36 @@ def split_tables(
     Args:
         files: `TableFiles`.
         text_columns: tuple of one or two str.
-        label_column: str.
+        label_columns: tuple of str.
         train: `TableRows`. Those of `files.train`.
-        names: tuple of str, or None. The classes; None for scores.
+        kind: Kind. What the labels are.
+        names: tuple of str, or None. The classes or labels; None for scores.
         data_dir: path, or None. As `read_rows`.
 
     Raises:
         DataError: a label is none of the task's, or there are too few rows
             to hold some out.
     """
-    labels = _labels(train, label_column, names)
+    labels = task_labels(train, kind, label_columns, names)
     if files.validation:
         validation = read_rows(
             files,
             files.validation,
             text_columns,
-            (label_column,),
+            label_columns,
+            unlabelled=keeps_unlabelled(kind, label_columns),
             data_dir=data_dir,
         )
-        if names is not None:
-            validation = drop_unseen(validation, label_column, names)
-        validation_labels = _labels(validation, label_column, names)
+        validation = without_unseen(validation, kind, label_columns, names)
+        validation_labels = task_labels(validation, kind, label_columns, names)
         return TableSplits(
             train, train, validation, labels, validation_labels, None
         )
-    classes = score_classes(labels) if names is None else labels
     held_out = choose_held_out(
-        text_keys(train.texts), classes, files.held_out, files.seed
+        text_keys(train.texts),
+        held_out_classes(kind, labels),
+        files.held_out,
+        files.seed,
     )
     if not held_out.any():
         raise DataError(
@@ -120,9 +123,3 @@ def split_tables(
         labels[taken],
         held_out,
     )
-
-
-def _labels(rows, column, names):
-    if names is None:
-        return row_scores(rows, column)
-    return class_indices(rows, column, names)

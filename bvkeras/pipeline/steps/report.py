@@ -11,6 +11,7 @@ import numpy as np
 import bvkeras
 from bvkeras.evaluation.comparison import Comparison
 from bvkeras.evaluation.glue_metrics import compute_metrics
+from bvkeras.evaluation.label_tables import label_table
 from bvkeras.evaluation.spans.baselines import always_empty
 from bvkeras.evaluation.spans.tables import (
     source_notes,
@@ -86,8 +87,12 @@ def _of_the_kind(state: RunState) -> dict[str, Any]:
         seed=state.settings.seed,
     )
     if not state.task.is_span:
+        baseline_name = {}
+        if state.task.several_labels:
+            baseline_name = {"baseline_name": "the most frequent labels"}
         return {
             "baseline": _majority_baseline(state),
+            **baseline_name,
             "notes": [
                 *state.notes,
                 *pairs.error_notes(state.compared),
@@ -100,6 +105,7 @@ def _of_the_kind(state: RunState) -> dict[str, Any]:
                     state.compared_with_regression, "regression_difference"
                 ),
             ],
+            "tables": _label_tables(state),
         }
     parts, tables = state.examples, []
     notes = [
@@ -151,19 +157,44 @@ def _rounding_note(state: RunState) -> list[str]:
 
 
 def _majority_baseline(state: RunState) -> dict[str, dict[str, float]]:
-    """Scores of always answering the most frequent class of training."""
+    """Scores of always answering the most frequent class of training.
+
+    Of several labels a text: the most frequent set of them.
+    """
     task, examples = state.task, state.examples
     if task.is_regression:
         return {}
-    majority = np.bincount(examples["train"].labels).argmax()
+    answers, counts = np.unique(
+        examples["train"].labels, axis=0, return_counts=True
+    )
+    majority = answers[counts.argmax()]
     return {
         split: compute_metrics(
             task.metrics,
             examples[split].labels,
-            np.full(len(examples[split]), majority),
+            np.full_like(examples[split].labels, majority),
         )
         for split in task.evaluation_splits
     }
+
+
+def _label_tables(state: RunState) -> list[dict[str, Any]]:
+    """Each label's scores, where a text has several."""
+    if not state.task.several_labels:
+        return []
+    systems = dict.fromkeys(
+        name for head, encoder in state.compared for name in (encoder, head)
+    )
+    return [
+        label_table(
+            split,
+            {
+                name: state.output_dir / state.files[f"{name}, {split}"]
+                for name in systems
+            },
+        )
+        for split in state.task.evaluation_splits
+    ]
 
 
 def _versions() -> dict[str, str]:

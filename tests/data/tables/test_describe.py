@@ -94,6 +94,71 @@ def test_scores(tmp_path):
     )
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_several_labels(tmp_path, ending):
+    rows = [
+        {"text": f"text {n}", "label": ["b"] * (n % 2) + ["a"] * (n % 3 > 1)}
+        for n in range(60)
+    ]
+    if ending == "csv":
+        rows = [row | {"label": "|".join(row["label"])} for row in rows]
+    path = write_rows(tmp_path / f"a.{ending}", rows)
+    options = {"kind": "multilabel"} if ending == "csv" else {}
+    table = described(path, "label", **options)
+    spec = table.spec
+    assert (spec.kind, spec.label_names) == (tasks.Kind.LABELS, ("a", "b"))
+    assert spec.metrics == ("micro_f1", "macro_f1", "subset_accuracy")
+    assert not spec.is_regression
+    record = json.loads(json.dumps(tasks.task_to_record(spec)))
+    assert tasks.task_from_record(record, "there") == spec
+    for split, examples in table.examples.items():
+        assert load_examples(spec, split).digest == examples.digest
+        assert examples.labels.shape == (len(examples), 2)
+        # A share of each label's rows, and of those without any.
+        assert examples.labels.any(axis=0).all()
+        assert (~examples.labels.any(axis=1)).any()
+        for text, labels in zip(
+            examples.texts_a, examples.labels.tolist(), strict=True
+        ):
+            n = int(text.split()[1])
+            assert labels == [n % 3 > 1, n % 2]
+    assert len(table.examples["train"]) in range(50, 58)
+    assert "training: rows without any label" in found(table)
+
+
+def test_columns_of_labels(tmp_path):
+    rows = [
+        {"text": f"text {n}", "odd": n % 2, "third": n % 3 < 1, "never": 0}
+        for n in range(40)
+    ]
+    rows[7]["odd"] = None
+    path = write_rows(tmp_path / "a.jsonl", rows)
+    table = described(path, ["odd", "third", "never"])
+    spec = table.spec
+    assert spec.label_names == spec.label_columns == ("odd", "third", "never")
+    record = json.loads(json.dumps(tasks.task_to_record(spec)))
+    assert tasks.task_from_record(record, "there") == spec
+    for split, examples in table.examples.items():
+        assert load_examples(spec, split).digest == examples.digest
+        odd = [int(text.split()[1]) % 2 for text in examples.texts_a]
+        np.testing.assert_array_equal(examples.labels[:, 0], odd)
+    assert sum(map(len, table.examples.values())) == 39
+    assert found(table)["training: labels without a row"].note == "'never'"
+
+
+def test_labels_of_validation_that_training_never_saw(tmp_path):
+    rows = [{"text": f"a {n}", "topic": "xy"[n % 2]} for n in range(20)]
+    train = write_rows(tmp_path / "a.csv", rows)
+    rows[3]["topic"] = "x|z"
+    other = write_rows(tmp_path / "b.csv", rows)
+    table = described(train, validation=[other], kind="multilabel")
+    assert len(table.examples["validation"]) == 19
+    rows[4]["topic"] = rows[5]["topic"] = "z"
+    write_rows(tmp_path / "b.csv", rows)
+    with pytest.raises(BvkerasError, match="row 5: topic is 'z', which no"):
+        described(train, validation=[other], kind="multilabel")
+
+
 def test_kind_may_be_given(tmp_path):
     path = write_rows(tmp_path / "a.csv", topics())
     assert described(path, "whole").spec.label_names == ("0", "1", "2")
@@ -326,7 +391,31 @@ def mistakes():
         "lists of labels",
         'text,topic\na,"[""x""]"\n',
         {},
-        ("row 2: topic is of kind multilabel (lists of labels), expected"),
+        ("row 2: topic says 'x' in every row, expected labels that differ"),
+    )
+    yield (
+        "a label in one row each",
+        "text,topic\na,x\nb,y|z\nc,u\n",
+        {"kind": "multilabel"},
+        ("row 2: topic has 4 labels in 3 rows and none in two of them"),
+    )
+    yield (
+        "a label with what stands between labels",
+        'text,topic\na,"[""x|y""]"\nb,[]\n',
+        {},
+        ("row 2: topic has the label 'x|y', expected names without '|'"),
+    )
+    yield (
+        "tags of words",
+        "text,topic\na,O\nb,O\n",
+        {"kind": "tokens"},
+        ("row 2: topic is of kind tokens (given), expected classification"),
+    )
+    yield (
+        "several columns of classes",
+        "text,topic,other\na,x,y\n",
+        {"kind": "classification", "label": ["topic", "other"]},
+        ("label: got 2 columns, expected one of kind classification"),
     )
     yield (
         "too few rows",

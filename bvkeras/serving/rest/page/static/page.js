@@ -31,12 +31,13 @@ const ask = async (task, inputs) => {
   return content.predictions[0];
 };
 
-const classesShown = (answer, labels) => {
+// One class: the likeliest. Of several labels all that are likelier than not.
+const probabilitiesShown = (answer, labels, isBest) => {
   const table = element("table");
   labels.forEach((label, place) => {
     const probability = answer.probabilities[place];
     const row = table.insertRow();
-    if (place === answer.label_index) row.className = "best";
+    if (isBest(place)) row.className = "best";
     const header = element("th", label);
     header.scope = "row";
     const meter = element("meter");
@@ -47,6 +48,14 @@ const classesShown = (answer, labels) => {
     row.append(header, element("td", probability.toFixed(3), "number"), bar);
   });
   return [table];
+};
+
+const classesShown = (answer, labels) =>
+  probabilitiesShown(answer, labels, (place) => place === answer.label_index);
+
+const labelsShown = (answer, labels) => {
+  const shown = probabilitiesShown(answer, labels, (place) => answer.probabilities[place] >= 0.5);
+  return answer.labels ? shown : [element("p", "no label", "about"), ...shown];
 };
 
 const spanShown = (answer, inputs) => {
@@ -68,6 +77,7 @@ const spanShown = (answer, inputs) => {
 const answerShown = (task, answer, inputs) => {
   const { kind, labels } = task.dataset;
   if (kind === "classification") return classesShown(answer, JSON.parse(labels));
+  if (kind === "multilabel") return labelsShown(answer, JSON.parse(labels));
   if (kind === "span") return spanShown(answer, inputs);
   // One output stands without its name.
   return [element("strong", answer.toFixed(3))];
