@@ -2,6 +2,9 @@
 # make test: the whole test suite.
 # make bench: the pooling operation against TensorFlow and, where installed,
 #   PyTorch; under ten minutes. QUESTIONS="speed fit" asks only those.
+# make wheels: in dist/, the sdist, a pure wheel, and one with the native library
+#   for the TensorFlow of .venv; CUDA=1 builds its CUDA kernels too.
+# make check-wheel: the pure wheel with its requirements in an empty environment.
 # All set up all they need in .venv from the package registry.
 
 PYTHON ?= python3
@@ -25,7 +28,7 @@ CUDA_WHEELS := nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt \
   nvidia-cuda-runtime nvidia-cuda-cccl nvidia-cuda-cuobjdump \
   nvidia-cuda-nvdisasm
 
-.PHONY: demo test test-full bench lint clean
+.PHONY: demo test test-full bench wheels check-wheel lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/python recipes/reviews.py --output-dir $(RUN_DIR) $(DEMO_FLAGS)
@@ -40,6 +43,13 @@ test-full: test
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pooling $(QUESTIONS)
+
+wheels: $(VENV)/installed
+	$(BIN)/python tools/build_wheels.py sdist pure native $(if $(CUDA),--cuda)
+
+check-wheel: $(VENV)/installed
+	$(BIN)/python tools/build_wheels.py pure
+	$(BIN)/python tools/check_wheel.py dist/bvkeras-*-py3-none-any.whl
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format .
