@@ -58,7 +58,7 @@ def check_fit_step(layer: keras.Layer, inputs: Any) -> None:
     """One step of `fit` on the layer's own moves every weight."""
     symbolic = symbolic_inputs(inputs)
     output = layer(symbolic)
-    before = [as_array(weight) for weight in layer.trainable_weights]
+    before = [as_array(w.value) for w in layer.trainable_weights]
     functional = keras.Model(symbolic, output)
     functional.compile(keras.optimizers.SGD(1.0), "mean_squared_error")
     random = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def check_fit_step(layer: keras.Layer, inputs: Any) -> None:
     expect(np.isfinite(history.history["loss"]).all(), "fit: the loss is NaN")
     for weight, old in zip(layer.trainable_weights, before, strict=True):
         expect(
-            (as_array(weight) != old).any(),
+            (as_array(weight.value) != old).any(),
             f"fit: {weight.path} was not trained",
         )
 
