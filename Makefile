@@ -45,11 +45,10 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pooling $(QUESTIONS)
 
 wheels: $(VENV)/installed
-	$(BIN)/python tools/build_wheels.py sdist pure native $(if $(CUDA),--cuda)
+	$(BIN)/python -m tools.build_wheels sdist pure native $(if $(CUDA),--cuda)
 
 check-wheel: $(VENV)/installed
-	$(BIN)/python tools/build_wheels.py pure
-	$(BIN)/python tools/check_wheel.py dist/bvkeras-*-py3-none-any.whl
+	$(BIN)/python -m tools.check_wheel
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format .

@@ -6,7 +6,7 @@ wheel carries that in its version, `0.1.0+tf2.21.0`, and requires it; with
 `--cuda` it is `+tf2.21.0.cuda`. It is built for the Python and the TensorFlow
 that run this, which need cmake, ninja, pybind11 and scikit-build-core.
 
-    python tools/build_wheels.py sdist pure native --output dist
+    python -m tools.build_wheels sdist pure native --output dist
 """
 
 import argparse

@@ -1,9 +1,11 @@
-"""Installs a wheel into an empty environment, and uses what it installed.
+"""Installs the pure wheel into an empty environment, and uses it there.
 
 With the extra `serve` and all that bvkeras requires, as a stranger's `pip
 install` does. Nothing of the checkout is on the path of what runs there.
 
-    python tools/check_wheel.py dist/bvkeras-0.1.0-py3-none-any.whl
+    python -m tools.check_wheel
+
+builds that wheel first; the path of another one may follow.
 """
 
 import argparse
@@ -15,23 +17,25 @@ import tempfile
 import time
 import venv
 
+from tools import build_wheels
+
 ROOT = pathlib.Path(__file__).parents[1]
 ENCODER = ROOT / "tests" / "parity" / "tiny_tanh"
 
 # Runs in the new environment: every public name, and a model from texts.
 _SCRIPT = """
 import sys
+import types
 
 import bvkeras
 import bvkeras.serving.rest.server
 
 assert sys.prefix in bvkeras.__file__, bvkeras.__file__
 for name in bvkeras.__all__:
-    assert getattr(bvkeras, name) is not None, name
-for package in bvkeras._PACKAGES:
-    package = getattr(bvkeras, package)
-    for name in getattr(package, "__all__", ()):
-        assert getattr(package, name) is not None, name
+    public = getattr(bvkeras, name)
+    if isinstance(public, types.ModuleType):
+        for name in getattr(public, "__all__", ()):
+            assert getattr(public, name) is not None, name
 
 texts = ["dull and long", "a joy", "too long", "pure joy"] * 8
 labels = ["bad", "good", "bad", "good"] * 8
@@ -42,17 +46,20 @@ print(f"scores of {len(texts)} texts: {model.evaluate(texts, labels)}")
 """
 
 
-def check(wheel: pathlib.Path) -> None:
+def check(wheel: pathlib.Path | None = None) -> None:
     """Installs and uses a wheel; prints what each step took.
 
     Args:
-        wheel: path.
+        wheel: path or None. Defaults to `None`: the pure one, built first.
 
     Raises:
         SystemExit: a step failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
+        if wheel is None:
+            sdist = build_wheels.build_sdist(folder)
+            wheel = build_wheels.build_pure(sdist, folder)
         environment = folder / "environment"
         venv.create(environment, with_pip=True)
         bin_folder = environment / "bin"
@@ -87,7 +94,7 @@ def _run(command: list[str], folder: pathlib.Path) -> None:
 def main() -> None:
     """Checks the wheel that was named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("wheel", type=pathlib.Path)
+    parser.add_argument("wheel", nargs="?", type=pathlib.Path)
     check(parser.parse_args().wheel)
 
 
