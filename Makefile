@@ -3,6 +3,9 @@
 # make bench: the pooling operation against TensorFlow and, where installed,
 #   PyTorch; under ten minutes. QUESTIONS="speed fit" asks only those.
 # make docs: the documentation, in site/; it needs no TensorFlow.
+# make wheels: in dist/, the sdist, a pure wheel, and one with the native library
+#   for the TensorFlow of .venv; CUDA=1 builds its CUDA kernels too.
+# make check-wheel: the pure wheel with its requirements in an empty environment.
 # All set up all they need in .venv from the package registry, docs in a small
 # environment of its own, .venv-docs.
 
@@ -28,7 +31,7 @@ CUDA_WHEELS := nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt \
   nvidia-cuda-runtime nvidia-cuda-cccl nvidia-cuda-cuobjdump \
   nvidia-cuda-nvdisasm
 
-.PHONY: demo test test-full bench docs lint clean
+.PHONY: demo test test-full bench docs wheels check-wheel lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/python recipes/reviews.py --output-dir $(RUN_DIR) $(DEMO_FLAGS)
@@ -59,6 +62,12 @@ $(DOCS_VENV)/installed: pyproject.toml
 	$(DOCS_VENV)/bin/python -m pip install --quiet \
 	  --requirement $(DOCS_VENV)/requirements.txt
 	touch $@
+
+wheels: $(VENV)/installed
+	$(BIN)/python -m tools.build_wheels sdist pure native $(if $(CUDA),--cuda)
+
+check-wheel: $(VENV)/installed
+	$(BIN)/python -m tools.check_wheel
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format .

@@ -40,6 +40,7 @@ _PACKAGES = (
     "reports",
     "serving",
     "tasks",
+    "testing",
     "training",
     "tuning",
 )
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         reports,
         serving,
         tasks,
+        testing,
         training,
         tuning,
     )
@@ -102,6 +104,7 @@ __all__ = [
     "reports",
     "serving",
     "tasks",
+    "testing",
     "train_head",
     "train_regression",
     "training",

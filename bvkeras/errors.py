@@ -43,3 +43,7 @@ class NativeLibraryError(BvkerasError, RuntimeError):
 
 class BackendError(BvkerasError, ImportError):
     """Keras runs on another backend than TensorFlow."""
+
+
+class CheckError(BvkerasError, AssertionError):
+    """A head, pooler or task does not keep what `bvkeras.testing` checks."""

@@ -32,6 +32,7 @@ _ORDER = (
     ("bvkeras.tuning", "bvkeras.serving", "bvkeras.reports"),
     ("bvkeras.pipeline",),
     ("bvkeras.classifiers",),
+    ("bvkeras.testing",),
     ("bvkeras.cli", "bvkeras.__main__", "recipes"),
 )
 _RANKS = {name: rank for rank, line in enumerate(_ORDER) for name in line}

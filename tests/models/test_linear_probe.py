@@ -39,9 +39,7 @@ def probe(request):
         ((HIDDEN_STATES, np.ones((4, 5), bool)), SIZES),
     ],
 )
-def test_a_model_like_any_other(
-    num_classes, outputs, columns, inputs, sizes, tmp_path
-):
+def test_a_model_like_any_other(num_classes, outputs, columns, inputs, sizes):
     check_model(
         LinearProbe,
         {
@@ -50,7 +48,6 @@ def test_a_model_like_any_other(
             **sizes,
         },
         inputs,
-        directory=tmp_path,
         output_shape=(4, outputs),
         num_weights=2,
         num_parameters=columns * (3 * 7 + 1),

@@ -44,7 +44,7 @@ MODELS = [(PoolingClassifier, {"num_classes": 3}), (PoolingRegressor, {})]
     ],
 )
 @pytest.mark.parametrize(("model_class", "outputs"), MODELS)
-def test_model(model_class, outputs, pooler, inputs, sizes, tmp_path):
+def test_model(model_class, outputs, pooler, inputs, sizes):
     num_outputs = outputs.get("num_classes", 1)
     mixed = pooler == "scalar_mix"
     layers = 1 if mixed else 3
@@ -63,7 +63,6 @@ def test_model(model_class, outputs, pooler, inputs, sizes, tmp_path):
             "keep": "recompute",
         },
         inputs,
-        directory=tmp_path,
         output_shape=(4, num_outputs),
         output_dtype="float32",
         num_weights=4 + 2 * mixed,

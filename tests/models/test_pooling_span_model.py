@@ -35,14 +35,13 @@ SIZES = {"num_layers": 3, "hidden_dim": 7}
         (LAYERS, "scalar_mix", SIZES),
     ],
 )
-def test_a_model_like_any_other(inputs, pooler, sizes, tmp_path):
+def test_a_model_like_any_other(inputs, pooler, sizes):
     layers = 1 if pooler == "scalar_mix" else 3
     parameters = 4 * 7 + 4 + 2 * (layers * 4) + 2
     check_model(
         PoolingSpanModel,
         {"units": 4, "pooler": pooler, **sizes},
         inputs,
-        directory=tmp_path,
         output_shape=(4, 5, 2),
         num_weights=4 + 2 * (pooler == "scalar_mix"),
         num_parameters=parameters + 4 * (pooler == "scalar_mix"),

@@ -1,0 +1,1 @@
+"""Building bvkeras, and checking what was built."""
