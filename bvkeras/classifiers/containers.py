@@ -86,15 +86,17 @@ def read_labels(y: Any, x: Any = None) -> list:
 
     Args:
         y: a list, array or column; or the name of a column of the table `x`.
-            Several labels a text are a list, tuple or set of them, or a row
-            of a two-dimensional array of 0 and 1.
+            Several labels a text are a list, tuple or set of them, a row of
+            a two-dimensional array of 0 and 1, or one of a table of such
+            columns, which are named by the labels.
         x: what `read_texts` takes.
 
     Returns:
         list; of several labels a text of tuples, or of the array's rows.
 
     Raises:
-        ArgumentError: there is no such column.
+        ArgumentError: there is no such column, or a table's cell is neither
+            0 nor 1.
     """
     if isinstance(y, str):
         if not _is_table(x):
@@ -109,6 +111,8 @@ def read_labels(y: Any, x: Any = None) -> list:
     # Not of lists, which may be of different lengths.
     if len(getattr(y, "shape", ())) == 2 and not _is_table(y):
         return list(np.asarray(y))
+    if _is_table(y):
+        return _flagged(y)
     if not hasattr(y, "__iter__"):
         raise ArgumentError(
             f"y: expected labels, one a text, got {type(y).__name__}"
@@ -121,6 +125,27 @@ def _dataset_labels(labels: tf.data.Dataset, is_batched: bool) -> list:
     return [
         item if np.ndim(item) else _plain(item)
         for item in rows.as_numpy_iterator()
+    ]
+
+
+def _flagged(y: Any) -> list[tuple]:
+    """Of each row of a table the columns that are 1."""
+    names = _column_names(y)
+    columns = [list(y[name]) for name in names]
+    counts = {len(column) for column in columns}
+    if len(counts) > 1:
+        raise ArgumentError(
+            f"y: its columns have {sorted(counts)} rows, expected as many each"
+        )
+    for name, column in zip(names, columns, strict=True):
+        for row, cell in enumerate(column):
+            if not np.isscalar(cell) or cell not in (0, 1):
+                raise ArgumentError(
+                    f"y[{name!r}]: row {row} is {cell!r:.40}, expected 0 or 1"
+                )
+    return [
+        tuple(name for name, cell in zip(names, row, strict=True) if cell)
+        for row in zip(*columns, strict=True)
     ]
 
 

@@ -21,8 +21,9 @@ class TextClassifier(TextTask):
     or bool.
 
     A text may have several labels, or none: `y` is then a list, tuple or set
-    of them for each text; or a two-dimensional array of 0 and 1, whose columns
-    are `labels`, or are numbered from 0. Each label is learned by itself, and
+    of them for each text; a table with a column of 0 and 1 for each label; or a
+    two-dimensional array of them, whose columns are `labels`, or are numbered
+    from 0. Each label is learned by itself, and
     predicted where its probability is one half or more.
 
     Args:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from bvkeras import fileio, tasks
+from bvkeras.cache.format import NUM_LABELS, WINDOWS
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
 from bvkeras.data.examples import Examples
@@ -31,6 +32,8 @@ from bvkeras.training.finetune import Snapshot, predict_scores
 from bvkeras.training.head import TrainedHead
 
 _SCHEMA = record_of(metrics=table_of(NUMBER), seconds=SECONDS, settings=OBJECT)
+# In the identity of caches of some kinds of tasks.
+_OF_A_KIND = (WINDOWS, NUM_LABELS)
 # ids, labels, and the model's outputs `(examples, outputs)`
 _Predicted = tuple[Sequence[str], np.ndarray, np.ndarray]
 
@@ -247,11 +250,12 @@ def _check_belongs(
             f"{task.name}"
         )
     names = ("task", "encoder", "tokenizer", "layers", "max_tokens")
-    for name in (*names, *(("windows",) if task.is_span else ())):
-        if head.cache_identity[name] != identity[name]:
+    for name in (*names, *_OF_A_KIND):
+        found, wanted = identity.get(name), head.cache_identity.get(name)
+        if found != wanted:
             raise ArgumentError(
-                f"cache: {cache.directory} has {name} {identity[name]}, the "
-                f"head was trained with {head.cache_identity[name]}"
+                f"cache: {cache.directory} has {name} {found}, the head was "
+                f"trained with {wanted}"
             )
 
 

@@ -272,12 +272,22 @@ def check_cache_task(task: TaskSpec, cache: HiddenStateBatches) -> None:
     """Refuses the hidden states of another task, whose labels are others.
 
     Raises:
-        ArgumentError: the cache was made for another task.
+        ArgumentError: the cache was made for another task, or one of that
+            name with other labels.
     """
     found = cache.manifest.identity["task"]
     if found != task.name:
         raise ArgumentError(
             f"cache: {cache.directory} is of task {found}, expected {task.name}"
+        )
+    found, wanted = cache.manifest.num_labels, None
+    if task.several_labels:
+        wanted = task.num_labels
+    if found != wanted:
+        shown = [f"{n} labels" if n else "one label" for n in (found, wanted)]
+        raise ArgumentError(
+            f"cache: {cache.directory} was made for {shown[0]} a text, "
+            f"expected {shown[1]}"
         )
 
 

@@ -47,6 +47,7 @@ def test_each_label_is_learned_by_itself(model):
     [
         [set(row) for row in LABELS],
         [np.array(row, object) for row in LABELS],
+        dict(zip(("good", "long"), MATRIX.T, strict=True)),
         MATRIX,
         MATRIX.astype(bool),
         tf.data.Dataset.from_tensor_slices((TEXTS, MATRIX)),
@@ -85,6 +86,7 @@ def test_what_was_saved_answers_the_same(model, save, tmp_path):
     [
         ([["good"], ["bad"]], "y: row 1 is 'bad', expected one of good, long"),
         (["good", "long"], "y: expected several labels a text, as in training"),
+        ({"good": [1, 2]}, r"y\['good'\]: row 1 is 2, expected 0 or 1"),
         (np.eye(3)[:2], "y: row 0 has 3 columns, expected 2"),
     ],
 )
