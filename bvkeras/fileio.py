@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 import filelock
-import psutil
 
 from bvkeras.errors import BvkerasError, DataError, RunError
 from bvkeras.printable import printable
@@ -370,6 +369,9 @@ def _is_under_way(path: pathlib.Path) -> bool:
     owner = _OWNER.match(path.name)
     if owner is None:
         return False
+    # The command line is parsed without it.
+    import psutil
+
     try:
         began = psutil.Process(int(owner[1])).create_time()
         return began <= path.lstat().st_mtime + _CLOCK_SECONDS

@@ -200,13 +200,14 @@ def tune_run(
     add_arguments(parser)
     options = parser.parse_args(
         [
-            str(output_dir),
+            # Whatever it is, the task itself takes its place.
+            tasks.names()[0],
             *("--cache", str(caches / "train")),
             *("--output-dir", str(output_dir / "tuning")),
             *("--trials", str(trials)),
         ]
     )
-    vars(options).update(final)
+    vars(options).update(final, task=task)
     options.evaluation_cache = [
         caches / split for split in task.evaluation_splits
     ]

@@ -474,7 +474,7 @@ def _train(
                 saved_at = time.monotonic()
 
 
-def _train_step(model, optimizer, task, weighted):
+def _train_step(model, optimizer, task, weighted=False):
     loss_function = task_loss(task)
     signature = [_INPUT_SIGNATURE, label_signature(task)]
     if weighted:

@@ -283,7 +283,6 @@ def test_finished_cache_is_opened_again(encoder, cache_copy, monkeypatch):
         ("max_tokens", {"max_tokens": 15}),
         ("layers", {"layers": [0]}),
         ("dtype", {"dtype": "float16"}),
-        ("task", {"task": SCORES}),
     ],
 )
 def test_other_settings_in_the_same_folder(

@@ -235,6 +235,7 @@ def test_options_reach_the_pipeline(monkeypatch):
             "skip_bad": True,
             "dev_threshold": True,
             "threshold_metric": "f1",
+            "notes": [],
             "epochs": (0.1, 2.0),
             "learning_rate": 1e-5,
             "batch_size": 4,
@@ -289,6 +290,7 @@ def test_options_left_out_leave_the_choice_to_the_task(
     assert options.pop("frozen") is True
     for name in ("control", "skip_bad", "dev_threshold"):
         assert options.pop(name) is False
+    assert options.pop("notes") == []
     assert set(options.values()) == {None}
 
 
@@ -386,10 +388,10 @@ def test_debug_shows_where_it_failed(tmp_path):
     ("arguments", "message"),
     [
         ("", "required: verb"),
-        ("run", "required: TASK"),
+        ("finetune --output-dir o", "required: TASK"),
         ("cache", "required: cache_verb"),
         ("cache convert c --output-dir o", "required: --cache-dtype"),
-        ("run squad", "invalid choice: 'squad'"),
+        ("run squad", "no task 'squad', expected one of cola"),
         ("finetune rte", "required: --output-dir"),
         ("run rte --epochs 1,x", "expected numbers such as 0.5,1,2, got '1,x'"),
         ("run rte --cache-dtype int4", "invalid choice: 'int4'"),

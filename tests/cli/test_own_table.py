@@ -144,7 +144,7 @@ _BOTH = (
         (("--held-out", "0.5"), "made with"),
         (("--label", "key"), "different in each of 48 rows"),
         (("--kind", "regression"), "topics.csv"),
-        (("--text", "title"), "has no column"),
+        (("--text", "title"), "no column 'title'"),
     ],
 )
 def test_another_command_there_is_refused_in_one_line(

@@ -92,7 +92,7 @@ def test_no_answers_without_a_word_are_unanswerable(read):
         question["answers"] = []
 
     ((question,), skipped) = read(changed(remove))
-    assert (question.answers, skipped) == ((), 0)
+    assert (question.answers, skipped) == ((), ())
 
 
 def test_number_is_an_id(read):

@@ -71,10 +71,14 @@ def test_table_has_each_row_with_its_score_and_parameters(demo):
     assert comparison.examples == {"train": 200, "validation": 1530}
     lines = first.stdout.splitlines()
     for system in comparison.systems:
-        row = next(line for line in lines if f" {system.name}  " in line)
-        assert f"{comparison.main_score(system):.3f} ±" in row
-        assert f"{system.trained_parameters:,}" in row
-        assert f"{system.total_parameters:,}" in row
+        # Long names take several lines, and the numbers stand in the first.
+        row = (
+            f"{comparison.main_score(system):.3f} ±",
+            f" {system.trained_parameters:,} ",
+            f" {system.total_parameters:,} ",
+            f" {system.name.split()[0]} ",
+        )
+        assert any(all(cell in line for cell in row) for line in lines), row
     assert any("most frequent class" in line for line in lines)
 
 

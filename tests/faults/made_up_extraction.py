@@ -46,6 +46,7 @@ def extract(directory, broken_row=None):
     encoder = types.SimpleNamespace(
         identity=lambda: {"config": {}, "encoder": "e", "tokenizer": "t"},
         layer_indices=lambda layers: _LAYERS,
+        check_max_tokens=lambda max_tokens: None,
         hidden_dim=_FEATURES,
         backbone=types.SimpleNamespace(compute_dtype="float32"),
     )

@@ -15,7 +15,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from bvkeras import fileio
+from bvkeras import fileio, tasks
 from bvkeras.cache.format import Manifest
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.encoders.loading import load_backbone
@@ -82,7 +82,7 @@ def _reload(path):
     folder = path.parents[1 if path.name == "oracle.json" else 2]
     oracle = _oracle(folder)
     oracle.reload()
-    best_results(trial_results(oracle.trials.values()))
+    best_results(trial_results(oracle.trials.values()), "accuracy")
     assert oracle.create_trial("worker0-000").trial_id is not None
     oracle.save()
 
@@ -115,6 +115,7 @@ def _records(made, make_comparison, folder):
         trial.status = "COMPLETED"
         oracle.end_trial(trial)
     oracle.create_trial("worker0-2")
+    tasks.write_task(CLASSES, folder / "task.json")
     for name, value in (
         ("report.json", make_comparison().to_dict()),
         ("settings.json", {"task": "sst2", "epochs": [1.0], "seed": 0}),
@@ -142,9 +143,12 @@ def _records(made, make_comparison, folder):
         (
             folder / "settings.json",
             lambda path: _check_directory(
-                path.parent, {"task": "sst2", "epochs": [1.0], "seed": 0}
+                path.parent,
+                {"task": "sst2", "epochs": [1.0], "seed": 0},
+                CLASSES,
             ),
         ),
+        (folder / "task.json", tasks.read_task),
         (folder / "report.json", _read_report),
         (folder / "validation.json", _evaluate),
         (folder / "manifest.json", lambda path: Manifest.read(path.parent)),

@@ -255,7 +255,9 @@ def check_results(
         floor *= roundings
     for name, result in results.items():
         allowed = floor * np.abs(expected[name]).max(initial=0)
-        bound = max(2 * plain[name], allowed)
+        # As flash-attention has it: the plain version's largest error is one
+        # of a few thousand draws, and can be small by luck.
+        bound = 2 * plain[name] + allowed
         assert error(result, expected[name]) <= bound, name
 
 

@@ -180,7 +180,12 @@ def test_other_settings_for_an_interrupted_run(run, finetuned, tmp_path):
     settings = fileio.read_json(finetuned / "epoch_1" / "snapshot.json")[
         "settings"
     ]
-    progress = {"step": 1, "settings": {**settings, "seed": 4}}
+    progress = {
+        "step": 1,
+        "seconds": 0.5,
+        "history": [],
+        "settings": {**settings, "seed": 4},
+    }
     save_state(tmp_path / "state.safetensors", [], progress)
     with pytest.raises(RunError, match="was made with seed = 4, not 3"):
         run(tmp_path)
@@ -410,7 +415,7 @@ def test_scores_in_any_units(run, tiny_bert, tmp_path):
             **{**EASY, "epochs": (1,), "start": last, "learning_rate": 1e-6},
         )
         for snapshot in (first, last, more):
-            encoder, model = snapshot.load_model(1)
+            encoder, model = snapshot.load_model()
             tokens = tokenize_examples(rows, encoder, 16)
             further.append(predict_scores(model, tokens)[:, 0])
         record = fileio.read_json(last.directory / "snapshot.json")

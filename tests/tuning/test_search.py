@@ -325,7 +325,7 @@ def test_recipe_tunes_on_its_last_encoder(tmp_path, monkeypatch):
     (tmp_path / "settings.json").write_text('{"epochs": [0.5, 2.0]}')
     given = []
     monkeypatch.setattr(command, "run", given.append)
-    command.tune_run("mnli", tmp_path, 7, finalists=2)
+    command.tune_run(tasks.get("mnli"), tmp_path, 7, finalists=2)
     (options,) = given
     caches = tmp_path / "cache" / "epoch_2"
     assert (options.task, options.trials) == ("mnli", 7)
