@@ -87,7 +87,7 @@ def _of_the_kind(state: RunState) -> dict[str, Any]:
     )
     if not state.task.is_span:
         return {
-            "baseline": _majority_baseline(state),
+            "baseline": majority_baseline(state),
             "notes": state.notes + pairs.error_notes(state.compared),
             "differences": [
                 *pairs.differences(state.compared),
@@ -128,8 +128,15 @@ def _of_the_kind(state: RunState) -> dict[str, Any]:
     }
 
 
-def _majority_baseline(state: RunState) -> dict[str, dict[str, float]]:
-    """Scores of always answering the most frequent class of training."""
+def majority_baseline(state: RunState) -> dict[str, dict[str, float]]:
+    """Scores of always answering the most frequent class of training.
+
+    Args:
+        state: RunState. Gives the task and its examples.
+
+    Returns:
+        dict of split to its metrics; empty of a regression.
+    """
     task, examples = state.task, state.examples
     if task.is_regression:
         return {}
