@@ -102,6 +102,7 @@ def run(options: argparse.Namespace) -> None:
         frozen=options.frozen,
         control=options.control,
         keep_caches=options.keep_caches,
+        command=options.command,
     )
     print(tables.read_text("utf-8"))
 

@@ -10,7 +10,7 @@ from typing import Any
 from bvkeras import fileio, pipeline, tasks
 from bvkeras.reports.paper_report import write_paper_report
 from bvkeras.reports.paper_tables import make_paper_tables
-from bvkeras.reports.report import read_report
+from bvkeras.reports.report import read_report, write_report
 from bvkeras.tasks.glue import GLUE
 
 
@@ -27,6 +27,7 @@ def make_paper_runs(
     frozen: bool = True,
     control: bool = True,
     keep_caches: bool = False,
+    command: str = "",
 ) -> pathlib.Path:
     """Makes what runs are missing, and the tables of all.
 
@@ -46,6 +47,7 @@ def make_paper_runs(
         control: bool. As `run`. Defaults to `True`.
         keep_caches: bool. Whether the hidden states of finished runs stay.
             Defaults to `False`.
+        command: str. As `run`. Defaults to nothing.
 
     Returns:
         Path of `tables.md`.
@@ -77,11 +79,14 @@ def make_paper_runs(
                 data_dir=_data_dir(name, data_dir, squad_dir),
                 frozen=frozen,
                 control=control,
+                command=command,
                 **settings,
             )
         # Of a finished run too: it may have been stopped before or in this.
         if not keep_caches and (directory / "cache").exists():
             shutil.rmtree(directory / "cache")
+            # Its files are marked as not there.
+            write_report(read_report(directory), directory)
         # A table of what there is, in case this run is the last.
         if not finished or number == len(runs):
             write_paper_report(

@@ -28,6 +28,7 @@ def run(
     dev_threshold: bool = False,
     threshold_metric: str | None = None,
     notes: Sequence[str] = (),
+    command: str = "",
     **overrides: Any,
 ) -> Comparison:
     """Runs the paper's steps on one task and compares what they give.
@@ -63,6 +64,8 @@ def run(
             is chosen for, `"exact"` or `"f1"`. Defaults to the task's first.
         notes: sequence of str. What the report says besides, as of a table
             that was read. Defaults to nothing.
+        command: str. The command line that asks for it, for the report.
+            Defaults to nothing.
         **overrides: settings that replace the task's own; see `RunSettings`.
 
     Returns:
@@ -100,6 +103,7 @@ def run(
             threshold_metric=threshold_metric,
             notes=notes,
             overrides=overrides,
+            command=command,
         )
         record = {"task": task.name, **state.settings.as_record()}
         _check_directory(output_dir, record, task)

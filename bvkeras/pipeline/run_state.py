@@ -40,6 +40,7 @@ class RunState:
         threshold_metric: str. As `bvkeras.pipeline.run`.
         notes: sequence of str. As `bvkeras.pipeline.run`.
         overrides: dict. Settings that replace the task's own.
+        command: str. As `bvkeras.pipeline.run`.
 
     Attributes:
         encoder: Encoder, as it came, without dropout.
@@ -72,6 +73,7 @@ class RunState:
         threshold_metric: str,
         notes: Sequence[str],
         overrides: dict[str, Any],
+        command: str = "",
     ):
         self.task = task
         self.backbone = backbone
@@ -79,6 +81,7 @@ class RunState:
         self.dev_threshold = dev_threshold
         self.threshold_metric = threshold_metric
         self.notes = list(notes)
+        self.command = command
         self.encoder = load_backbone(
             backbone,
             dropout=0.0,

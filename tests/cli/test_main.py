@@ -226,6 +226,8 @@ def test_options_reach_the_pipeline(monkeypatch):
             *("--sentence-pooling", "mean", "--dropout", "0.3"),
         ],
     )
+    command = given[1].pop("command")
+    assert command.startswith("bvkeras run mnli --backbone b --data-dir d ")
     assert given == (
         (tasks.get("mnli"), "b", pathlib.Path("o")),
         {

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import pathlib
+import platform
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from bvkeras.evaluation.spans.tables import (
     threshold_note,
     window_note,
 )
+from bvkeras.pipeline.hardware import hardware
 from bvkeras.pipeline.pairs import PairReports
 from bvkeras.pipeline.run_state import RunState
 from bvkeras.pipeline.step import Step
@@ -71,6 +73,8 @@ class Report(Step):
             histories=state.histories,
             encoder_parameters=state.encoder_parameters,
             layer_importance=state.layer_importance,
+            command=state.command,
+            hardware=hardware(),
             **_of_the_kind(state),
         )
         write_report(self.comparison, state.output_dir)
@@ -154,4 +158,8 @@ def majority_baseline(state: RunState) -> dict[str, dict[str, float]]:
 def _versions() -> dict[str, str]:
     packages = ("keras", "keras-hub", "tensorflow", "numpy")
     versions = {name: importlib.metadata.version(name) for name in packages}
-    return {"bvkeras": bvkeras.__version__, **versions}
+    return {
+        "bvkeras": bvkeras.__version__,
+        **versions,
+        "python": platform.python_version(),
+    }
