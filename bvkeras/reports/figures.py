@@ -37,9 +37,9 @@ def line_style(number: int) -> dict[str, object]:
         "color": COLOURS[number % len(COLOURS)],
         "marker": MARKERS[later],
         "linestyle": DASHES[number % len(DASHES)],
-        "markersize": 13 - 1.5 * later,
+        "markersize": 15 - 2 * later,
         "markerfacecolor": "none",
-        "markeredgewidth": 1.4,
+        "markeredgewidth": 1.6,
         "linewidth": 3.4 - 0.4 * later,
     }
 

@@ -23,11 +23,11 @@ def made(make_run, monkeypatch):
     calls = []
 
     def run(task, backbone, directory, *, seed, limit, epochs, **options):
-        calls.append((task.name, seed, options))
+        calls.append((task, seed, options))
         settings = {"limit": limit, "epochs": list(epochs or (1.0,))}
         directory.parent.mkdir(exist_ok=True)
         made = make_run(
-            task.name,
+            task,
             seed,
             settings=settings,
             backbone=backbone,

@@ -88,7 +88,7 @@ def colours_seen(picture):
         inside = pixels[len(pixels) - top : len(pixels) - bottom, left:right]
         for number, colour in enumerate(COLOURS):
             rgb = np.round(255 * np.array(to_rgb(colour)))
-            if (np.abs(inside - rgb).max(axis=-1) <= 3).sum() > 20:
+            if (np.abs(inside - rgb).max(axis=-1) <= 30).sum() > 12:
                 found.add(number)
     return found
 
