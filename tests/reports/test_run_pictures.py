@@ -109,10 +109,10 @@ def test_points_that_coincide_are_all_seen(make_run):
     same = dataclasses.replace(
         comparison, systems=systems, layer_importance=shares
     )
-    assert colours_seen(stop_point_picture(same)) == {0, 1, 2}
-    assert colours_seen(layer_picture(same)) == {0, 1, 2}
+    assert colours_seen(stop_point_picture(same)) >= {0, 1, 2}
+    assert colours_seen(layer_picture(same)) >= {0, 1, 2}
     picture = parameter_picture(same)
-    assert colours_seen(picture) == set(range(6))
+    assert colours_seen(picture) >= set(range(6))
     # One text for all marks of a place.
     (axes,) = picture.figure.axes
     assert [text.get_text() for text in axes.texts] == ["0.5", "1"]
