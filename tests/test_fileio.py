@@ -55,6 +55,44 @@ def test_atomic_path_after_an_error(tmp_path, error):
     assert names(tmp_path) == ["file"]
 
 
+@pytest.fixture
+def on_disk(monkeypatch):
+    """What reaches the disk, in order: inodes that are synced, "rename"."""
+    calls, fsync, replace = [], os.fsync, os.replace
+
+    def noted_fsync(descriptor):
+        fsync(descriptor)
+        calls.append(os.fstat(descriptor).st_ino)
+
+    def noted_replace(source, target):
+        replace(source, target)
+        calls.append("rename")
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    return calls
+
+
+def test_atomic_path_is_synced_before_it_is_renamed(tmp_path, on_disk):
+    path = tmp_path / "file"
+    with fileio.atomic_path(path) as temporary:
+        temporary.write_text("new")
+    inodes = [one.stat().st_ino for one in (path, tmp_path)]
+    assert on_disk == [inodes[0], "rename", inodes[1]]
+
+
+def test_atomic_directory_is_synced_before_it_is_renamed(tmp_path, on_disk):
+    path = tmp_path / "folder"
+    with fileio.atomic_directory(path) as temporary:
+        (temporary / "inner").mkdir()
+        for name in ("file", "inner/file"):
+            (temporary / name).write_text(name)
+    renamed = on_disk.index("rename")
+    inside = {one.stat().st_ino for one in (path, *path.rglob("*"))}
+    assert set(on_disk[:renamed]) == inside
+    assert on_disk[renamed + 1 :] == [tmp_path.stat().st_ino]
+
+
 def test_atomic_path_keeps_the_suffix(tmp_path):
     with fileio.atomic_path(tmp_path / "model.keras") as temporary:
         assert temporary.suffix == ".keras"

@@ -29,6 +29,7 @@ from bvkeras.cli import (
 )
 from bvkeras.cli import paper_tables as paper
 from bvkeras.cli.cache import convert, copy, info, prune
+from bvkeras.cli.command_line import command_line
 from bvkeras.cli.parser import Parser
 from bvkeras.cli.quiet import quiet_tensorflow
 from bvkeras.errors import BackendError, BvkerasError
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         int. 0; 1 for an error a message names; 130 or 143 when stopped.
     """
-    options = make_parser().parse_args(arguments)
+    options = _parsed(make_parser(), arguments)
     return _guarded(options.function, options)
 
 
@@ -139,7 +140,17 @@ def script(
         int. As `main`.
     """
     _add_debug(parser)
-    return _guarded(function, parser.parse_args(arguments))
+    return _guarded(function, _parsed(parser, arguments))
+
+
+def _parsed(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> argparse.Namespace:
+    """The options, and in `command` the whole line for reports."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(arguments)
+    options.command = command_line(parser.prog, arguments)
+    return options
 
 
 def _guarded(

@@ -103,6 +103,7 @@ def run(options: argparse.Namespace) -> None:
         frozen=options.frozen,
         control=options.control,
         keep_caches=options.keep_caches,
+        command=options.command,
     )
     say(tables.read_text("utf-8"))
 

@@ -103,6 +103,7 @@ def run(options: argparse.Namespace) -> None:
         dev_threshold=options.dev_threshold,
         threshold_metric=options.threshold_metric,
         notes=notes,
+        command=options.command,
         **shared.settings_of(options),
     )
     print_table(comparison)

@@ -20,7 +20,7 @@ ENSEMBLES = ("ensemble_mean", "ensemble_maximum")
 # Reports of earlier releases have none.
 _NEWER_FIELDS = {
     *("baseline_name", "tables", "kind", "epochs", "encoder_parameters"),
-    *("layer_importance", "differences", "warnings"),
+    *("layer_importance", "differences", "warnings", "command", "hardware"),
 }
 
 
@@ -101,6 +101,9 @@ class Comparison:
             (names), `split`, `metric`, `difference` (second - first), and
             `low`, `high`, ends of its 95% interval; see
             `bvkeras.evaluation.paired_bootstrap`.
+        command: str. The command line it was made by; empty of a call.
+        hardware: dict of str. What it was made on; see
+            `bvkeras.pipeline.hardware`.
 
     Raises:
         ArgumentError: there is no system, a system has no score by
@@ -133,6 +136,8 @@ class Comparison:
     )
     differences: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
+    command: str = ""
+    hardware: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         if not self.systems:
@@ -155,6 +160,26 @@ class Comparison:
     def main_split(self) -> str:
         """The split the systems are compared on: the first that was scored."""
         return next(iter(self.systems[0].scores))
+
+    @property
+    def total_seconds(self) -> float | None:
+        """Wall time of all steps, each once; None of earlier releases.
+
+        Fine-tuning goes on from one stop point to the next, the rows of a
+        stop point share its hidden states, and an ensemble's steps are those
+        of its two systems.
+        """
+        if not all(system.kind for system in self.systems):
+            return None
+        steps: dict[tuple[str, Any], float] = {}
+        for system in self.systems:
+            if system.kind in ENSEMBLES:
+                continue
+            for name, seconds in system.seconds.items():
+                shared = {"fine-tune": None, "extract": system.epochs}
+                step = (name, shared.get(name, system.name))
+                steps[step] = max(seconds, steps.get(step, 0.0))
+        return sum(steps.values())
 
     def main_score(self, system: SystemResult) -> float:
         """A system's score by the main metric on the main split."""

@@ -12,7 +12,7 @@ from bvkeras.evaluation.comparison import CONTROL, FROZEN_HEAD
 from bvkeras.printable import say
 from bvkeras.reports.paper_report import write_paper_report
 from bvkeras.reports.paper_tables import make_paper_tables
-from bvkeras.reports.report import read_report
+from bvkeras.reports.report import read_report, write_report
 from bvkeras.reports.run_group import KINDS
 from bvkeras.tasks.glue import GLUE
 
@@ -30,6 +30,7 @@ def make_paper_runs(
     frozen: bool = True,
     control: bool = True,
     keep_caches: bool = False,
+    command: str = "",
 ) -> pathlib.Path:
     """Makes what runs are missing, and the tables of all.
 
@@ -51,6 +52,7 @@ def make_paper_runs(
         control: bool. As `run`, and as `frozen`. Defaults to `True`.
         keep_caches: bool. Whether the hidden states of finished runs stay.
             Defaults to `False`.
+        command: str. As `run`. Defaults to nothing.
 
     Returns:
         Path of `tables.md`.
@@ -91,11 +93,14 @@ def make_paper_runs(
                 data_dir=run.data_dir,
                 frozen=frozen,
                 control=control,
+                command=command,
                 **run.settings,
             )
         # Of a finished run too: it may have been stopped before or in this.
         if not keep_caches and (run.directory / "cache").exists():
             shutil.rmtree(run.directory / "cache")
+            # Its files are marked as not there.
+            write_report(read_report(run.directory), run.directory)
         # A table of what there is, in case this run is the last.
         if run in missing or number == len(runs):
             write_paper_report(

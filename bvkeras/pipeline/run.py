@@ -30,6 +30,7 @@ def run(
     dev_threshold: bool = False,
     threshold_metric: str | None = None,
     notes: Sequence[str] = (),
+    command: str = "",
     **overrides: Any,
 ) -> Comparison:
     """Runs the paper's steps on one task and compares what they give.
@@ -65,6 +66,8 @@ def run(
             is chosen for, `"exact"` or `"f1"`. Defaults to the task's first.
         notes: sequence of str. What the report says besides, as of a table
             that was read. Defaults to nothing.
+        command: str. The command line that asks for it, for the report.
+            Defaults to nothing.
         **overrides: settings that replace the task's own; see `RunSettings`.
 
     Returns:
@@ -88,6 +91,7 @@ def run(
         threshold_metric=threshold_metric,
         notes=notes,
         overrides=overrides,
+        command=command,
     )
     with fileio.directory_lock(output_dir):
         _check_directory(output_dir, record, state.task)
@@ -141,6 +145,7 @@ def check_run(
         threshold_metric=None,
         notes=(),
         overrides=overrides,
+        command="",
     )
 
 
@@ -155,6 +160,7 @@ def _prepared(
     threshold_metric: str | None,
     notes: Sequence[str],
     overrides: dict[str, Any],
+    command: str,
 ) -> tuple[RunState, dict[str, Any]]:
     """A run before its first step, and the record of its settings."""
     task = tasks.spec_of(task)
@@ -182,6 +188,7 @@ def _prepared(
         threshold_metric=threshold_metric,
         notes=notes,
         overrides=overrides,
+        command=command,
     )
     record = {"task": task.name, **state.settings.as_record()}
     _check_directory(output_dir, record, state.task)

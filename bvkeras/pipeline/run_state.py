@@ -41,6 +41,7 @@ class RunState:
         threshold_metric: str. As `bvkeras.pipeline.run`.
         notes: sequence of str. As `bvkeras.pipeline.run`.
         overrides: dict. Settings that replace the task's own.
+        command: str. As `bvkeras.pipeline.run`.
 
     Attributes:
         encoder: Encoder, as it came, without dropout.
@@ -73,6 +74,7 @@ class RunState:
         threshold_metric: str,
         notes: Sequence[str],
         overrides: dict[str, Any],
+        command: str = "",
     ):
         self.task = task
         self.backbone = backbone
@@ -80,6 +82,7 @@ class RunState:
         self.dev_threshold = dev_threshold
         self.threshold_metric = threshold_metric
         self.notes = list(notes)
+        self.command = command
         self.encoder = load_backbone(
             backbone,
             dropout=0.0,

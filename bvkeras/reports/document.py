@@ -5,6 +5,10 @@ import dataclasses
 from bvkeras.reports.picture import Picture
 
 
+class Link(str):
+    """A cell that leads to a file: its path, as seen from the report."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """Columns and rows, all of them text.
@@ -12,7 +16,7 @@ class Table:
     Args:
         columns: list of str.
         rows: list of lists of str, as many as columns. A cell may have
-            lines.
+            lines, or be a `Link`.
     """
 
     columns: list[str]

@@ -27,13 +27,20 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def line_style(number: int) -> dict[str, object]:
-    """Colour, marker and dashes of a figure's line `number`, from 0."""
+    """Colour, marker and dashes of a figure's line `number`, from 0.
+
+    Later lines are drawn on top: where they coincide with earlier ones, those
+    are wider and their marks larger, and marks are hollow, so all are seen.
+    """
+    later = number % len(MARKERS)
     return {
         "color": COLOURS[number % len(COLOURS)],
-        "marker": MARKERS[number % len(MARKERS)],
+        "marker": MARKERS[later],
         "linestyle": DASHES[number % len(DASHES)],
-        "markersize": 5,
-        "linewidth": 1.6,
+        "markersize": 15 - 2 * later,
+        "markerfacecolor": "none",
+        "markeredgewidth": 1.6,
+        "linewidth": 3.4 - 0.4 * later,
     }
 
 

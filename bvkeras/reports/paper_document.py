@@ -16,6 +16,7 @@ from bvkeras.reports.picture import Picture
 from bvkeras.reports.published import (
     PUBLISHED_COMPRESSION,
     PUBLISHED_MODELS,
+    PUBLISHED_TASKS,
     published_note,
     published_scores,
 )
@@ -77,9 +78,8 @@ def _scores(tables: PaperTables, pictures: Sequence[Picture]) -> Section:
         "Table 1: scores",
         texts=[
             "Each task's main metric on its development set; mean ± standard "
-            "deviation over seeds, of one seed the score alone. Averages are "
-            "over the tasks in this table; the published average is over the "
-            "paper's eight.",
+            "deviation over seeds, of one seed the score alone. Averages of "
+            "other tasks do not compare: each says how many it is over.",
             "Published rows are the paper's, of BERT-base and BERT-large "
             "fine-tuned on the full training sets: they are comparable with "
             "a row above only where that is its encoder and its data.",
@@ -102,7 +102,7 @@ def _differences(tables: PaperTables) -> Section:
                 rows.append(
                     [
                         variant.name,
-                        _title(name),
+                        _title(name) + _of_tasks(difference.score.num_tasks),
                         *_difference_cells(difference),
                     ]
                 )
@@ -271,17 +271,25 @@ def _title(name: str) -> str:
 def _score_text(score: Score | None) -> str:
     if score is None:
         return "-"
-    if score.deviation is None:
-        return f"{score.mean:.3f}"
-    return f"{score.mean:.3f} ± {score.deviation:.3f}"
+    text = f"{score.mean:.3f}"
+    if score.deviation is not None:
+        text += f" ± {score.deviation:.3f}"
+    return text + _of_tasks(score.num_tasks)
+
+
+def _of_tasks(count: int) -> str:
+    """What stands behind an average, which is of no use without it."""
+    return f" ({count} tasks)" if count > 1 else ""
 
 
 def _published_text(column: str, model: str) -> str:
     if column == AVERAGE:
         return "-"
-    name = "glue_average" if column == GLUE_AVERAGE else column
-    score = published_scores(name).get(model)
-    return "-" if score is None else f"{score:.3f}"
+    average = column == GLUE_AVERAGE
+    score = published_scores("glue_average" if average else column).get(model)
+    if score is None:
+        return "-"
+    return f"{score:.3f}" + _of_tasks(PUBLISHED_TASKS if average else 1)
 
 
 def _difference_cells(difference: Difference) -> list[str]:

@@ -40,11 +40,13 @@ class Score:
         mean: float.
         deviation: float or None. Standard deviation over seeds (n - 1); None
             of one seed.
+        num_tasks: int. Tasks it is the average over. Defaults to `1`.
     """
 
     by_seed: dict[int, float]
     mean: float
     deviation: float | None
+    num_tasks: int = 1
 
     @classmethod
     def of(cls, by_seed: Mapping[int, float]) -> "Score":
@@ -200,7 +202,10 @@ def _variant(
                 scores[kind][average].by_seed for kind in (HEAD, ENCODER)
             )
             if head and head.keys() == encoder.keys():
-                score = Score.of({s: head[s] - encoder[s] for s in head})
+                score = dataclasses.replace(
+                    Score.of({s: head[s] - encoder[s] for s in head}),
+                    num_tasks=scores[HEAD][average].num_tasks,
+                )
                 differences[average] = Difference(
                     score, _seed_interval(score), None
                 )
@@ -247,7 +252,7 @@ def _averages(
         # The mean is over all there is; seeds only where all tasks have them.
         mean = float(np.mean([by_task[task].mean for task in members]))
         deviation = Score.of(by_seed).deviation if by_seed else None
-        averages[name] = Score(by_seed, mean, deviation)
+        averages[name] = Score(by_seed, mean, deviation, len(members))
     return averages
 
 

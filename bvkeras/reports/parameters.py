@@ -27,30 +27,31 @@ def parameter_picture(comparison: Comparison) -> Picture:
     figure = new_figure(8, 4.5)
     axes = figure.subplots()
     rows, shown = [], set()
+    notes: dict[tuple[int, float], list[str]] = {}
     several = len({s.epochs for s in comparison.systems if s.kind == HEAD}) > 1
     styles = style_numbers(comparison.systems)
     for number, system in zip(styles, comparison.systems, strict=True):
         score = comparison.main_score(system)
         place = (system.trained_parameters, score)
-        # Hollow: where two have the same place, both are seen.
         axes.plot(
             *([value] for value in place),
             label=None if number in shown else _label(system, several),
-            markerfacecolor="none",
-            markeredgewidth=1.8,
-            **(line_style(number) | {"linestyle": "", "markersize": 8}),
+            **(line_style(number) | {"linestyle": ""}),
         )
         shown.add(number)
         if several and system.kind in (ENCODER, HEAD, REGRESSION):
-            axes.annotate(
-                f"{system.epochs:g}",
-                place,
-                xytext=(7, 0),
-                textcoords="offset points",
-                fontsize="small",
-                verticalalignment="center",
-            )
+            notes.setdefault(place, []).append(f"{system.epochs:g}")
         rows.append([system.name, *place[:1], system.total_parameters, score])
+    # One text a place: of several on top of each other none can be read.
+    for place, epochs in notes.items():
+        axes.annotate(
+            ", ".join(dict.fromkeys(epochs)),
+            place,
+            xytext=(9, 0),
+            textcoords="offset points",
+            fontsize="small",
+            verticalalignment="center",
+        )
     axes.set_xscale("log")
     axes.margins(0.15)
     axes.set_xlabel("trained parameters (log scale)")

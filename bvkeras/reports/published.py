@@ -16,6 +16,8 @@ PUBLISHED_MODELS = (
     "BERT-large",
     "AdapterPooler-large",
 )
+# Of the average: GLUE's but WNLI.
+PUBLISHED_TASKS = 8
 # One row a task, one column a model, in the order of PUBLISHED_MODELS.
 _SCORES = {
     "mnli": (0.823, 0.822, 0.852, 0.849),

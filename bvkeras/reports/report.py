@@ -18,6 +18,7 @@ from bvkeras.schema import OBJECT, Schema, find_problem
 PLOTS = "plots"
 _REPORT_FILE = "report.json"
 _SCHEMA_FILE = "report.schema.json"
+_PAGE = "report.html"
 
 
 def write_report(
@@ -42,14 +43,19 @@ def write_report(
     """
     directory = pathlib.Path(directory)
     pictures = run_pictures(comparison)
-    comparison.files["report as a page"] = "report.html"
+    comparison.files["report as a page"] = _PAGE
     for picture in pictures:
         picture.save(directory / PLOTS)
         key = f"{picture.name.replace('_', ' ')} plot"
         comparison.files[key] = f"{PLOTS}/{picture.file_names['png']}"
-    document = run_document(comparison, pictures)
+    missing = [
+        path
+        for path in comparison.files.values()
+        if path != _PAGE and not (directory / path).exists()
+    ]
+    document = run_document(comparison, pictures, missing)
     write_text(directory / "report.md", to_markdown(document, PLOTS))
-    write_text(directory / "report.html", to_html(document))
+    write_text(directory / _PAGE, to_html(document))
     path = directory / _REPORT_FILE
     write_json(path, comparison.to_dict())
     return path

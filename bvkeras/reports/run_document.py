@@ -1,11 +1,12 @@
 """A run's report, before it is Markdown or HTML."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bvkeras.evaluation.comparison import Comparison
-from bvkeras.reports.document import Document, Section, Table
+from bvkeras.reports.document import Document, Link, Section, Table
+from bvkeras.reports.layers import shares_of
 from bvkeras.reports.picture import Picture
 from bvkeras.reports.published import (
     PUBLISHED_HEADING,
@@ -16,13 +17,17 @@ from bvkeras.reports.score_table import score_notes, score_table
 
 
 def run_document(
-    comparison: Comparison, pictures: Sequence[Picture] = ()
+    comparison: Comparison,
+    pictures: Sequence[Picture] = (),
+    missing: Collection[str] = (),
 ) -> Document:
     """Everything a report says of a run.
 
     Args:
         comparison: Comparison.
         pictures: sequence of Picture. What `run_pictures` gave.
+        missing: collection of str. Paths in `comparison.files` where there is
+            nothing.
 
     Returns:
         Document.
@@ -35,6 +40,7 @@ def run_document(
                 f"Encoder: {comparison.backbone}. Main metric: "
                 f"{comparison.main_metric} on {comparison.main_split}. "
                 f"Made {comparison.created}.",
+                *_how_long(comparison),
             ],
             table=Table(columns, rows),
             pictures=list(pictures),
@@ -48,15 +54,32 @@ def run_document(
     counts = {
         split: f"{count:,}" for split, count in comparison.examples.items()
     }
+    files = {
+        name: f"{path} (not there)" if path in missing else Link(path)
+        for name, path in comparison.files.items()
+    }
+    if comparison.command:
+        sections.append(Section("Command line", texts=[comparison.command]))
     for title, columns, values in (
         ("Rows", ["split", "rows"], counts),
         ("Settings", ["setting", "value"], comparison.settings),
-        ("Files", ["file", "path"], comparison.files),
+        ("Files", ["file", "path"], files),
         ("Versions", ["package", "version"], comparison.versions),
+        ("Hardware", ["part", "what it is"], comparison.hardware),
     ):
         if values:
             sections.append(Section(title, table=_pairs(columns, values)))
     return Document(comparison.title, sections)
+
+
+def _how_long(comparison: Comparison) -> list[str]:
+    seconds = comparison.total_seconds
+    if seconds is None:
+        return []
+    return [
+        f"All steps took {seconds:,.1f} seconds, each counted once, whatever "
+        "rows need it."
+    ]
 
 
 def _differences(comparison: Comparison) -> list[Section]:
@@ -111,15 +134,16 @@ def _layer_importance(comparison: Comparison) -> list[Section]:
         Section(
             "Layer importance",
             texts=[
-                "The size of what each hidden state adds to the outputs: the "
-                "root mean square over the examples of what differs between "
-                "classes and examples (of a scalar mix: its weights). State "
-                "0 is the output of the embeddings."
+                "The size of what each hidden state adds to the outputs, as "
+                "a share of the sum of these: the root mean square over the "
+                "examples of what differs between classes and examples (of a "
+                "scalar mix: its weights). State 0 is the output of the "
+                "embeddings."
             ],
             table=Table(
                 ["system", *(str(layer) for layer in range(layers))],
                 [
-                    [name, *(f"{value:.3f}" for value in values)]
+                    [name, *(f"{share:.3f}" for share in shares_of(values))]
                     + ["-"] * (layers - len(values))
                     for name, values in importance.items()
                 ],

@@ -331,18 +331,31 @@ def test_other_tokenizer_in_the_same_folder(tiny_bert, written_cache, tmp_path):
         )
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_nan_names_the_example(tiny_bert, tmp_path, dtype):
+@pytest.mark.parametrize(
+    ("dtype", "place", "layers", "named"),
+    [
+        # Examples 1, 3, 5, 7 hold the token; the longest of them comes first.
+        ("float32", 1, None, "zoë-3"),
+        ("float16", 1, None, "zoë-3"),
+        # [SEP], the last of all examples. No other token's embedding knows.
+        ("float32", 2, [0], "zoë-4"),
+        ("int8", 2, [0], "zoë-4"),
+    ],
+)
+def test_nan_names_the_example(
+    tiny_bert, tmp_path, dtype, place, layers, named
+):
     encoder = load_backbone(tiny_bert, dropout=0.0)
     examples = make_examples(9)
-    seven = encoder.tokenizer.pack(["7"], None, 8)[0][0][1]
+    token = encoder.tokenizer.pack(["7"], None, 8)[0][0][place]
     embeddings = encoder.backbone.token_embedding.embeddings
     values = embeddings.numpy()
-    values[seven] = np.nan
+    values[token] = np.nan
     embeddings.assign(values)
-    # Examples 1, 3, 5, 7 hold the token; the longest of them comes first.
-    with pytest.raises(DataError, match="sst2 train, example 'zoë-3'"):
-        write_cache(encoder, CLASSES, examples, tmp_path, dtype=dtype)
+    with pytest.raises(DataError, match=f"sst2 train, example '{named}'"):
+        write_cache(
+            encoder, CLASSES, examples, tmp_path, dtype=dtype, layers=layers
+        )
     with pytest.raises(CacheError):
         HiddenStateCache(tmp_path)
 

@@ -226,6 +226,10 @@ def test_options_reach_the_pipeline(monkeypatch):
             *("--sentence-pooling", "mean", "--dropout", "0.3"),
         ],
     )
+    command = given[1].pop("command")
+    assert command.startswith("bvkeras run mnli --backbone b --data-dir d ")
+    # Only a table of one's own has some.
+    assert given[1].pop("notes") == []
     assert given == (
         (tasks.get("mnli"), "b", pathlib.Path("o")),
         {
@@ -288,6 +292,8 @@ def test_options_left_out_leave_the_choice_to_the_task(
         pathlib.Path("runs") / task,
     )
     assert options.pop("frozen") is True
+    assert options.pop("command") == f"bvkeras run {task}"
+    assert options.pop("notes") == []
     for name in ("control", "skip_bad", "dev_threshold"):
         assert options.pop(name) is False
     assert options.pop("notes") == []

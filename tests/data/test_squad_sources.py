@@ -8,6 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from bvkeras.data.sources import load_examples
+from bvkeras.data.squad_source import held_out_articles
 from bvkeras.data.squad_windows import (
     make_windows,
     span_characters,
@@ -16,7 +17,7 @@ from bvkeras.data.squad_windows import (
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, DataError
 
-from .squad_fixtures import SQUAD, write_squad
+from .squad_fixtures import SQUAD, make_question, write_squad
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,17 @@ def test_held_out_articles_are_not_trained_on(official_dir):
     assert not set(train.ids) & set(held_out.ids)
     again = load_examples("squad_v2", "held_out", official_dir)
     assert again.digest == held_out.digest != train.digest
+
+
+@pytest.mark.parametrize(
+    ("articles", "each", "expected"), [(100, 1, 15), (60, 1000, 2)]
+)
+def test_share_of_the_questions_that_is_held_out(articles, each, expected):
+    questions = [
+        make_question("x", article=str(number)) for number in range(articles)
+    ]
+    held_out = held_out_articles(tuple(questions * each), "made up")
+    assert len(held_out) == expected
 
 
 @pytest.mark.parametrize("folder", ["squad_v2", "squad", "."])

@@ -36,6 +36,10 @@ def test_no_difference_has_no_error():
 
 
 def test_it_is_the_same_each_time():
+    # Groups with means of 4, 5, 6 and 7, whatever the order of their rows.
     values = np.arange(12.0)
     groups = list("abcdabcdabcd")
-    assert bootstrap_error(values, groups) == bootstrap_error(values, groups)
+    error = bootstrap_error(values, groups)
+    assert error == pytest.approx((1.25 / 4) ** 0.5, rel=0.05)
+    np.random.seed(1)
+    assert bootstrap_error(values[::-1], groups[::-1]) == error

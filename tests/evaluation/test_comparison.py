@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 
@@ -105,3 +106,25 @@ def test_damaged_dict_is_refused(make_comparison, damage, message):
 def test_not_a_dict_is_refused():
     with pytest.raises(DataError, match="received list; expected a dict"):
         Comparison.from_dict([])
+
+
+def test_total_seconds_count_shared_steps_once(make_comparison):
+    base = make_comparison().systems[0]
+    rows = [
+        ("encoder", 1.0, {"fine-tune": 10.0, "predict": 1.0}),
+        ("head", 1.0, {"fine-tune": 10.0, "extract": 2.0, "train head": 3.0}),
+        ("regression", 1.0, {"fine-tune": 10.0, "extract": 2.0, "fit": 4.0}),
+        ("ensemble_mean", 1.0, {"fine-tune": 10.0, "predict": 9.0}),
+        ("encoder", 2.0, {"fine-tune": 20.0, "predict": 1.0}),
+        ("frozen_head", 0.0, {"extract": 5.0, "train head": 3.0}),
+    ]
+    systems = [
+        dataclasses.replace(
+            base, name=f"{kind} {epochs}", kind=kind, epochs=epochs, seconds=own
+        )
+        for kind, epochs, own in rows
+    ]
+    comparison = make_comparison(systems=systems)
+    # 20 of fine-tuning, 1 + 1 of predicting, 2 + 5, 3 + 3 and 4.
+    assert comparison.total_seconds == 39
+    assert make_comparison().total_seconds is None

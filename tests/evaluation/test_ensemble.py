@@ -18,10 +18,10 @@ from bvkeras.evaluation.predictions import (
 LABELS = np.array([0, 1, 2, 1])
 
 
-def predictions(scores, label_names=("a", "b", "c"), ids="wxyz"):
+def predictions(scores, label_names=("a", "b", "c"), ids="wxyz", labels=LABELS):
     scores = np.array(scores, float)
     found = scores if label_names is None else scores.argmax(1)
-    labels = LABELS if label_names else LABELS.astype(float)
+    labels = np.array(labels, int if label_names else float)
     return Predictions(np.array(list(ids)), found, labels, scores, label_names)
 
 
@@ -78,6 +78,7 @@ def test_regression_takes_the_mean():
         (SECOND, "median", "rule: expected one of mean, maximum, got 'median'"),
         (predictions(SECOND.scores, ids="wxzy"), "mean", "same examples"),
         (predictions(SECOND.scores, ("a", "c", "b")), "mean", "same examples"),
+        (predictions(SECOND.scores, labels=[0, 1, 2, 0]), "mean", "same exam"),
     ],
 )
 def test_what_does_not_fit_is_refused(second, rule, message):

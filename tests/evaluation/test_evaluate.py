@@ -68,6 +68,8 @@ def trained(request, tiny_bert, glue_dir, tmp_path_factory):
         units=4,
         epochs=2,
         learning_rate=1e-2,
+        # What is left on in predicting shows.
+        dropout=0.5,
     )
     return _Trained(
         task, examples["validation"], snapshot, encoder, caches, head
@@ -238,6 +240,15 @@ def test_cache_the_head_was_not_trained_for_is_refused(
         )
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "scores").exists()
+
+
+def test_cache_of_another_tokenizer_is_refused(trained, tmp_path):
+    cache = trained.caches["validation"]
+    identity = {**trained.head.cache_identity, "tokenizer": "t" * 64}
+    head = dataclasses.replace(trained.head, cache_identity=identity)
+    with pytest.raises(ArgumentError, match=" has tokenizer "):
+        evaluate.evaluate_head(trained.task, head, cache, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_head_that_gives_no_numbers_is_refused(trained, tmp_path):

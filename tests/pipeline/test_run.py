@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import types
 
 import matplotlib.image
 import numpy as np
@@ -14,10 +15,14 @@ from bvkeras.data.sources import load_examples
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.pipeline.steps import fine_tuning
+from bvkeras.pipeline.steps.report import majority_baseline
 from bvkeras.reports.report import read_report
 from bvkeras.reports.run_document import run_document
 from bvkeras.tasks.glue import GLUE
+from bvkeras.training.finetune import Snapshot
+from bvkeras.training.head import TrainedHead
 from tests.pipeline.fast_run import FAST, without_pictures
+from tests.tiny_runs import make_examples
 
 _ENCODER_ROW = "fine-tuned encoder"
 _HEAD_ROW = "pooled head on it"
@@ -345,9 +350,20 @@ def test_every_row_has_the_seconds_of_its_steps(finished):
         assert all(seconds > 0 for seconds in system.seconds.values())
 
 
-def test_later_stop_point_took_longer(finished):
-    first, second = finished[0].systems[0], finished[0].systems[5]
-    assert first.seconds["fine-tune"] < second.seconds["fine-tune"]
+def test_seconds_of_a_row_are_those_of_its_stop_point(finished):
+    comparison, output_dir = finished
+    for kind, epochs in (("encoder", 0.5), ("head", 0.5), ("head", 1.0)):
+        (system,) = (
+            system
+            for system in comparison.systems
+            if (system.kind, system.epochs) == (kind, epochs)
+        )
+        place = f"epoch_{epochs:g}"
+        snapshot = Snapshot.open(output_dir / "finetune" / place)
+        assert system.seconds["fine-tune"] == snapshot.seconds
+        if kind == "head":
+            head = TrainedHead.open(output_dir / "head" / place)
+            assert system.seconds["train head"] == head.seconds
 
 
 def test_training_curves_are_kept_for_what_is_trained_in_steps(finished):
@@ -515,6 +531,20 @@ def test_baseline_answers_the_most_frequent_training_class(glue_run):
         assert scores == pytest.approx(
             {name: _METRICS[name](labels, found) for name in spec.metrics}
         )
+
+
+def test_baseline_is_made_from_the_training_labels():
+    labels = {"train": [0, 1, 1, 1], "validation": [0, 0, 0, 1]}
+    state = types.SimpleNamespace(
+        task=tasks.get("sst2"),
+        examples={
+            split: dataclasses.replace(
+                make_examples(4, split=split), labels=np.array(found)
+            )
+            for split, found in labels.items()
+        },
+    )
+    assert majority_baseline(state) == {"validation": {"accuracy": 0.25}}
 
 
 def test_dtypes_and_pooler_can_be_chosen(tiny_bert, glue_dir, tmp_path):

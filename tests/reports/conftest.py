@@ -68,7 +68,7 @@ def make_run(make_comparison, tmp_path):
             name = _NAMES[kind] + (
                 ending if kind in ("encoder", "head", "regression") else ""
             )
-            generator = np.random.default_rng((seed, number))
+            generator = np.random.default_rng((seed, number, *task.encode()))
             right = generator.random(200) < _RIGHT[kind] + epochs / 100
             found = np.where(right, labels, 1 - labels)
             path = directory / kind / f"{epochs:g}.tsv"

@@ -1,14 +1,17 @@
 """The report as a page, in a real browser and as text."""
 
 import html.parser
+import urllib.parse
 
 import pytest
 
 from bvkeras.reports.document import Document, Section, Table
 from bvkeras.reports.html import to_html
+from bvkeras.reports.paper_document import paper_document
 from bvkeras.reports.paper_report import write_paper_report
 from bvkeras.reports.paper_tables import make_paper_tables
 from bvkeras.reports.report import read_report, write_report
+from bvkeras.tasks.glue import GLUE
 
 TABLE = Table(
     ["name", "score", "size", "seconds"],
@@ -22,14 +25,15 @@ TABLE = Table(
 
 
 class _References(html.parser.HTMLParser):
-    """What a page would fetch."""
+    """What a page would fetch, and where it leads."""
 
     def __init__(self):
         super().__init__()
-        self.found = []
+        self.found, self.links = [], []
 
     def handle_starttag(self, tag, attributes):
-        self.found += [
+        found = self.links if tag == "a" else self.found
+        found += [
             value
             for name, value in attributes
             if name in ("src", "href", "action", "data", "poster")
@@ -79,16 +83,30 @@ def test_text_is_escaped():
 
 
 def test_page_needs_nothing_else(make_run):
-    comparison = read_report(make_run() / "report.json")
     directory = make_run()
+    comparison = read_report(directory / "report.json")
+    strange = {"strange": "javascript:alert(1)", "far": "//host/x"}
+    comparison.files.update(strange, gone="head/caché")
+    (directory / strange["strange"]).touch()
     write_report(comparison, directory)
     references = _References()
-    references.feed((directory / "report.html").read_text("utf-8"))
+    text = (directory / "report.html").read_text("utf-8")
+    references.feed(text)
     assert references.found
     assert all(
-        reference.startswith(("#", "data:image/svg+xml;base64,"))
+        reference.startswith("data:image/svg+xml;base64,")
         for reference in references.found
     )
+    links = [link for link in references.links if not link.startswith("#")]
+    # What is not there is said to be so; all else is in the run's folder.
+    expected = set(comparison.files.values()) - {"head/caché", "//host/x"}
+    assert {urllib.parse.unquote(link) for link in links} == {
+        f"./{path}" for path in expected
+    }
+    assert "./javascript%3Aalert%281%29" in links
+    for path in ("head/caché", "//host/x"):
+        shown = path.replace("/", "/<wbr>")
+        assert f"<td>{shown} (not there)</td>" in text
 
 
 def test_run_in_a_browser(make_run, open_page):
@@ -125,6 +143,21 @@ def test_paper_tables_in_a_browser(make_run, open_page, tmp_path):
     assert "652x" in text
     for picture in page.query_selector_all("img"):
         assert picture.evaluate("one => one.naturalWidth > 300")
+
+
+def test_no_column_is_lost_at_1280_pixels(make_run, open_page, tmp_path):
+    runs = [make_run(spec.name, regression=True) for spec in GLUE]
+    tables = make_paper_tables(runs)
+    path = tmp_path / "page.html"
+    path.write_text(to_html(paper_document(tables)), "utf-8")
+    page = open_page(path)
+    page.set_viewport_size({"width": 1280, "height": 720})
+    lost = page.eval_on_selector_all(
+        ".table",
+        "all => all.filter((one) => one.scrollWidth > one.clientWidth)"
+        ".map((one) => one.innerText)",
+    )
+    assert not lost
 
 
 def test_tables_are_sorted(open_page, tmp_path):

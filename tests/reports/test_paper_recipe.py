@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from bvkeras import fileio, pipeline
-from bvkeras.reports import paper_report
+from bvkeras.reports import paper_report, report
 from tests.tiny_runs import forbid
 
 _RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "paper_tables.py"
@@ -27,7 +27,14 @@ def made(make_run, monkeypatch):
         calls.append((task, seed, options))
         settings = {"limit": limit, "epochs": list(epochs or (1.0,))}
         directory.parent.mkdir(exist_ok=True)
-        made = make_run(task, seed, settings=settings, backbone=backbone)
+        made = make_run(
+            task,
+            seed,
+            settings=settings,
+            backbone=backbone,
+            files={"hidden states": "cache"},
+            command=options["command"],
+        )
         shutil.move(made, directory)
         (directory / "cache").mkdir()
 
@@ -35,6 +42,7 @@ def made(make_run, monkeypatch):
     monkeypatch.setattr(pipeline, "check_run", lambda *_, **options: None)
     # They are drawn after every run, and tested elsewhere.
     monkeypatch.setattr(paper_report, "paper_pictures", lambda tables: [])
+    monkeypatch.setattr(report, "run_pictures", lambda comparison: [])
     return calls
 
 
@@ -59,6 +67,9 @@ def test_every_task_and_seed_is_run(recipe, made, tmp_path, capsys):
     assert written in printed
     assert "| bert | pooled head on it |" in written
     assert not list((tmp_path / "out").glob("*/cache"))
+    page = (tmp_path / "out" / "cola-0" / "report.md").read_text("utf-8")
+    assert "| hidden states | cache (not there) |" in page
+    assert " --tasks cola squad_v2 --seeds 0 1 --data-dir GLUE" in page
 
 
 def test_each_task_has_its_own_data(recipe, made, tmp_path):

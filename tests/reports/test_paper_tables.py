@@ -110,7 +110,7 @@ def test_averages(make_run):
         assert found["average"].deviation == pytest.approx(
             np.std(scores.mean(0), ddof=1)
         )
-    assert variant.performance["encoder"] == 100
+    assert variant.performance["encoder"] == pytest.approx(100)
     means = [
         np.mean([score(run, kind) for run in runs])
         for kind in ("encoder", "head")
@@ -172,8 +172,13 @@ def test_published_rows_are_marked(make_run, tmp_path):
     row = row_of(scores, "published", "AdapterPooler-base")
     assert row["MRPC, accuracy"] == "0.840"
     assert row["SST-2, accuracy"] == "0.927"
-    assert row["GLUE average"] == "0.819"
+    assert row["GLUE average"] == "0.819 (8 tasks)"
     assert row["average"] == "-"
+    row = row_of(scores, ENCODER, "pooled head on it")
+    assert row["GLUE average"].endswith(" (2 tasks)")
+    assert row["average"].endswith(" (3 tasks)")
+    assert "tasks" not in row["MRPC, accuracy"]
+    row_of(table(document, "Head less"), ENCODER, "GLUE average (2 tasks)")
     (section,) = [s for s in document.sections if "Table 1" in s.title]
     text = " ".join(section.items)
     assert ".810" in text

@@ -7,13 +7,17 @@ from bvkeras.reports.figures import new_figure
 from bvkeras.reports.picture import Picture, csv_text
 
 
-@pytest.fixture
-def picture():
+def make_picture(last=4):
     figure = new_figure(6, 4)
-    figure.subplots().plot([1, 2], [3, 4])
+    figure.subplots().plot([1, 2], [3, last], "o-")
     return Picture(
         "a_line", "A line", figure, ["x", "y, z"], [[1, 0.1], [2, "two"]]
     )
+
+
+@pytest.fixture
+def picture():
+    return make_picture()
 
 
 def test_files(picture, tmp_path):
@@ -38,6 +42,8 @@ def test_csv_computes_nothing_in_a_spreadsheet():
     )
 
 
-def test_the_same_figure_gives_the_same_svg(picture):
-    assert picture.svg() == picture.svg()
-    assert "dc:date" not in picture.svg()
+def test_figures_drawn_alike_give_the_same_svg():
+    svg = make_picture().svg()
+    assert make_picture().svg() == svg
+    assert make_picture(last=5).svg() != svg
+    assert "dc:date" not in svg

@@ -53,8 +53,34 @@ def test_report_says_where_its_files_are(make_comparison, tmp_path):
     assert written == named | beside | {"report.json", "report.md"}
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     for name in named:
-        assert f" {name} |" in text
+        assert f" [{name}](<./{name}>) |" in text
     assert "](<plots/scores.png>)" in text
+
+
+def test_files_that_are_not_there_are_no_links(make_comparison, tmp_path):
+    (tmp_path / "head.keras").touch()
+    write_report(make_comparison(), tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| head | [head.keras](<./head.keras>) |" in text
+    assert "| scores | comparison.png (not there) |" in text
+
+
+def test_report_says_how_and_on_what_it_was_made(make_comparison):
+    comparison = make_comparison(
+        command="bvkeras run rte", hardware={"processor": "A CPU"}
+    )
+    lines = format_report(comparison).splitlines()
+    assert lines[lines.index("## Command line") + 2] == "bvkeras run rte"
+    assert "| processor | A CPU |" in lines
+    # Which steps are shared is not known of an earlier release.
+    assert not [line for line in lines if "All steps took" in line]
+
+
+def test_layers_are_shares_in_the_table_as_in_the_picture(make_comparison):
+    # So small that as numbers they would all be 0.000.
+    importance = {"pooled head on it": [1e-5, 2e-5, 5e-5]}
+    text = format_report(make_comparison(layer_importance=importance))
+    assert "| pooled head on it | 0.125 | 0.250 | 0.625 |" in text
 
 
 @pytest.mark.parametrize(
@@ -81,7 +107,7 @@ def test_markdown_holds_the_run(make_comparison):
         "| validation | 1,530 |",
         "| seed | 12345 |",
         "| epochs | [0.5, 1] |",
-        "| head | head.keras |",
+        "| head | [head.keras](<./head.keras>) |",
         "| keras | 3.8.0 |",
         "- by hand",
     ):

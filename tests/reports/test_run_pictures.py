@@ -1,5 +1,9 @@
-import numpy as np
+import dataclasses
 
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from bvkeras.reports.figures import COLOURS
 from bvkeras.reports.layers import layer_picture
 from bvkeras.reports.parameters import parameter_picture
 from bvkeras.reports.report import read_report
@@ -71,6 +75,47 @@ def test_regression_has_its_curve_and_its_marks(make_run):
         *["0.5"] * 3,
         *["1"] * 3,
     ]
+
+
+def colours_seen(picture):
+    """Those of the palette that a picture's axes show, by their order."""
+    figure = picture.figure
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    found = set()
+    for axes in figure.axes:
+        left, bottom, right, top = axes.bbox.extents.round().astype(int)
+        inside = pixels[len(pixels) - top : len(pixels) - bottom, left:right]
+        for number, colour in enumerate(COLOURS):
+            rgb = np.round(255 * np.array(to_rgb(colour)))
+            if (np.abs(inside - rgb).max(axis=-1) <= 30).sum() > 12:
+                found.add(number)
+    return found
+
+
+def test_points_that_coincide_are_all_seen(make_run):
+    directory = make_run(stops=(0.5, 1.0), regression=True)
+    comparison = read_report(directory / "report.json")
+    systems = [
+        dataclasses.replace(
+            system,
+            scores={"validation": {"accuracy": 0.5 + (system.epochs == 1) / 4}},
+            trained_parameters=1000,
+            seconds={"all": system.epochs},
+        )
+        for system in comparison.systems
+    ]
+    shares = {name: [1.0, 2.0, 3.0] for name in comparison.layer_importance}
+    same = dataclasses.replace(
+        comparison, systems=systems, layer_importance=shares
+    )
+    assert colours_seen(stop_point_picture(same)) >= {0, 1, 2}
+    assert colours_seen(layer_picture(same)) >= {0, 1, 2}
+    picture = parameter_picture(same)
+    assert colours_seen(picture) >= set(range(6))
+    # One text for all marks of a place.
+    (axes,) = picture.figure.axes
+    assert [text.get_text() for text in axes.texts] == ["0.5", "1"]
 
 
 def test_parameters_have_one_mark_a_system(make_run):

@@ -18,7 +18,11 @@ from bvkeras.training.head import TrainedHead, train_head
 from tests.data.squad_fixtures import write_squad
 from tests.pipeline.fast_run import FAST
 
-RUN = {**FAST, "limit": 16, "head_epochs": 1}
+# Such rates that heads of two stop points have not the same outputs.
+RUN = {
+    **{**FAST, "limit": 16, "head_epochs": 1},
+    **{"learning_rate": 1e-2, "head_learning_rate": 1e-1},
+}
 TEXTS = ["the cat sat", "a b c " * 20, ""]
 
 
@@ -67,17 +71,25 @@ def probabilities(directory, name="sst2", **texts):
     return loaded.signatures[name](**given)
 
 
+def expected_probabilities(run, place):
+    """What the pooled head of a stop point says of TEXTS."""
+    encoder = load_backbone(run / "finetune" / place / "encoder")
+    head = TrainedHead.open(run / "head" / place).load_model()
+    batch = encoder.preprocess(TEXTS, max_tokens=FAST["max_tokens"])
+    states = HiddenStates(encoder.backbone)(batch)
+    logits = head((states, batch["padding_mask"].astype(bool)))
+    return tf.nn.softmax(logits).numpy()
+
+
 def test_pooled_head_of_the_last_stop_point(runs, bvkeras_export, tmp_path):
     status, output, _ = bvkeras_export(runs / "sst2")
     assert status == 0
     assert f"{tmp_path / 'out' / '1'}: " in output
-    encoder = load_backbone(runs / "sst2" / "finetune" / "epoch_1" / "encoder")
-    head = TrainedHead.open(runs / "sst2" / "head" / "epoch_1").load_model()
-    batch = encoder.preprocess(TEXTS, max_tokens=FAST["max_tokens"])
-    states = HiddenStates(encoder.backbone)(batch)
-    logits = head((states, batch["padding_mask"].astype(bool)))
     found = probabilities(tmp_path / "out" / "1")["probabilities"]
-    np.testing.assert_allclose(found, tf.nn.softmax(logits), atol=1e-5)
+    expected = expected_probabilities(runs / "sst2", "epoch_1")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    first = expected_probabilities(runs / "sst2", "epoch_0.5")
+    assert np.abs(found - first).max() > 1e-2
     assert inspect(tmp_path / "out").unusual == []
 
 

@@ -191,8 +191,9 @@ def test_other_settings_for_an_interrupted_run(run, finetuned, tmp_path):
         run(tmp_path)
 
 
-def test_another_seed_gives_other_weights(run, finetuned, tmp_path):
-    weights = snapshot_weights(run(tmp_path, seed=4)[0])
+@pytest.mark.parametrize("change", [{"seed": 4}, {"dropout": 0.9}], ids=str)
+def test_seed_and_dropout_show_in_all_weights(run, finetuned, tmp_path, change):
+    weights = snapshot_weights(run(tmp_path, **change)[0])
     expected = snapshot_weights(snapshots_of(finetuned)[0])
     same = [n for n in weights if np.array_equal(weights[n], expected[n])]
     assert same == []

@@ -11,6 +11,7 @@ import safetensors.numpy
 
 from bvkeras import fileio
 from bvkeras.cache import memory
+from bvkeras.cache.batches import HiddenStateBatches
 from bvkeras.cache.index import RecordIndex
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.writer import write_cache
@@ -247,6 +248,30 @@ def test_interrupted_epoch_comes_to_the_same_weights(
     assert_same_weights(tmp_path, trained)
 
 
+def test_every_epoch_has_an_order_of_its_own(
+    classes_cache, tmp_path, monkeypatch
+):
+    seeds, as_dataset = [], HiddenStateBatches.as_dataset
+
+    def noted(self, *args, **kwargs):
+        seeds.append(kwargs["seed"])
+        return as_dataset(self, *args, **kwargs)
+
+    monkeypatch.setattr(HiddenStateBatches, "as_dataset", noted)
+    train_head(CLASSES, classes_cache, tmp_path / "whole", **SETTINGS)
+    whole = seeds.copy()
+    assert len(set(whole)) == SETTINGS["epochs"]
+    seeds.clear()
+    with monkeypatch.context() as patch:
+        fail_at_call(patch, head_module, "save_state", 2, KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_head(CLASSES, classes_cache, tmp_path, **SETTINGS)
+    assert seeds == whole[:2]
+    seeds.clear()
+    train_head(CLASSES, classes_cache, tmp_path, **SETTINGS)
+    assert seeds == whole[1:]
+
+
 @pytest.mark.parametrize("name", ["atomic_path", "write_json"])
 def test_interrupted_after_the_last_epoch(
     classes_cache, trained, tmp_path, name
@@ -339,7 +364,7 @@ def test_only_the_training_cache_is_read(classes_cache, tmp_path, monkeypatch):
     train_head(CLASSES, cache, tmp_path / "head", **SETTINGS)
     assert opened == {split}
     assert len(fits) == 3
-    assert not any(name.startswith("validation") for name in set().union(*fits))
+    assert all(kwargs["validation_data"] is None for kwargs in fits)
 
 
 def test_seed_decides_the_start(classes_cache):
@@ -360,13 +385,13 @@ def test_bias_starts_at_the_mean_score(scores_cache):
 
 
 def test_bias_starts_at_the_class_frequencies(classes_cache, monkeypatch):
-    # Classes 0 and 1, three rows and one; one more of each is counted.
+    # Classes 0 and 1, one row and three; one more of each is counted.
     monkeypatch.setattr(
-        HiddenStateCache, "labels", lambda self: np.array([0, 0, 0, 1])
+        HiddenStateCache, "labels", lambda self: np.array([0, 1, 1, 1])
     )
     model = build_head(CLASSES, classes_cache)
     frequencies = keras.ops.softmax(model.bias).numpy()
-    np.testing.assert_allclose(frequencies, [4 / 6, 2 / 6], rtol=1e-6)
+    np.testing.assert_allclose(frequencies, [2 / 6, 4 / 6], rtol=1e-6)
 
 
 def test_outputs_start_at_the_bias(classes_cache):

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from bvkeras import fileio
+from bvkeras import fileio, tasks
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cli import main as cli
 from bvkeras.cli import tune as command

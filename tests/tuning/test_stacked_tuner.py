@@ -20,6 +20,7 @@ from tests.tiny_runs import fail_at_call, forbid
 from tests.tuning.made_searches import (
     CLASSES,
     SPACE,
+    drawn,
     made_cache,
     random_oracle,
 )
@@ -193,11 +194,54 @@ def test_wave_goes_on_behind_its_last_pass(
             StackedTuner(model, random_oracle(model, 6), tmp_path).search()
     assert len(list(tmp_path.glob("trials/wave-*"))) == 1
     tuner = StackedTuner(model, random_oracle(model, 6), tmp_path)
-    passes = fail_at_call(monkeypatch, Wave, "_train_pass", 99, None)
+    passes, train_pass = [], Wave._train_pass
+    monkeypatch.setattr(
+        Wave,
+        "_train_pass",
+        lambda self, epoch: (passes.append(epoch), train_pass(self, epoch))[1],
+    )
     tuner.search()
-    assert len(passes) == 1
+    assert passes == [1]
     for number, own in _scores(tuner).items():
         assert own[1] == pytest.approx(_scores(finished)[number][1])
+
+
+def test_every_pass_has_an_order_of_its_own(model):
+    train, _ = model.parts(None)
+    orders = [
+        np.concatenate(
+            [labels for _, labels in model.batches(train, 8, epoch)]
+        ).tolist()
+        for epoch in (0, 1, 1)
+    ]
+    assert orders[0] != orders[1] == orders[2]
+
+
+def test_head_that_has_ended_stays_so_in_a_stopped_wave(
+    cache, tmp_path, monkeypatch
+):
+    space = dataclasses.replace(SPACE, epochs=Choice((1, 3)))
+    model = HeadHyperModel(CLASSES, cache, space)
+    settings = [
+        model.settings(hp)
+        for epochs in (1, 3)
+        for hp in drawn(model, 1, epochs=epochs)
+    ]
+    path = tmp_path / "state.safetensors"
+    live, train_pass = [], Wave._train_pass
+
+    def noted(self, epoch):
+        live.append(self.heads.live.tolist())
+        if len(live) == 2:
+            raise KeyboardInterrupt
+        return train_pass(self, epoch)
+
+    monkeypatch.setattr(Wave, "_train_pass", noted)
+    with pytest.raises(KeyboardInterrupt):
+        Wave(model, settings, path, lambda note: None).run()
+    results = Wave(model, settings, path, lambda note: None).run()
+    assert live == [[True, True], *[[False, True]] * 3]
+    assert [result["epochs"] for result in results] == [1, 3]
 
 
 def test_finished_search_trains_nothing(model, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import pathlib
+import platform
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from bvkeras.evaluation.spans.tables import (
     threshold_note,
     window_note,
 )
+from bvkeras.pipeline.hardware import hardware
 from bvkeras.pipeline.pairs import PairReports
 from bvkeras.pipeline.run_state import RunState
 from bvkeras.pipeline.step import Step
@@ -72,6 +74,8 @@ class Report(Step):
             histories=state.histories,
             encoder_parameters=state.encoder_parameters,
             layer_importance=state.layer_importance,
+            command=state.command,
+            hardware=hardware(),
             **_of_the_kind(state),
         )
         write_report(self.comparison, state.output_dir)
@@ -91,7 +95,7 @@ def _of_the_kind(state: RunState) -> dict[str, Any]:
         if state.task.several_labels:
             baseline_name = {"baseline_name": "the most frequent labels"}
         return {
-            "baseline": _majority_baseline(state),
+            "baseline": majority_baseline(state),
             **baseline_name,
             "notes": [
                 *state.notes,
@@ -156,10 +160,16 @@ def _rounding_note(state: RunState) -> list[str]:
     ]
 
 
-def _majority_baseline(state: RunState) -> dict[str, dict[str, float]]:
+def majority_baseline(state: RunState) -> dict[str, dict[str, float]]:
     """Scores of always answering the most frequent class of training.
 
     Of several labels a text: the most frequent set of them.
+
+    Args:
+        state: RunState. Gives the task and its examples.
+
+    Returns:
+        dict of split to its metrics; empty of a regression.
     """
     task, examples = state.task, state.examples
     if task.is_regression:
@@ -200,4 +210,8 @@ def _label_tables(state: RunState) -> list[dict[str, Any]]:
 def _versions() -> dict[str, str]:
     packages = ("keras", "keras-hub", "tensorflow", "numpy")
     versions = {name: importlib.metadata.version(name) for name in packages}
-    return {"bvkeras": bvkeras.__version__, **versions}
+    return {
+        "bvkeras": bvkeras.__version__,
+        **versions,
+        "python": platform.python_version(),
+    }

@@ -142,6 +142,13 @@ def test_threshold_is_chosen_on_these_questions(tmp_path, metric, margin):
     assert result.threshold == pytest.approx(1 / (1 + np.exp(margin)))
     assert result.metrics[metric] == best.score
     assert read(tmp_path, "scores")["settings"]["threshold"] == metric
+    # A question right at it is answered: only above it there is no answer.
+    (name,) = (
+        name
+        for name, na_prob in read(tmp_path, "na_prob").items()
+        if na_prob == result.threshold
+    )
+    assert read(tmp_path, "predictions")[name]
 
 
 def test_second_evaluation_is_read(tmp_path):
