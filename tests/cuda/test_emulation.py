@@ -34,12 +34,12 @@ def test_some_cases(name):
 # Behind the others: no real token; and Z far beyond what float16 holds.
 @pytest.mark.parametrize("first", [ALL_CASES, 2 * ALL_CASES])
 def test_some_empty_and_far_cases(first):
-    check("plain", first, 24, (0, 7))
+    check("plain", first, 24, (7,))
 
 
 def test_some_cases_under_address_sanitizer():
-    check("address", 1, 12, (0, 2))
-    check("address", ALL_CASES, 12, (0,))
+    check("address", 1, 12, (0,))
+    check("address", ALL_CASES, 6, (0,))
 
 
 # Each in a process of its own: small ones, of every kernel between them.
