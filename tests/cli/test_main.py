@@ -239,7 +239,6 @@ def test_options_reach_the_pipeline(monkeypatch):
             "skip_bad": True,
             "dev_threshold": True,
             "threshold_metric": "f1",
-            "notes": [],
             "epochs": (0.1, 2.0),
             "learning_rate": 1e-5,
             "batch_size": 4,
@@ -296,7 +295,6 @@ def test_options_left_out_leave_the_choice_to_the_task(
     assert options.pop("notes") == []
     for name in ("control", "skip_bad", "dev_threshold"):
         assert options.pop(name) is False
-    assert options.pop("notes") == []
     assert set(options.values()) == {None}
 
 

@@ -179,5 +179,5 @@ def test_settings_of_its_head_are_searched(run, tmp_path):
         *("--set", "units=2", "--set", "epochs=1"),
     ]
     assert cli.main(command) == 0
-    assert "micro_f1" in (tmp_path / "best.json").read_text()
+    assert "micro_f1" in (tmp_path / "report.json").read_text()
     shutil.rmtree(tmp_path)

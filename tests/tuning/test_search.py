@@ -328,7 +328,7 @@ def test_recipe_tunes_on_its_last_encoder(tmp_path, monkeypatch):
     command.tune_run(tasks.get("mnli"), tmp_path, 7, finalists=2)
     (options,) = given
     caches = tmp_path / "cache" / "epoch_2"
-    assert (options.task, options.trials) == ("mnli", 7)
+    assert (options.task, options.trials) == (tasks.get("mnli"), 7)
     assert command.finalist_settings(options) == {"finalists": 2}
     assert options.cache == caches / "train"
     assert options.evaluation_cache == [
