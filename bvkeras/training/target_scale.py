@@ -10,6 +10,9 @@ from bvkeras.tasks.spec import TaskSpec
 
 # In the settings of what was trained so; earlier versions do not say it.
 _STANDARDIZED = {"targets": "standardized"}
+# The rates of regression were chosen on STS-B, whose training scores deviate by
+# this: a rate means as much on any scores as it does there.
+DEVIATION = 1.5
 # What that is of other tasks, and was of regression before.
 NOT_STANDARDIZED = {"targets": "as they are"}
 
@@ -18,14 +21,15 @@ NOT_STANDARDIZED = {"targets": "as they are"}
 class TargetScale:
     """Mean and deviation of the training rows' scores.
 
-    A model is trained on scores less the mean, over the deviation: a learning
-    rate then means the same whether scores go from 0 to 5 or from 300 to
+    A model is trained on scores less the mean, with a deviation of 1.5, that of
+    STS-B, which the learning rates were chosen on: a rate then means the same whether scores go from 0 to 5 or from 300 to
     1,000. Its last layer is linear, so the scale goes into that layer's
     weights when the model is saved, and its outputs are in the user's units.
 
     Attributes:
         mean: float. Defaults to `0.0`: as they are.
-        deviation: float, above 0. Defaults to `1.0`.
+        deviation: float, above 0. What 1 in training is in the user's units.
+            Defaults to `1.0`.
     """
 
     mean: float = 0.0
@@ -43,8 +47,8 @@ class TargetScale:
             return cls()
         labels = np.asarray(labels, np.float64)
         # Scores that are all the same have no deviation to divide by.
-        deviation = float(labels.std()) if np.ptp(labels) else 1.0
-        return cls(float(labels.mean()), deviation)
+        deviation = float(labels.std()) if np.ptp(labels) else DEVIATION
+        return cls(float(labels.mean()), deviation / DEVIATION)
 
     @property
     def is_none(self) -> bool:

@@ -421,7 +421,9 @@ def test_scores_in_any_units(run, tiny_bert, tmp_path):
             further.append(predict_scores(model, tokens)[:, 0])
         record = fileio.read_json(last.directory / "snapshot.json")
         assert record["target_mean"] == pytest.approx(rows.labels.mean())
-        assert record["target_deviation"] == pytest.approx(rows.labels.std())
+        assert record["target_deviation"] == pytest.approx(
+            rows.labels.std() / 1.5
+        )
     for own, other in zip(further[3:], further[:3], strict=True):
         np.testing.assert_allclose(own, 300 + 500 * other, rtol=2e-2)
     np.testing.assert_allclose(further[5], further[4], rtol=2e-2)

@@ -123,7 +123,7 @@ def test_scores_in_any_units(
         record = fileio.read_json(head.directory / "head.json")
         labels = cache.labels().astype(float)
         assert record["target_mean"] == pytest.approx(labels.mean())
-        assert record["target_deviation"] == pytest.approx(labels.std())
+        assert record["target_deviation"] == pytest.approx(labels.std() / 1.5)
     np.testing.assert_allclose(outputs[1], 300 + 500 * outputs[0], rtol=1e-3)
     # Half of what always answering the mean is wrong by.
     labels = prices_cache.labels()
