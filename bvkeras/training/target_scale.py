@@ -23,8 +23,9 @@ class TargetScale:
 
     A model is trained on scores less the mean, with a deviation of 1.5, that of
     STS-B, which the learning rates were chosen on: a rate then means the same
-    whether scores go from 0 to 5 or from 300 to 1,000. Its last layer is linear, so the scale goes into that layer's
-    weights when the model is saved, and its outputs are in the user's units.
+    whether scores go from 0 to 5 or from 300 to 1,000. Its last layer is
+    linear, so the scale goes into that layer's weights when the model is saved,
+    and its outputs are in the user's units.
 
     Attributes:
         mean: float. Defaults to `0.0`: as they are.
