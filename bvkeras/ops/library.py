@@ -8,7 +8,6 @@ beside the library, and nothing is loaded whose stamp does not fit.
 import ctypes
 import functools
 import importlib
-import json
 import os
 import pathlib
 import platform
@@ -17,8 +16,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from bvkeras import _native
+from bvkeras import _native, fileio
 from bvkeras.errors import NativeLibraryError
+from bvkeras.schema import COUNT, TEXT, record_of
 
 # That of kernels/linear_pooling.h.
 CONTRACT_VERSION = 5
@@ -30,6 +30,20 @@ BUILD_COMMAND = (
 
 _LIBRARY_FILE = "libbvkeras_ops.so"
 _STAMP_FILE = "stamp.json"
+_STAMP = {
+    "anyOf": [
+        record_of(reason=TEXT),
+        record_of(
+            tensorflow=TEXT,
+            cxx11_abi=COUNT,
+            contract_version=COUNT,
+            architecture=TEXT,
+            compiler=TEXT,
+            variants=TEXT,
+            optional={"cuda": TEXT, "cuda_architectures": TEXT},
+        ),
+    ]
+}
 
 
 def is_available() -> bool:
@@ -129,9 +143,8 @@ def _load() -> tuple[ModuleType | None, str | None]:
     if directory is None:
         return None, "not built"
     try:
-        stamp = json.loads((directory / _STAMP_FILE).read_text())
-        problem = stamp_problem(stamp)
-    except (OSError, ValueError, KeyError, TypeError):
+        problem = stamp_problem(_read_stamp(directory))
+    except (OSError, NativeLibraryError):
         problem = f"{directory / _STAMP_FILE} is not what a build writes"
     if problem is not None:
         return None, problem
@@ -156,9 +169,6 @@ def stamp_problem(stamp: dict[str, Any]) -> str | None:
 
     Args:
         stamp: dict. What the build wrote to `stamp.json`.
-
-    Raises:
-        KeyError: The stamp lacks an entry.
     """
     if "reason" in stamp:
         return f"not built: {stamp['reason']}"
@@ -174,7 +184,13 @@ def stamp_problem(stamp: dict[str, Any]) -> str | None:
 
 
 def _stamp() -> dict[str, Any]:
-    return json.loads((_directory() / _STAMP_FILE).read_text())
+    return _read_stamp(_directory())
+
+
+def _read_stamp(directory: pathlib.Path) -> dict[str, Any]:
+    return fileio.read_json(
+        directory / _STAMP_FILE, _STAMP, error=NativeLibraryError
+    )
 
 
 def _cuda_versions() -> tuple[int, int]:

@@ -62,6 +62,8 @@ def test_a_good_stamp_has_no_problem():
         ({}, "stamp.json is not what a build writes"),
         ([], "stamp.json is not what a build writes"),
         ("{", "stamp.json is not what a build writes"),
+        ("[" * 99_999, "stamp.json is not what a build writes"),
+        ({**GOOD, "variants": 7}, "stamp.json is not what a build writes"),
     ],
 )
 def test_nothing_is_loaded_by_a_stamp_that_does_not_fit(
