@@ -19,9 +19,11 @@ from bvkeras.tuning.wave import Wave
 from tests.tiny_runs import fail_at_call, forbid
 from tests.tuning.made_searches import (
     CLASSES,
+    SCORES,
     SPACE,
     drawn,
     made_cache,
+    made_hypermodel,
     random_oracle,
 )
 
@@ -85,6 +87,25 @@ def test_only_the_best_keep_their_weights(finished, model):
     (head,) = finished.get_best_models(1)
     _, held_out = model.parts(None)
     assert model._score(head, held_out) == pytest.approx(best.score)
+
+
+def test_trial_is_scored_without_dropout(tmp_path):
+    space = dataclasses.replace(
+        SPACE,
+        dropout=Choice((0.9,)),
+        projection_initializer=Choice(("glorot_uniform",)),
+    )
+    model = made_hypermodel(tmp_path, SCORES, space)
+    (hp,) = drawn(model, 1)
+    head = model.build(hp)
+    _, held_out = model.parts(None)
+    outputs, labels = [], []
+    # A correlation, which no two random heads share.
+    for inputs, batch_labels in model.scored_batches(held_out):
+        outputs += head(inputs, training=False).numpy()[:, 0].tolist()
+        labels += batch_labels.numpy().tolist()
+    expected = np.corrcoef(outputs, labels)[0, 1]
+    assert model._score(head, held_out) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(
