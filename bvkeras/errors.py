@@ -4,9 +4,26 @@ Every message is one line: what was wrong, where (argument, file, row), and
 what was expected. The command line prints that line and no traceback.
 """
 
+# Characters kept of a message that quotes a long value: first and last ones.
+_FIRST, _LAST = 600, 200
+
 
 class BvkerasError(Exception):
-    """Base class of every error this package raises on purpose."""
+    """Base class of every error this package raises on purpose.
+
+    Args:
+        message: str. Of one that is very long, because a value in it is, the
+            middle is left out.
+    """
+
+    def __init__(self, message: str = ""):
+        if len(message) > _FIRST + _LAST:
+            left_out = len(message) - _FIRST - _LAST
+            message = (
+                f"{message[:_FIRST]}… ({left_out:,} characters more) "
+                f"…{message[-_LAST:]}"
+            )
+        super().__init__(message)
 
 
 class ArgumentError(BvkerasError, ValueError):

@@ -250,7 +250,7 @@ def test_changed_records(made, make_comparison, tmp_path, capsys):
 @pytest.mark.full
 def test_many_changed_records(made, make_comparison, tmp_path, capsys):
     folder = tmp_path / "records"
-    _try_changes(made, make_comparison, folder, capsys, 10_000, seed=27)
+    _try_changes(made, make_comparison, folder, capsys, 10_000, seed=28)
 
 
 @pytest.mark.parametrize("field", ["status", "hyperparameters", "metrics"])
