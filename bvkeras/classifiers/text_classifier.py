@@ -9,7 +9,7 @@ import numpy as np
 from bvkeras.classifiers.text_task import TextTask
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.outputs import chosen_labels
-from bvkeras.tasks.kind import LABEL_SEPARATOR
+from bvkeras.tasks.kind import LABEL_SEPARATOR, Kind
 from bvkeras.tasks.spec import TaskSpec
 
 
@@ -137,7 +137,7 @@ class TextClassifier(TextTask):
         return {
             "label_names": tuple(map(str, self.labels)),
             "metrics": metrics,
-            "several_labels": several,
+            "kind": Kind.LABELS if several else Kind.CLASSES,
         }
 
     def _numbers(self, spec: TaskSpec, labels: list) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 
 from bvkeras.classifiers.text_task import TextTask
 from bvkeras.errors import ArgumentError
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 
 
@@ -57,6 +58,7 @@ class TextRegressor(TextTask):
     def _learned(self, labels: list) -> dict[str, Any]:
         scores = _scores(labels)
         return {
+            "kind": Kind.SCORE,
             "label_names": None,
             "label_range": (float(scores.min()), float(scores.max())),
             "metrics": ("pearson", "spearman", "mae", "rmse", "r2"),

@@ -332,7 +332,7 @@ class TextTask(abc.ABC):
         own = trained.head.parameters
         tuned = encoder if self.encoder_training == "fine_tuned" else 0
         rows = {
-            "task": f"{self.name}, {trained.served.kind}",
+            "task": f"{self.name}, {trained.served.kind.value}",
             "labels": ", ".join(self.task.label_names or ("a score",)),
             "encoder": f"{trained.encoder.name}, {self.encoder_training}",
             "longest input": f"{trained.served.max_tokens} tokens",

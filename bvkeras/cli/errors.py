@@ -6,6 +6,7 @@ import pathlib
 from bvkeras.cli import options as shared
 from bvkeras.errors import ArgumentError
 from bvkeras.printable import say
+from bvkeras.tasks.kind import Kind
 
 # As in evaluation/word_counts.py, which is slow to import.
 _WORDS = ("tokens", "letters")
@@ -95,10 +96,9 @@ def run(options: argparse.Namespace) -> None:
     """
     if (options.task is not None) and (options.texts is not None):
         raise ArgumentError("--task, --texts: expected one of them")
-    if options.task is not None and options.task.is_span:
-        say(_span_report(options), end="")
-    else:
-        say(_report(options), end="")
+    # Without a task the files say themselves of what kind their rows are.
+    kind = Kind.CLASSES if options.task is None else options.task.kind
+    say(_REPORTS[kind](options), end="")
 
 
 def _report(options: argparse.Namespace) -> str:
@@ -184,6 +184,15 @@ def _span_report(options: argparse.Namespace) -> str:
             seed=options.seed or 0,
         )
     return span_error_report.format_span_error_report(analysis)
+
+
+# Predictions of what kinds are compared by which report.
+_REPORTS = {
+    Kind.CLASSES: _report,
+    Kind.LABELS: _report,
+    Kind.SCORE: _report,
+    Kind.SPAN: _span_report,
+}
 
 
 def _texts_of(outcomes, options: argparse.Namespace) -> list[list[str]]:

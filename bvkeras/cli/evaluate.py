@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
     )
     for metric, score in result.metrics.items():
         say(f"{metric}: {score:.4f}")
-    if task.is_span:
+    if task.traits.has_threshold:
         say(f"threshold: {result.threshold!r}")
     say(f"predictions: {result.predictions_path}")
 
@@ -69,7 +69,7 @@ def _evaluate_head(task, options):
         head,
         cache,
         options.output_dir,
-        _load(task, split, options) if task.is_span else None,
+        _load(task, split, options) if task.traits.needs_examples else None,
         _threshold(options, task, split),
     )
 
@@ -110,7 +110,7 @@ def _check_threshold(options: argparse.Namespace, task: TaskSpec) -> None:
         )
         if value is not None
     ]
-    if given and not task.is_span:
+    if given and not task.traits.has_threshold:
         raise ArgumentError(
             f"{given[0]}: expected a task of questions, got {task.name}"
         )
@@ -123,7 +123,11 @@ def _threshold(
 ) -> float | str | None:
     """The threshold to score with, or what to choose it for on the split."""
     chosen_here = split == task.threshold_split or options.dev_threshold
-    if task.is_span and options.threshold is None and not chosen_here:
+    if (
+        task.traits.has_threshold
+        and options.threshold is None
+        and not chosen_here
+    ):
         raise ArgumentError(
             f"--threshold: expected the one that evaluating the split "
             f"{task.threshold_split} prints, or --dev-threshold; got none"

@@ -120,7 +120,7 @@ def task_of(options: argparse.Namespace) -> tasks.TaskSpec:
     }
     for name, number in given.items():
         option = f"--{name.replace('_', '-')}"
-        if not task.is_span:
+        if not task.traits.has_windows:
             raise ArgumentError(
                 f"{option}: expected a task of questions, got {task.name}"
             )

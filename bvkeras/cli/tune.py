@@ -149,12 +149,12 @@ def require_searchable(task: tasks.TaskSpec) -> None:
         task: TaskSpec.
 
     Raises:
-        ArgumentError: it is a span task.
+        ArgumentError: it is of a kind that is not searched for.
     """
-    if task.is_span:
+    if not task.traits.is_searchable:
         raise ArgumentError(
-            f"task: {task.name} finds spans, expected one for classification "
-            "or regression: the search scores no others"
+            f"task: {task.name} is of kind {task.kind.value}, expected one for "
+            "classification or regression: the search scores no others"
         )
 
 

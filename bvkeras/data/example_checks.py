@@ -22,7 +22,7 @@ def check_examples(task: TaskSpec, examples: Examples | SpanExamples) -> None:
         DataError: a label is no class, no labels or no score of the task;
             names the example.
     """
-    wanted = SpanExamples if task.is_span else Examples
+    wanted, check = _CHECKS[task.kind]
     if not isinstance(examples, wanted):
         raise ArgumentError(
             f"examples: expected {wanted.__name__} for {task.name}, got "
@@ -34,9 +34,7 @@ def check_examples(task: TaskSpec, examples: Examples | SpanExamples) -> None:
         )
     if not len(examples):
         raise ArgumentError("examples: expected at least one, got none")
-    check = _CHECKS.get(task.kind)
-    if check is not None:
-        check(task, examples)
+    check(task, examples)
 
 
 def _check_scores(task: TaskSpec, examples: Examples) -> None:
@@ -71,11 +69,16 @@ def _check_label_sets(task: TaskSpec, examples: Examples) -> None:
     _require(examples, ((labels == 0) | (labels == 1)).all(axis=1), expected)
 
 
-# What a span is, SpanExamples check themselves.
+def _check_spans(task: TaskSpec, examples: SpanExamples) -> None:
+    """What a span is, SpanExamples check themselves."""
+
+
+# The class of a kind's examples, and the check of their labels.
 _CHECKS = {
-    Kind.CLASSES: _check_classes,
-    Kind.LABELS: _check_label_sets,
-    Kind.SCORE: _check_scores,
+    Kind.CLASSES: (Examples, _check_classes),
+    Kind.LABELS: (Examples, _check_label_sets),
+    Kind.SCORE: (Examples, _check_scores),
+    Kind.SPAN: (SpanExamples, _check_spans),
 }
 
 

@@ -1,5 +1,6 @@
 """Reads the official GLUE files."""
 
+import dataclasses
 import logging
 import math
 import pathlib
@@ -12,44 +13,64 @@ from bvkeras.errors import DataError
 from bvkeras.printable import printable
 from bvkeras.tasks.spec import TaskSpec
 
-FOLDERS = {
-    "cola": "CoLA",
-    "sst2": "SST-2",
-    "mrpc": "MRPC",
-    "stsb": "STS-B",
-    "qqp": "QQP",
-    "mnli": "MNLI",
-    "qnli": "QNLI",
-    "rte": "RTE",
-    "wnli": "WNLI",
-}
-
 _FILES = {
     "train": "train.tsv",
     "validation": "dev.tsv",
     "validation_matched": "dev_matched.tsv",
     "validation_mismatched": "dev_mismatched.tsv",
 }
-_HEADERLESS = {"cola": ("source", "label", "mark", "sentence")}
-_NAMED_LABELS = ("mnli", "qnli", "rte")
-
-# Official files that were published with broken rows. QQP: a line break
-# inside a question cuts an example into two short rows (about 20 rows of
-# train.tsv), and two examples have an empty question2. As in
-# `tensorflow_datasets`, a row without its label is left out but counted in the
-# ids, and an empty question stays.
-_BROKEN_ROWS = ("qqp",)
-_MOST_BROKEN = 0.01
-
 _MSR_TRAIN = "msr_paraphrase_train.txt"
 _MSR_TEST = "msr_paraphrase_test.txt"
 _MSR_DEV_IDS = "dev_ids.tsv"
+# Of a task whose published files have broken rows.
+_MOST_BROKEN = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """What a task's official files are like.
+
+    Attributes:
+        folder: str. The task's own folder.
+        columns: tuple of str, or None. Of files without a header.
+        named_labels: bool. Whether a label is the name of its class, and not
+            its number.
+        has_broken_rows: bool. Whether the files were published with broken
+            rows. QQP: a line break inside a question cuts an example into two
+            short rows (about 20 rows of train.tsv), and two examples have an
+            empty question2. As in `tensorflow_datasets`, a row without its
+            label is left out but counted in the ids, and an empty question
+            stays.
+        is_corpus: bool. Whether the files of the Microsoft Research
+            Paraphrase Corpus are read, too, where GLUE's are not there.
+    """
+
+    folder: str
+    columns: tuple[str, ...] | None = None
+    named_labels: bool = False
+    has_broken_rows: bool = False
+    is_corpus: bool = False
+
+
+_LAYOUTS = {
+    "cola": _Layout("CoLA", columns=("source", "label", "mark", "sentence")),
+    "sst2": _Layout("SST-2"),
+    "mrpc": _Layout("MRPC", is_corpus=True),
+    "stsb": _Layout("STS-B"),
+    "qqp": _Layout("QQP", has_broken_rows=True),
+    "mnli": _Layout("MNLI", named_labels=True),
+    "qnli": _Layout("QNLI", named_labels=True),
+    "rte": _Layout("RTE", named_labels=True),
+    "wnli": _Layout("WNLI"),
+}
+FOLDERS = {name: layout.folder for name, layout in _LAYOUTS.items()}
 
 
 def file_names(spec: TaskSpec) -> tuple[str, ...]:
     """Names of the files with labels that a task's folder may hold."""
     names = tuple(_FILES[split] for split in spec.splits)
-    return (*names, _MSR_TRAIN, _MSR_TEST) if spec.name == "mrpc" else names
+    is_corpus = _LAYOUTS[spec.name].is_corpus
+    return (*names, _MSR_TRAIN, _MSR_TEST) if is_corpus else names
 
 
 def read_official(spec: TaskSpec, split: str, folder: pathlib.Path) -> Examples:
@@ -79,7 +100,7 @@ def read_official(spec: TaskSpec, split: str, folder: pathlib.Path) -> Examples:
         DataError: a file is missing, or is not what the task says it is;
             more than 1% of QQP's rows are broken.
     """
-    if spec.name == "mrpc" and not any(
+    if _LAYOUTS[spec.name].is_corpus and not any(
         (folder / name).exists() for name in ("train.tsv", "dev.tsv")
     ):
         return _read_paraphrase_corpus(spec, split, folder)
@@ -111,11 +132,10 @@ def _read_file(spec, split, path):
     wanted = (*spec.text_columns, spec.label_column)
     make_parser = _score_parser if spec.is_regression else _class_parser
     parse_label = make_parser(spec)
-    has_broken_rows = spec.name in _BROKEN_ROWS
+    layout = _LAYOUTS[spec.name]
+    has_broken_rows = layout.has_broken_rows
     ids, texts, labels, broken = [], [], [], []
-    rows = read_table(
-        path, wanted, _HEADERLESS.get(spec.name), allow_short=has_broken_rows
-    )
+    rows = read_table(path, wanted, layout.columns, allow_short=has_broken_rows)
     for index, (number, (*row_texts, label)) in enumerate(rows):
         if has_broken_rows and (not label or None in row_texts):
             broken.append(number)
@@ -166,7 +186,7 @@ def _report_broken(path, numbers, num_rows):
 def _class_parser(spec):
     written = (
         spec.label_names
-        if spec.name in _NAMED_LABELS
+        if _LAYOUTS[spec.name].named_labels
         else tuple(map(str, range(spec.num_labels)))
     )
     indices = {label: index for index, label in enumerate(written)}

@@ -3,9 +3,9 @@
 import pathlib
 
 from bvkeras.data.examples import Examples
+from bvkeras.data.tables.kinds import kind_of
 from bvkeras.data.tables.table_rows import read_rows
 from bvkeras.data.tables.table_splits import split_tables
-from bvkeras.data.tables.task_labels import keeps_unlabelled
 from bvkeras.errors import ArgumentError
 from bvkeras.tasks.spec import TaskSpec
 
@@ -38,7 +38,7 @@ def read_table_split(
         spec.table.train,
         spec.text_columns,
         spec.label_columns,
-        unlabelled=keeps_unlabelled(spec.kind, spec.label_columns),
+        unlabelled=kind_of(spec.kind).keeps_unlabelled(spec.label_columns),
         data_dir=data_dir,
     )
     splits = split_tables(

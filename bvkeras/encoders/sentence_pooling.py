@@ -26,18 +26,18 @@ def check_sentence_pooling(sentence_pooling: str) -> None:
 
 
 def sentence_pooling_settings(
-    sentence_pooling: str | None, is_span: bool = False
+    sentence_pooling: str | None, per_token: bool = False
 ) -> dict[str, Any]:
     """The setting as a run's record has it.
 
     Args:
         sentence_pooling: str or None. "cls" or "mean"; None is not recorded.
-        is_span: bool. Whether the task is to find spans, which pools nothing.
-            Defaults to `False`.
+        per_token: bool. Whether the task's outputs are of tokens, which pools
+            nothing. Defaults to `False`.
 
     Returns:
         dict of the setting, empty unless it is the mean.
     """
-    if is_span or sentence_pooling in (None, NOT_MEAN["sentence_pooling"]):
+    if per_token or sentence_pooling in (None, NOT_MEAN["sentence_pooling"]):
         return {}
     return {"sentence_pooling": sentence_pooling}

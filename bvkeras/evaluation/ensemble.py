@@ -15,26 +15,9 @@ from bvkeras.evaluation.predictions import (
     read_predictions,
     write_predictions,
 )
-from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 
 RULES = ("mean", "maximum")
-
-
-def rules_for(task: TaskSpec) -> tuple[str, ...]:
-    """The rules that a report has a row for.
-
-    Of two classes the mean and the maximum predict the same: either takes
-    class 1 where the two probabilities of it add up to more than 1. Of
-    regression there is only the mean. So is there of several labels a text:
-    the maximum would only ever choose more of them.
-
-    Args:
-        task: TaskSpec.
-    """
-    if task.is_span or (task.kind is Kind.CLASSES and task.num_labels > 2):
-        return RULES
-    return RULES[:1]
 
 
 def combine_predictions(

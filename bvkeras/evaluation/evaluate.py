@@ -3,8 +3,7 @@
 import dataclasses
 import os
 import pathlib
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -20,22 +19,18 @@ from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.evaluation import Evaluation
-from bvkeras.evaluation.glue_metrics import compute_metrics
-from bvkeras.evaluation.outputs import read_outputs
-from bvkeras.evaluation.predictions import write_predictions
-from bvkeras.evaluation.spans.answers import WindowLogits, evaluate_spans
+from bvkeras.evaluation.kinds import kind_of
+from bvkeras.evaluation.system_outputs import SystemOutputs
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.progress import progress_bar
-from bvkeras.schema import NUMBER, OBJECT, SECONDS, record_of, table_of
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot, predict_scores
 from bvkeras.training.head import TrainedHead
 
-_SCHEMA = record_of(metrics=table_of(NUMBER), seconds=SECONDS, settings=OBJECT)
 # In the identity of caches of some kinds of tasks.
 _OF_A_KIND = (WINDOWS, NUM_LABELS)
-# ids, labels, and the model's outputs `(examples, outputs)`
-_Predicted = tuple[Sequence[str], np.ndarray, np.ndarray]
+# Rows that are predicted at once, where texts have outputs and where tokens do.
+_TEXTS, _TOKENS = 64, 16
 
 
 def evaluate_head(
@@ -78,25 +73,22 @@ def evaluate_head(
         "head": fileio.file_digest(head.model_path),
         "cache": cache.manifest.identity,
     }
-    if task.is_span:
-        if examples is None or examples.digest != settings["cache"]["data"]:
-            raise ArgumentError(
-                "examples: expected the questions that "
-                f"{cache.directory} was made from"
-            )
-        return evaluate_spans(
-            examples,
-            directory,
-            settings,
-            lambda: _window_logits(head.load_model(), cache),
-            threshold,
+    if task.traits.needs_examples and (
+        examples is None or examples.digest != settings["cache"]["data"]
+    ):
+        raise ArgumentError(
+            f"examples: expected those that {cache.directory} was made from"
         )
-    return _evaluate(
+    return kind_of(task.kind).evaluate(
         task,
         cache.manifest.identity["split"],
+        examples,
         pathlib.Path(directory),
         settings,
-        lambda: _predict_from_cache(head.load_model(), cache),
+        lambda: _predict_from_cache(
+            head.load_model(), cache, task.traits.per_token
+        ),
+        threshold,
     )
 
 
@@ -128,89 +120,56 @@ def evaluate_snapshot(
     threshold = _checked_threshold(task, threshold)
     settings = {"snapshot": snapshot.digest(), "data": examples.digest}
 
-    def outputs():
+    def predict() -> SystemOutputs:
         encoder, model = snapshot.load_model()
         cut = examples
-        if task.is_span:
+        if task.traits.has_windows:
             cut = dataclasses.replace(examples, windows=snapshot.windows)
         tokens = tokenize_examples(cut, encoder, snapshot.max_tokens)
-        return tokens, predict_scores(model, tokens)
+        outputs = predict_scores(model, tokens)
+        return SystemOutputs(tokens.ids, tokens.labels, outputs, tokens.offsets)
 
-    def predict_windows() -> WindowLogits:
-        tokens, logits = outputs()
-        return WindowLogits(tokens.ids, logits, tokens.offsets)
-
-    if task.is_span:
-        return evaluate_spans(
-            examples, directory, settings, predict_windows, threshold
-        )
-
-    def predict() -> _Predicted:
-        tokens, scores = outputs()
-        return tokens.ids, tokens.labels, scores
-
-    return _evaluate(
-        task, examples.split, pathlib.Path(directory), settings, predict
+    return kind_of(task.kind).evaluate(
+        task,
+        examples.split,
+        examples,
+        pathlib.Path(directory),
+        settings,
+        predict,
+        threshold,
     )
-
-
-def _evaluate(
-    task: TaskSpec,
-    split: str,
-    directory: pathlib.Path,
-    settings: dict[str, Any],
-    predict: Callable[[], _Predicted],
-) -> Evaluation:
-    path = directory / f"{split}.tsv"
-    record_path = directory / f"{split}.json"
-    if record_path.exists() and path.exists():
-        record = fileio.read_json(record_path, _SCHEMA)
-        fileio.require_same(record_path, record["settings"], settings)
-        return Evaluation(record["metrics"], record["seconds"], path)
-    began = time.monotonic()
-    ids, labels, outputs = predict()
-    seconds = time.monotonic() - began
-    scores, predictions = read_outputs(task, outputs)
-    metrics = compute_metrics(task.metrics, labels, predictions)
-    write_predictions(path, ids, predictions, labels, scores, task.label_names)
-    fileio.write_json(
-        record_path,
-        {"metrics": metrics, "seconds": seconds, "settings": settings},
-    )
-    return Evaluation(metrics, seconds, path)
 
 
 def _predict_from_cache(
-    model: keras.Model, cache: HiddenStateCache, batch_size: int = 64
-) -> _Predicted:
+    model: keras.Model, cache: HiddenStateCache, per_token: bool
+) -> SystemOutputs:
     ids: list[str] = []
     labels: list[np.ndarray] = []
-    outputs: list[np.ndarray] = []
-    for batch, scores in _outputs(model, cache, batch_size):
-        outputs.append(scores)
+    offsets: list[np.ndarray] = []
+    lengths = cache.lengths() if per_token else None
+    outputs, at_once = None, _TOKENS if per_token else _TEXTS
+    for batch, found in _outputs(model, cache, at_once):
+        if outputs is None:
+            tokens = (int(lengths.max()),) if per_token else ()
+            shape = (len(cache), *tokens, found.shape[-1])
+            outputs = np.full(shape, MASKED_LOGIT, np.float32)
+        rows = slice(len(ids), len(ids) + len(found))
+        if per_token:
+            outputs[rows, : found.shape[1]] = found
+            if "offsets" in batch:
+                offsets += [
+                    places[:length]
+                    for places, length in zip(
+                        batch["offsets"].numpy(), lengths[rows], strict=True
+                    )
+                ]
+        else:
+            outputs[rows] = found
         labels.append(batch["label"].numpy())
         ids += [name.decode("utf-8") for name in batch["id"].numpy()]
-    return ids, np.concatenate(labels), np.concatenate(outputs)
-
-
-def _window_logits(
-    model: keras.Model, cache: HiddenStateCache, batch_size: int = 16
-) -> WindowLogits:
-    lengths = cache.lengths()
-    logits = np.full(
-        (len(cache), int(lengths.max()), 2), MASKED_LOGIT, np.float32
+    return SystemOutputs(
+        ids, np.concatenate(labels), outputs, offsets if offsets else None
     )
-    offsets: list[np.ndarray] = []
-    for batch, scores in _outputs(model, cache, batch_size):
-        first = len(offsets)
-        logits[first : first + len(scores), : scores.shape[1]] = scores
-        offsets += [
-            places[:length]
-            for places, length in zip(
-                batch["offsets"].numpy(), lengths[first:], strict=False
-            )
-        ]
-    return WindowLogits(cache.ids(), logits, offsets)
 
 
 def _outputs(
@@ -262,7 +221,7 @@ def _check_belongs(
 def _checked_threshold(
     task: TaskSpec, threshold: float | str | None
 ) -> float | str | None:
-    if not task.is_span:
+    if not task.traits.has_threshold:
         if threshold is not None:
             raise ArgumentError(
                 f"threshold: expected a task of questions, got {task.name}"

@@ -65,6 +65,9 @@ class LinearProbe(keras.Model):
         classifier probes".
     """
 
+    # What every head says: whether each token has outputs.
+    per_token = False
+
     def __init__(
         self,
         num_classes: int | None = None,

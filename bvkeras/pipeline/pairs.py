@@ -9,18 +9,10 @@ import numpy as np
 
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
-from bvkeras.evaluation.error_report import (
-    error_note,
-    one_class_sentence,
-    report_errors,
-)
+from bvkeras.evaluation.error_report import one_class_sentence
+from bvkeras.evaluation.kinds import kind_of
 from bvkeras.evaluation.outcomes import read_outcomes
 from bvkeras.evaluation.paired_bootstrap import measured_difference
-from bvkeras.evaluation.spans.answers_file import read_answers
-from bvkeras.evaluation.spans.error_report import (
-    report_span_errors,
-    span_error_note,
-)
 from bvkeras.tasks.spec import TaskSpec
 
 # Names of a head and of what it is compared with, such as its encoder.
@@ -59,11 +51,15 @@ class PairReports:
         for head, encoder in pairs:
             for split in self.task.evaluation_splits:
                 paths = self._paths(encoder, head, split)
-                # A span task's answers have a folder for each split.
-                parent = paths[1].parents[1 if self.task.is_span else 0]
-                directory = parent / f"errors_{split}"
+                directory = self._scores(paths[1]) / f"errors_{split}"
                 notes.append(
-                    self._report(split, paths, directory, (encoder, head))
+                    kind_of(self.task.kind).report_errors(
+                        self.examples[split],
+                        paths,
+                        directory,
+                        names=(encoder, head),
+                        seed=self.seed,
+                    )
                 )
                 path = (directory / "errors.md").relative_to(self.output_dir)
                 self.files[f"{head}, errors on {split}"] = path.as_posix()
@@ -120,18 +116,7 @@ class PairReports:
             for name in (other, head)
         ]
 
-    def _report(self, split, paths, directory, names):
-        examples = self.examples[split]
-        options = {"names": names, "seed": self.seed}
-        if self.task.is_span:
-            answers = [read_answers(path, examples) for path in paths]
-            return span_error_note(
-                report_span_errors(
-                    examples.questions, *answers, directory, **options
-                )
-            )
-        outcomes = [read_outcomes(path) for path in paths]
-        texts = examples.texts_of(outcomes[0].ids)
-        return error_note(
-            report_errors(*outcomes, directory, texts=texts, **options)
-        )
+    def _scores(self, predictions: pathlib.Path) -> pathlib.Path:
+        """The folder of a system's scores, which may have one a split."""
+        depth = self.task.traits.score_file.count("/")
+        return predictions.parents[depth]

@@ -14,7 +14,6 @@ from bvkeras.reports.paper_report import write_paper_report
 from bvkeras.reports.paper_tables import make_paper_tables
 from bvkeras.reports.report import read_report, write_report
 from bvkeras.reports.run_group import KINDS
-from bvkeras.tasks.glue import GLUE
 
 
 def make_paper_runs(
@@ -144,10 +143,8 @@ def _data_dir(
     name: str, data_dir: pathlib.Path | None, squad_dir: pathlib.Path | None
 ) -> pathlib.Path | None:
     """Where a task's files are; None is the task's own source."""
-    spec = tasks.get(name)
-    if spec.is_span:
-        return squad_dir
-    return data_dir if spec in GLUE else None
+    folders = {"squad": squad_dir, "glue": data_dir}
+    return folders.get(tasks.get(name).source)
 
 
 def _is_finished(run: _Run, backbone: str, rows: set[str]) -> bool:

@@ -1,6 +1,6 @@
 """Which steps a run has, and in what order."""
 
-from bvkeras.evaluation.ensemble import rules_for
+from bvkeras.evaluation.kinds import kind_of
 from bvkeras.pipeline.run_state import RunState
 from bvkeras.pipeline.step import Step
 from bvkeras.pipeline.steps.control_row import ControlRow
@@ -25,8 +25,8 @@ def plan(state: RunState, frozen: bool, control: bool) -> list[Step]:
     Returns:
         list of Step. None is performed yet.
     """
-    # Of spans the outputs are of tokens; a mean over them has none.
-    rows = [HeadRow] if state.task.is_span else [HeadRow, RegressionRow]
+    task = state.task
+    rows = [HeadRow, *([RegressionRow] if task.traits.has_regression else [])]
     steps: list[Step] = [FineTuning(state)]
     for epochs in state.settings.epochs:
         steps += [
@@ -35,7 +35,7 @@ def plan(state: RunState, frozen: bool, control: bool) -> list[Step]:
             *(row(state, epochs) for row in rows),
             *(
                 EnsembleRow(state, epochs, rule)
-                for rule in rules_for(state.task)
+                for rule in kind_of(task.kind).ensemble_rules(task)
             ),
         ]
     if frozen:

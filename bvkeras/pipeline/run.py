@@ -168,7 +168,7 @@ def _prepared(
         ("dev_threshold", dev_threshold),
         ("threshold_metric", threshold_metric),
     ):
-        if given and not task.is_span:
+        if given and not task.traits.has_threshold:
             raise ArgumentError(
                 f"{name}: expected a task of questions, got {task.name}"
             )

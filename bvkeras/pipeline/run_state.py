@@ -13,7 +13,6 @@ from bvkeras.data.span_examples import SpanExamples
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.evaluation.comparison import SystemResult
 from bvkeras.evaluation.evaluation import Evaluation
-from bvkeras.evaluation.spans.evaluation import SpanEvaluation
 from bvkeras.pipeline.settings import RunSettings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot
@@ -52,8 +51,7 @@ class RunState:
             split to HiddenStateCache.
         systems: list of SystemResult. Rows of the comparison.
         histories, files, layer_importance: dicts, as `Comparison` has them.
-        evaluations: dict of split to dict of system to SpanEvaluation, of a
-            span task.
+        evaluations: dict of split to dict of system to its Evaluation.
         compared: list of pairs of names, of heads and their encoders.
         compared_with_regression: list of pairs of names, of heads and the
             regressions on the same caches.
@@ -88,8 +86,10 @@ class RunState:
             dropout=0.0,
             sentence_pooling=overrides.get("sentence_pooling"),
         )
-        # Spans pool nothing, whatever is asked for.
-        pooling = None if task.is_span else self.encoder.sentence_pooling
+        # Where outputs are of tokens nothing is pooled, whatever is asked for.
+        pooling = self.encoder.sentence_pooling
+        if task.traits.per_token:
+            pooling = None
         self.settings = RunSettings.for_task(
             task,
             self.encoder.hidden_dim,
@@ -112,7 +112,7 @@ class RunState:
         self.histories: dict[str, list[dict[str, float]]] = {}
         self.layer_importance: dict[str, list[float]] = {}
         self.files: dict[str, str] = {}
-        self.evaluations: dict[str, dict[str, SpanEvaluation]] = {}
+        self.evaluations: dict[str, dict[str, Evaluation]] = {}
         self.compared: list[tuple[str, str]] = []
         self.compared_with_regression: list[tuple[str, str]] = []
 
@@ -172,15 +172,14 @@ class RunState:
             self.add_file(f"{name}, {split}", result.predictions_path)
             scores[split] = result.metrics
             seconds += result.seconds
-            if self.task.is_span:
-                self.evaluations.setdefault(split, {})[name] = result
+            self.evaluations.setdefault(split, {})[name] = result
         return scores, seconds
 
     def _threshold(
         self, directory: pathlib.Path, evaluate: Callable[..., Evaluation]
     ) -> tuple[float | str, ...]:
         """The threshold a span task's system is scored with; no other's."""
-        if not self.task.is_span:
+        if not self.task.traits.has_threshold:
             return ()
         if self.dev_threshold:
             return (self.threshold_metric,)

@@ -53,8 +53,8 @@ class Step(abc.ABC):
 
     def evaluated(self, directory: pathlib.Path) -> list[pathlib.Path]:
         """The record of each evaluation split in a folder of scores."""
-        name = "{}/scores.json" if self.state.task.is_span else "{}.json"
+        name = self.state.task.traits.score_file
         return [
-            directory / name.format(split)
+            directory / name.format(split=split)
             for split in self.state.task.evaluation_splits
         ]

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bvkeras.errors import DataError
+from bvkeras.serving.kinds import kind_of
+from bvkeras.tasks.kind import Kind
 
 _MOST = (1 << 31) - 1
 _MOST_PARAMETERS = 1 << 53
@@ -23,17 +25,8 @@ _SIZES = (
     *("vocabulary_size", "num_layers", "num_heads", "hidden_dim"),
     *("intermediate_dim", "max_sequence_length", "num_segments"),
 )
-_INPUTS = {
-    "classification": (["text"], ["text", "text_b"]),
-    "multilabel": (["text"], ["text", "text_b"]),
-    "regression": (["text"], ["text", "text_b"]),
-    "span": (["question", "context"],),
-}
-# How many names a task of a kind has at least; others have none.
-_FEWEST_NAMES = {"classification": 2, "multilabel": 1}
+_KINDS = {kind.value: kind for kind in Kind}
 _PROBE = "LinearProbe"
-_HEADS = ("EncoderHead", "PoolingClassifier", "PoolingRegressor", _PROBE)
-_SPAN_HEADS = ("EncoderHead", "PoolingSpanModel")
 _HEAD_SIZES = (
     *("units", "sequence_length", "num_layers", "hidden_dim"),
     *("num_classes", "num_outputs", "last_layer"),
@@ -89,10 +82,11 @@ def _about(name: str) -> Iterator[None]:
 
 
 def _check_task(task: dict[str, Any], config: dict[str, Any]) -> None:
-    kind = _value(task, "kind", str, _INPUTS.__contains__)
-    if _value(task, "inputs", list) not in _INPUTS[kind]:
+    kind = _KINDS[_value(task, "kind", str, _KINDS.__contains__)]
+    traits = kind.traits
+    if _value(task, "inputs", list) not in map(list, traits.inputs):
         raise ValueError("has other inputs than its kind")
-    fewest = _FEWEST_NAMES.get(kind)
+    fewest = traits.fewest_names
     if fewest is not None:
         labels = _value(task, "label_names", list, lambda x: len(x) >= fewest)
         if not all(isinstance(label, str) for label in labels):
@@ -106,7 +100,7 @@ def _check_task(task: dict[str, Any], config: dict[str, Any]) -> None:
         for layer in layers
     ) or len(set(layers)) < len(layers):
         raise ValueError("has layers that the encoder does not have")
-    if kind == "span":
+    if traits.has_windows:
         windows = _value(task, "windows", dict, lambda x: len(x) == 2)
         _value(windows, "stride", int, range(1, _MOST).__contains__)
         _value(windows, "question_tokens", int, _up_to(_MOST))
@@ -115,9 +109,8 @@ def _check_task(task: dict[str, Any], config: dict[str, Any]) -> None:
     for name in ("trained_parameters", "total_parameters"):
         _value(task, name, int, _up_to(_MOST_PARAMETERS))
     head = _value(task, "head", dict)
-    known = _SPAN_HEADS if kind == "span" else _HEADS
-    _value(head, "type", str, known.__contains__)
-    _value(head, "is_span", bool, (kind == "span").__eq__)
+    _value(head, "type", str, kind_of(kind).heads.__contains__)
+    _value(head, "per_token", bool, traits.per_token.__eq__)
     for name in _HEAD_SIZES:
         if head.get(name) is not None:
             _value(head, name, int, _up_to(_MOST))
@@ -126,7 +119,7 @@ def _check_task(task: dict[str, Any], config: dict[str, Any]) -> None:
             _value(head, name, int, range(1, _MOST).__contains__)
     if head["type"] == _PROBE:
         if "several_labels" in head:
-            several = (kind == "multilabel").__eq__
+            several = (kind is Kind.LABELS).__eq__
             _value(head, "several_labels", bool, several)
     elif head["type"] != "EncoderHead":
         _value(head, "units", int, range(1, _MOST).__contains__)
@@ -252,12 +245,13 @@ def _encoder_shapes(config) -> list[tuple[int, ...]]:
 def _head_shapes(task, config) -> list[tuple[int, ...]]:
     """In the order of `ServedHead.variables`."""
     head, features = task["head"], config["hidden_dim"]
-    outputs = {"span": 2, "regression": 1}.get(task["kind"])
+    traits = _KINDS[task["kind"]].traits
+    outputs = traits.num_outputs
     if outputs is None:
         outputs = len(task["label_names"])
     if head["type"] == "EncoderHead":
         pooler = [(features, features), (features,)]
-        if task["kind"] == "span" or head.get("sentence_pooling") == "mean":
+        if traits.per_token or head.get("sentence_pooling") == "mean":
             pooler = []
         return [*pooler, (features, outputs), (outputs,)]
     outputs = head.get("num_classes") or head.get("num_outputs") or outputs

@@ -17,7 +17,7 @@ from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.ops.implementation import reference_only
-from bvkeras.ops.span_logits import answer_positions, masked_logits
+from bvkeras.ops.span_logits import masked_logits
 from bvkeras.training.finetune import Snapshot
 
 # A description of an export names one of these, and nothing else is made of
@@ -56,7 +56,7 @@ class ServedHead:
         self, config: dict[str, Any], weights: Sequence[np.ndarray] | None
     ):
         self.config = config
-        self.is_span = config.get("is_span", False)
+        self.per_token = config.get("per_token", False)
         self._model = None
         if config.get("type") == _OWN_HEAD:
             # Exports from before there was a choice do not say it.
@@ -98,7 +98,7 @@ class ServedHead:
         return cls(
             {
                 "type": name,
-                "is_span": isinstance(model, PoolingSpanModel),
+                "per_token": model.per_token,
                 **{key: config[key] for key in _SETTINGS if key in config},
             },
             model.get_weights(),
@@ -112,12 +112,12 @@ class ServedHead:
             snapshot: Snapshot.
         """
         encoder, model = snapshot.load_model()
-        per_token = snapshot.task.is_span
+        per_token = snapshot.task.traits.per_token
         num_layers = encoder.backbone.num_layers
         weights = model.get_layer("logits").get_weights()
         config = {
             "type": _OWN_HEAD,
-            "is_span": per_token,
+            "per_token": per_token,
             **sentence_pooling_settings(encoder.sentence_pooling, per_token),
         }
         if not per_token and "sentence_pooling" not in config:
@@ -145,43 +145,39 @@ class ServedHead:
         return sum(int(np.prod(v.shape)) for v in variables)
 
     def __call__(
-        self, hidden_states: tf.Tensor, inputs: dict[str, tf.Tensor]
+        self, hidden_states: tf.Tensor, positions: tf.Tensor
     ) -> tf.Tensor:
         """Logits.
 
         Args:
             hidden_states: float32 tensor `(batch, tokens, layers, features)`,
                 of the layers the head is for.
-            inputs: dict. What the encoder was given.
+            positions: bool tensor `(batch, tokens)`. The tokens to read, or
+                those with outputs.
 
         Returns:
-            float32 tensor `(batch, outputs)`, of spans `(batch, tokens, 2)`
-            with `MASKED_LOGIT` where no answer can be.
+            float32 tensor `(batch, outputs)`; where tokens have outputs
+            `(batch, tokens, outputs)`, with `MASKED_LOGIT` at the others.
         """
         if self._model is None:
-            return self._own_logits(hidden_states[:, :, -1], inputs)
-        mask = tf.cast(inputs["padding_mask"], tf.bool)
-        if self.is_span:
-            mask = answer_positions(inputs["segment_ids"])
+            return self._own_logits(hidden_states[:, :, -1], positions)
         with reference_only():
-            return self._model((hidden_states, mask), training=False)
+            return self._model((hidden_states, positions), training=False)
 
-    def _own_logits(self, states, inputs):
+    def _own_logits(self, states, positions):
         *pooler, kernel, bias = self.variables
-        if self.is_span:
+        if self.per_token:
             logits = tf.tensordot(states, kernel, axes=1) + bias
-            return masked_logits(
-                logits, answer_positions(inputs["segment_ids"])
-            )
+            return masked_logits(logits, positions)
         if self._pooling == "mean":
-            pooled = _mean(states, inputs["padding_mask"])
+            pooled = _mean(states, positions)
         else:
             pooled = tf.tanh(tf.matmul(states[:, 0], pooler[0]) + pooler[1])
         return tf.matmul(pooled, kernel) + bias
 
 
 def _mean(states, mask):
-    mask = tf.cast(mask, tf.bool)[:, :, tf.newaxis]
+    mask = mask[:, :, tf.newaxis]
     count = tf.reduce_sum(tf.cast(mask, tf.float32), axis=1)
     # A row that only fills a batch up may have none: not a number in JSON.
     count = tf.maximum(count, 1.0)

@@ -6,11 +6,9 @@ import tensorflow as tf
 
 from bvkeras.encoders.fast_encoder import FastEncoder
 from bvkeras.encoders.word_piece import WordPiece
-from bvkeras.evaluation.outputs import CHOSEN_FROM
-from bvkeras.serving import packing, span_graph
+from bvkeras.serving.kinds import kind_of
 from bvkeras.serving.served_task import ServedTask
 from bvkeras.serving.text_graph import TextGraph
-from bvkeras.tasks.kind import LABEL_SEPARATOR
 
 _BATCH = {
     name: tf.TensorSpec((None, None), tf.int32)
@@ -102,24 +100,8 @@ class ServedModel:
     def _group_answers(self, group, texts):
         batch, places = self._batch(group[0], texts)
         for task, logits in self._logits(group, batch):
-            if not task.is_span:
-                yield task, _label_answer(task, logits)
-                continue
-            windows, pieces, num_questions = places
-            span = span_graph.best_spans(
-                logits, windows, pieces.offsets, num_questions
-            )
-            # Read as the tokenizer reads it, whatever bytes they are.
-            context = tf.strings.unicode_transcode(
-                texts["context"], "UTF-8", "UTF-8", errors="replace"
-            )
-            text = tf.strings.substr(
-                context,
-                span["start"],
-                span["end"] - span["start"],
-                unit="UTF8_CHAR",
-            )
-            yield task, {"answer": text, **span}
+            kind = kind_of(task.kind)
+            yield task, kind.answer(task, logits, texts, places)
 
     def _logits(self, tasks, batch):
         """Each task with its logits, of one pass through the encoder."""
@@ -129,95 +111,30 @@ class ServedModel:
             if task.layers not in stacked:
                 chosen = [states[i] for i in task.layers]
                 stacked[task.layers] = tf.stack(chosen, axis=2)
-            yield task, self._heads[task.name](stacked[task.layers], batch)
+            positions = kind_of(task.kind).positions(batch)
+            yield task, self._heads[task.name](stacked[task.layers], positions)
 
     def _batch(self, task, texts):
-        """Token ids for the encoder, and of spans where they come from."""
-        first = texts[task.input_names[0]]
-        num_rows = tf.shape(first)[0]
-        if not task.is_span and task.num_texts == 1:
-            pieces = self._text_graph(first)
-            rows = packing.Rows(pieces.row_splits[:-1], pieces.lengths)
-            rows = packing.truncated(rows, task.max_tokens)
-            return packing.pack(pieces.ids, rows, self._tokenizer), None
-        second = texts[task.input_names[1]]
-        check = tf.debugging.Assert(
-            tf.equal(num_rows, tf.shape(second)[0]),
-            [f"{' and '.join(task.input_names)}: expected as many of both"],
+        """Token ids for the encoder, and where they come from."""
+        return kind_of(task.kind).batch(
+            task, texts, self._text_graph, self._tokenizer
         )
-        with tf.control_dependencies([check]):
-            both = tf.concat([first, second], 0)
-        pieces = self._text_graph(both, offsets=task.is_span)
-        if task.is_span:
-            windows = span_graph.make_windows(
-                pieces, num_rows, task.max_tokens, task.windows
-            )
-            batch = packing.pack(pieces.ids, windows.rows, self._tokenizer)
-            return batch, (windows, pieces, num_rows)
-        begins, lengths = pieces.row_splits[:-1], pieces.lengths
-        rows = packing.Rows(
-            *(begins[:num_rows], lengths[:num_rows]),
-            *(begins[num_rows:], lengths[num_rows:]),
-        )
-        rows = packing.truncated(rows, task.max_tokens)
-        return packing.pack(pieces.ids, rows, self._tokenizer), None
 
     def _from_tokens(self, batch):
         outputs = {}
         for task, logits in self._logits(self._tasks, batch):
-            if task.is_span:
-                answer = {
-                    "start_logits": logits[:, :, 0],
-                    "end_logits": logits[:, :, 1],
-                }
-            else:
-                answer = _label_answer(task, logits)
+            answer = kind_of(task.kind).token_answer(task, logits)
             outputs |= _named(answer, task, len(self._tasks) > 1)
         return outputs
 
     def _hidden_states(self, texts):
-        batch, places = self._batch(self._tasks[0], texts)
-        rows = tf.range(tf.shape(batch["token_ids"])[0])
+        task = self._tasks[0]
+        batch, places = self._batch(task, texts)
         return {
             "hidden_states": tf.stack(self._encoder(batch), axis=2),
-            "row": rows if places is None else places[0].questions,
+            "row": kind_of(task.kind).rows(batch, places),
             **batch,
         }
-
-
-def _label_answer(task, logits):
-    """A label with its probability, several, or a regression's score."""
-    if task.label_names is None:
-        return {"score": logits[:, 0]}
-    if task.several_labels:
-        probabilities = tf.sigmoid(logits)
-        return {
-            "labels": _joined(task.label_names, probabilities >= CHOSEN_FROM),
-            "probabilities": probabilities,
-        }
-    probabilities = tf.nn.softmax(logits)
-    index = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    return {
-        "label": tf.gather(tf.constant(task.label_names), index),
-        "label_index": index,
-        "probabilities": probabilities,
-        "score": tf.reduce_max(probabilities, axis=-1),
-    }
-
-
-def _joined(names, chosen):
-    """The names of each row's labels, with a separator between."""
-    earlier = tf.cumsum(tf.cast(chosen, tf.int32), axis=1, exclusive=True) > 0
-    parts = tf.where(
-        chosen,
-        tf.where(
-            earlier,
-            tf.constant([LABEL_SEPARATOR + name for name in names]),
-            tf.constant(names),
-        ),
-        "",
-    )
-    return tf.strings.reduce_join(parts, axis=1)
 
 
 def _named(answer, task, with_task):

@@ -12,9 +12,6 @@ from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
 
-_TEXT_INPUTS = ("text", "text_b")
-_SPAN_INPUTS = ("question", "context")
-
 
 @dataclasses.dataclass(frozen=True)
 class ServedTask:
@@ -29,13 +26,13 @@ class ServedTask:
         num_texts: int. 1, or 2 for pairs; of spans 2.
         label_names: tuple of str, or None. Names of the classes or labels;
             None for regression and spans.
-        windows: WindowPlan, or None. How contexts are cut; the task is to
-            find spans. Defaults to `None`.
-        several_labels: bool. Whether a text has any number of the labels.
-            Defaults to `False`.
+        windows: WindowPlan, or None. How contexts are cut, where spans of
+            them are found. Defaults to `None`.
+        kind: Kind. What an answer is. Defaults to `Kind.CLASSES`.
 
     Raises:
-        ArgumentError: a name cannot be one, or a number is out of range.
+        ArgumentError: a name cannot be one, a number is out of range, or head
+            or windows are not those of the kind.
     """
 
     name: str
@@ -45,7 +42,7 @@ class ServedTask:
     num_texts: int
     label_names: tuple[str, ...] | None = None
     windows: WindowPlan | None = None
-    several_labels: bool = False
+    kind: Kind = Kind.CLASSES
 
     def __post_init__(self):
         if not NAME.fullmatch(self.name) or self.name in RESERVED:
@@ -57,16 +54,23 @@ class ServedTask:
             raise ArgumentError(
                 f"num_texts: received {self.num_texts!r}, expected 1 or 2"
             )
-        lowest = 6 if self.is_span else self.num_texts + 2
+        traits = self.kind.traits
+        lowest = traits.fewest_tokens[self.num_texts - 1]
         if self.max_tokens < lowest:
             raise ArgumentError(
                 f"max_tokens: received {self.max_tokens}, expected at least "
                 f"{lowest}"
             )
-        if self.is_span != self.head.is_span:
+        if traits.per_token != self.head.per_token:
+            part = "token" if traits.per_token else "text"
             raise ArgumentError(
-                f"head: {self.name} needs one that finds spans, or has one "
-                "and finds none"
+                f"head: {self.name} is of kind {self.kind.value}, expected one "
+                f"with outputs of each {part}"
+            )
+        if traits.has_windows != (self.windows is not None):
+            raise ArgumentError(
+                f"windows: {self.name} is of kind {self.kind.value}, got "
+                f"{self.windows}"
             )
 
     @classmethod
@@ -95,31 +99,20 @@ class ServedTask:
             max_tokens=max_tokens,
             num_texts=len(task.text_columns),
             label_names=task.label_names,
-            windows=(windows or task.windows) if task.is_span else None,
-            several_labels=task.several_labels,
+            windows=(
+                (windows or task.windows) if task.traits.has_windows else None
+            ),
+            kind=task.kind,
         )
-
-    @property
-    def is_span(self) -> bool:
-        """Whether the task is to find an answer in a context."""
-        return self.windows is not None
-
-    @property
-    def kind(self) -> str:
-        """The value of its `bvkeras.tasks.Kind`."""
-        if self.is_span:
-            return Kind.SPAN.value
-        if self.several_labels:
-            return Kind.LABELS.value
-        kind = Kind.SCORE if self.label_names is None else Kind.CLASSES
-        return kind.value
 
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the signature's inputs."""
-        if self.is_span:
-            return _SPAN_INPUTS
-        return _TEXT_INPUTS[: self.num_texts]
+        return next(
+            names
+            for names in self.kind.traits.inputs
+            if len(names) == self.num_texts
+        )
 
     @property
     def encoding(self) -> tuple:
@@ -137,7 +130,7 @@ class ServedTask:
         if self.head.is_encoders_own:
             trained = total - self.head.num_frozen_parameters
         return {
-            "kind": self.kind,
+            "kind": self.kind.value,
             "inputs": list(self.input_names),
             "label_names": self.label_names and list(self.label_names),
             "max_tokens": self.max_tokens,
@@ -168,7 +161,7 @@ class ServedTask:
                 num_texts=len(description["inputs"]),
                 label_names=label_names and tuple(label_names),
                 windows=windows and WindowPlan(**windows),
-                several_labels=description["kind"] == Kind.LABELS.value,
+                kind=Kind(description["kind"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(

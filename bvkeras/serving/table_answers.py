@@ -12,15 +12,9 @@ from bvkeras.data.tables.table_batch import TableBatch
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.progress import progress_bar
 from bvkeras.serving.answers_writer import AnswersWriter, check_output
+from bvkeras.serving.kinds import kind_of
 from bvkeras.serving.text_model import TextModel
-
-# Outputs that are columns, before the probabilities.
-_ANSWERS = {
-    "classification": ("label", "score"),
-    "multilabel": ("labels",),
-    "regression": ("score",),
-    "span": ("answer", "start", "end", "no_answer_probability"),
-}
+from bvkeras.tasks.kind import Kind
 
 
 def answer_table(
@@ -108,7 +102,7 @@ def _texts(batch: TableBatch, column: str) -> list[str]:
 
 
 def _answer_columns(model: TextModel) -> list[str]:
-    columns = list(_ANSWERS[model.kind])
+    columns = list(kind_of(Kind(model.kind)).columns)
     if model.label_names is not None:
         columns += [f"probability_{name}" for name in model.label_names]
     return columns
@@ -118,7 +112,7 @@ def _answer_cells(
     model: TextModel, answers: dict[str, np.ndarray]
 ) -> list[list]:
     """Columns of cells, numbers with as many digits as they have."""
-    columns = [answers[name] for name in _ANSWERS[model.kind]]
+    columns = [answers[name] for name in kind_of(Kind(model.kind)).columns]
     if model.label_names is not None:
         columns += [*answers["probabilities"].T]
     return [_cells(column) for column in columns]

@@ -7,7 +7,7 @@ from bvkeras.tasks.description import (
     task_to_record,
     write_task,
 )
-from bvkeras.tasks.kind import LABEL_SEPARATOR, Kind
+from bvkeras.tasks.kind import LABEL_SEPARATOR, Kind, KindTraits
 from bvkeras.tasks.registry import get, names, spec_of
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TABLE_BACKBONE, TaskSpec
@@ -19,6 +19,7 @@ __all__ = [
     "TABLE_BACKBONE",
     "TASK_FILE",
     "Kind",
+    "KindTraits",
     "TableFiles",
     "TaskSettings",
     "TaskSpec",

@@ -1,6 +1,7 @@
 """A task as a JSON file, so that every verb knows it again."""
 
 import dataclasses
+import enum
 import os
 import pathlib
 import typing
@@ -80,6 +81,8 @@ def _plain(value: Any) -> Any:
             field.name: _plain(getattr(value, field.name))
             for field in dataclasses.fields(value)
         }
+    if isinstance(value, enum.Enum):
+        return value.value
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -109,6 +112,13 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
         and isinstance(value, bool) <= (hint is bool)
     ):
         return value
+    if isinstance(hint, enum.EnumMeta):
+        known = [member.value for member in hint]
+        if value in known:
+            return hint(value)
+        raise DataError(
+            f"{where}: expected one of {', '.join(known)}, got {value!r:.80}"
+        )
     if hint is float and type(value) is int:
         return float(value)
     options = typing.get_args(hint)

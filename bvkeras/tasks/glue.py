@@ -13,6 +13,7 @@ Reference:
 
 import dataclasses
 
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.settings import paper_settings, small_settings
 from bvkeras.tasks.spec import TaskSpec
 
@@ -65,6 +66,7 @@ STSB = TaskSpec(
     paper_settings=paper_settings(2e-5, 16, head_learning_rate=2.78e-5),
     small_settings=small_settings(16, learning_rate=2e-4, max_tokens=64),
     label_range=(0.0, 5.0),
+    kind=Kind.SCORE,
 )
 
 QQP = TaskSpec(

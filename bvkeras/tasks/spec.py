@@ -3,7 +3,7 @@
 import dataclasses
 
 from bvkeras.errors import ArgumentError
-from bvkeras.tasks.kind import LABEL_SEPARATOR, Kind
+from bvkeras.tasks.kind import LABEL_SEPARATOR, Kind, KindTraits
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.table_files import TableFiles
 from bvkeras.tasks.window_plan import WindowPlan
@@ -22,12 +22,12 @@ class TaskSpec:
         title: str. The name in tables, such as `"RTE"`.
         text_columns: tuple of one or two str. Text columns of the official
             files, in the order the encoder reads them.
-        label_column: str. Label column of the official files. With
-            `several_labels` it may be a tuple of str: columns of 0 and 1, one
+        label_column: str. Label column of the official files. Of several
+            labels a text it may be a tuple of str: columns of 0 and 1, one
             for each label.
         label_names: tuple of str, or None. Names of the classes; a label is
-            an index into it. With `several_labels`, of the labels. None for
-            regression and for spans.
+            an index into it. Of several labels a text, of the labels. None
+            for regression and for spans.
         metrics: tuple of str. Metrics of the benchmark, the main one first:
             `"accuracy"`, `"f1"`, `"matthews"`, `"pearson"`, `"spearman"`;
             of spans `"exact"`, `"f1"`; of several labels `"micro_f1"`,
@@ -38,8 +38,8 @@ class TaskSpec:
             regression task. Defaults to `None`.
         evaluation_splits: tuple of str. The splits a model is scored on.
             Defaults to `("validation",)`.
-        windows: `WindowPlan`, or None. How contexts are cut; the task is to
-            find a span of a context. Defaults to `None`: no such task.
+        windows: `WindowPlan`, or None. How contexts are cut, where a span of
+            a context is to be found. Defaults to `None`: no such task.
         threshold_split: str, or None. The part of the training file on which
             a span task's threshold of no answer is chosen; it is not trained
             on. Defaults to `None`.
@@ -50,12 +50,13 @@ class TaskSpec:
             `bvkeras.load_backbone` takes it. Defaults to BERT-base.
         table: `TableFiles`, or None. The files of a task of one's own.
             Defaults to `None`.
-        several_labels: bool. Whether a text has any number of the labels, or
-            none, and not one class. Defaults to `False`.
+        kind: `Kind`. What a label is. Defaults to `Kind.CLASSES`: one class a
+            text.
 
     Raises:
         ArgumentError: there is no text column or no metric, or a class has no
-            name of its own; or a label's name cannot stand among others.
+            name of its own; or a label's name cannot stand among others; or
+            names, windows or columns of labels do not fit the kind.
 
     Example:
 
@@ -83,7 +84,7 @@ class TaskSpec:
     source: str = "glue"
     backbone: str = "bert_base_en_uncased"
     table: TableFiles | None = None
-    several_labels: bool = False
+    kind: Kind = Kind.CLASSES
 
     def __post_init__(self):
         if len(self.text_columns) not in (1, 2):
@@ -93,31 +94,36 @@ class TaskSpec:
             )
         if not self.metrics:
             raise ArgumentError("metrics: expected at least one, got none")
-        names = self.label_names
-        if self.several_labels:
-            self._check_label_names()
-        elif not isinstance(self.label_column, str):
+        self._check_names()
+        if self.traits.has_windows != (self.windows is not None):
+            wanted = "a WindowPlan" if self.traits.has_windows else "None"
             raise ArgumentError(
-                "label_column: expected one column without several_labels, "
-                f"got {list(self.label_column)}"
+                f"windows: expected {wanted} of kind {self.kind.value}, got "
+                f"{self.windows}"
             )
-        if names is None:
-            return
-        if len(names) < 2 and not self.several_labels:
+        several = not isinstance(self.label_column, str)
+        if several and not self.traits.several_columns:
             raise ArgumentError(
-                f"label_names: expected at least two classes, got {list(names)}"
+                f"label_column: expected one column of kind "
+                f"{self.kind.value}, got {list(self.label_column)}"
             )
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ArgumentError(f"label_names: {twice!r} comes twice")
 
-    def _check_label_names(self) -> None:
-        if not self.label_names or self.windows is not None:
+    def _check_names(self) -> None:
+        names, fewest = self.label_names, self.traits.fewest_names
+        if fewest is None:
+            if names is not None:
+                raise ArgumentError(
+                    f"label_names: expected None of kind {self.kind.value}, "
+                    f"got {list(names)}"
+                )
+            return
+        if not names or len(names) < fewest:
             raise ArgumentError(
-                "label_names: expected at least one label, and no windows, "
-                f"got {self.label_names}"
+                f"label_names: expected a name of each {self.traits.name_word} "
+                f"of kind {self.kind.value}, at least {fewest}, got "
+                f"{names if names is None else list(names)}"
             )
-        for name in self.label_names:
+        for name in names if self.several_labels else ():
             # Joined, and of no label empty, they stand in one cell.
             if not name or name != name.strip() or LABEL_SEPARATOR in name:
                 raise ArgumentError(
@@ -125,6 +131,9 @@ class TaskSpec:
                     f"{LABEL_SEPARATOR!r}, which stands between labels, and "
                     "without blanks around it"
                 )
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ArgumentError(f"label_names: {twice!r} comes twice")
 
     @property
     def label_columns(self) -> tuple[str, ...]:
@@ -134,23 +143,19 @@ class TaskSpec:
         return self.label_column
 
     @property
-    def kind(self) -> Kind:
-        """What a label is."""
-        if self.windows is not None:
-            return Kind.SPAN
-        if self.several_labels:
-            return Kind.LABELS
-        return Kind.SCORE if self.label_names is None else Kind.CLASSES
-
-    @property
-    def is_span(self) -> bool:
-        """Whether a label is the first and the last token of an answer."""
-        return self.kind is Kind.SPAN
+    def traits(self) -> KindTraits:
+        """What is true of all tasks of its kind."""
+        return self.kind.traits
 
     @property
     def is_regression(self) -> bool:
         """Whether a label is a score and not a class."""
         return self.kind is Kind.SCORE
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether a text has any number of the labels, or none."""
+        return self.kind is Kind.LABELS
 
     @property
     def num_labels(self) -> int:
@@ -159,9 +164,9 @@ class TaskSpec:
         The two of a span are the logits of its start and of its end, of each
         token.
         """
-        if self.is_span:
-            return 2
-        return 1 if self.is_regression else len(self.label_names)
+        if self.traits.num_outputs is None:
+            return len(self.label_names)
+        return self.traits.num_outputs
 
     @property
     def splits(self) -> tuple[str, ...]:

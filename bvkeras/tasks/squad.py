@@ -11,6 +11,7 @@ Reference:
 
 import dataclasses
 
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.settings import paper_settings, small_settings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
@@ -38,4 +39,5 @@ SQUAD_V2 = TaskSpec(
     windows=WindowPlan(),
     threshold_split="held_out",
     source="squad",
+    kind=Kind.SPAN,
 )

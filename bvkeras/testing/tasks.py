@@ -10,12 +10,13 @@ from bvkeras import tasks
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.glue_metrics import compute_metrics
 from bvkeras.serving.description import NAME, RESERVED
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.testing.check import Check, checks_of, expect, run_all
-from bvkeras.training.head import TOKEN_POOLINGS
 
-_SPAN_METRICS = ("exact", "f1")
+# Of kinds whose metrics are no functions of two arrays of labels.
+_METRICS = {Kind.SPAN: ("exact", "f1")}
 _FINE_TUNED_DIM, _SMALL_DIM = 768, 384
 
 
@@ -101,12 +102,12 @@ def _splits(spec):
 
 def _metrics(spec):
     """Every metric is known, and can score labels of this kind."""
-    if spec.is_span:
-        unknown = set(spec.metrics) - set(_SPAN_METRICS)
+    if spec.kind in _METRICS:
+        unknown = set(spec.metrics) - set(_METRICS[spec.kind])
         expect(
             not unknown,
             f"metrics: received {', '.join(sorted(unknown))}, expected of "
-            f"{', '.join(_SPAN_METRICS)}",
+            f"{', '.join(_METRICS[spec.kind])}",
         )
         return
     labels = np.arange(6) % spec.num_labels
@@ -142,12 +143,12 @@ def _settings(spec):
 def _check_setting(spec, settings, name, value):
     where = f"{settings}.{name}: received {value!r}, expected"
     if name == "head_token_pooling":
-        known = TOKEN_POOLINGS[:1] if spec.is_span else TOKEN_POOLINGS
+        known = spec.traits.token_poolings
         expect(value in known, f"{where} one of {', '.join(known)}")
     elif name.endswith("dropout"):
         expect(0 <= value < 1, f"{where} 0 or more, and below 1")
     elif name == "max_tokens":
-        least = 6 if spec.is_span else len(spec.text_columns) + 2
+        least = spec.traits.fewest_tokens[len(spec.text_columns) - 1]
         expect(value >= least, f"{where} at least {least}")
     else:
         expect(value > 0, f"{where} more than 0")

@@ -56,7 +56,7 @@ from bvkeras.training.freezing import (
     untrained_parameters,
 )
 from bvkeras.training.head import HISTORY_SCHEMA
-from bvkeras.training.losses import label_signature, task_loss
+from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.sample_weights import weights_setting
 from bvkeras.training.setting_checks import (
@@ -184,7 +184,7 @@ class Snapshot:
         model = finetuning_model(
             encoder.backbone,
             self.task.num_labels,
-            per_token=self.task.is_span,
+            per_token=self.task.traits.per_token,
             sentence_pooling=encoder.sentence_pooling,
         )
         _load_head(self.directory, model)
@@ -305,7 +305,9 @@ def finetune(
         "seed": seed,
         **weights_setting(weights, len(examples)),
         **freeze_settings(freeze_layers, freeze_embeddings),
-        **sentence_pooling_settings(encoder.sentence_pooling, task.is_span),
+        **sentence_pooling_settings(
+            encoder.sentence_pooling, task.traits.per_token
+        ),
         **target_settings(task),
     }
     paths = [snapshot_directory(directory, stop) for stop in stops]
@@ -400,7 +402,7 @@ def _train(
         task.num_labels,
         dropout=settings["dropout"],
         seed=seed,
-        per_token=task.is_span,
+        per_token=task.traits.per_token,
         sentence_pooling=encoder.sentence_pooling,
     )
     frozen_parameters = untrained_parameters(encoder.backbone, model)
@@ -475,8 +477,9 @@ def _train(
 
 
 def _train_step(model, optimizer, task, weighted=False):
-    loss_function = task_loss(task)
-    signature = [_INPUT_SIGNATURE, label_signature(task)]
+    kind = kind_of(task.kind)
+    loss_function = kind.loss()
+    signature = [_INPUT_SIGNATURE, kind.label_signature(task)]
     if weighted:
         signature.append(tf.TensorSpec((None,), tf.float32))
 
@@ -486,9 +489,7 @@ def _train_step(model, optimizer, task, weighted=False):
         # A tape that watches frozen weights, too, would go back to them.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(sources)
-            outputs = model(inputs, training=True)
-            if task.is_regression:
-                outputs = outputs[:, 0]
+            outputs = kind.loss_outputs(model(inputs, training=True))
             loss = loss_function(labels, outputs, sample_weight=weights)
         gradients = tape.gradient(loss, sources)
         # Gradients of embeddings come as one row a token. For the norm that

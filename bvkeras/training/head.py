@@ -17,10 +17,7 @@ from bvkeras.cache.format import IDENTITY_SCHEMA
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
 from bvkeras.errors import ArgumentError, DataError, DivergedError
-from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_model import POOLERS
-from bvkeras.models.pooling_regressor import PoolingRegressor
-from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.models.saved import load_head_model
 from bvkeras.progress import Bar, progress_bar
 from bvkeras.schema import (
@@ -33,9 +30,9 @@ from bvkeras.schema import (
     table_of,
 )
 from bvkeras.tasks.description import task_from_record, task_to_record
-from bvkeras.tasks.kind import Kind
+from bvkeras.tasks.kind import TOKEN_POOLINGS
 from bvkeras.tasks.spec import TaskSpec
-from bvkeras.training.losses import task_loss
+from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.sample_weights import weights_setting
 from bvkeras.training.setting_checks import (
@@ -59,7 +56,6 @@ from bvkeras.training.target_scale import (
     target_settings,
 )
 
-TOKEN_POOLINGS = ("flatten", "mean")
 # Records of heads from before there was a choice do not say it.
 NOT_POOLED = {"token_pooling": "flatten"}
 PROJECTION_STARTS = ("zeros", "glorot_uniform")
@@ -225,15 +221,11 @@ def build_head(
         "seed": seed,
         "name": "head",
     }
-    if task.is_span:
-        return PoolingSpanModel(**settings)
-    if token_pooling == "flatten":
+    if token_pooling == "flatten" and not task.traits.per_token:
         settings["sequence_length"] = cache.max_tokens
-    if task.is_regression:
-        model = PoolingRegressor(**settings)
-    else:
-        model = PoolingClassifier(num_classes=task.num_labels, **settings)
-    model.bias.assign(starting_bias(task, cache.labels()))
+    kind = kind_of(task.kind)
+    model = kind.head(task, settings)
+    model.bias.assign(kind.starting_bias(task, cache))
     return model
 
 
@@ -261,10 +253,11 @@ def check_token_pooling(task: TaskSpec, token_pooling: str) -> None:
             f"token_pooling: expected one of {', '.join(TOKEN_POOLINGS)}, got "
             f"{token_pooling!r}"
         )
-    if task.is_span and token_pooling == "mean":
+    known = task.traits.token_poolings
+    if token_pooling not in known:
         raise ArgumentError(
-            f"token_pooling: expected flatten of {task.name}, whose outputs "
-            "are of tokens, got 'mean'"
+            f"token_pooling: expected {', '.join(known)} of {task.name}, whose "
+            f"outputs are of tokens, got {token_pooling!r}"
         )
 
 
@@ -289,18 +282,6 @@ def check_cache_task(task: TaskSpec, cache: HiddenStateBatches) -> None:
             f"cache: {cache.directory} was made for {shown[0]} a text, "
             f"expected {shown[1]}"
         )
-
-
-def starting_bias(task: TaskSpec, labels: np.ndarray) -> np.ndarray:
-    """What the bias of a head starts at, `(outputs,)`; see `build_head`."""
-    if task.kind is Kind.SCORE:
-        return np.array([labels.mean()])
-    # One more of each class: the logarithm of none is no bias.
-    if task.kind is Kind.LABELS:
-        with_label = labels.sum(axis=0, dtype=np.float64)
-        return np.log((with_label + 1) / (len(labels) - with_label + 1))
-    counts = np.bincount(labels, minlength=task.num_labels) + 1
-    return np.log(counts / counts.sum())
 
 
 def projection_start(name: str, seed: int) -> keras.initializers.Initializer:
@@ -489,7 +470,7 @@ def _train(
             settings["weight_decay"],
             rates={model.projection.name: settings["projection_rate"]},
         ),
-        task_loss(task),
+        kind_of(task.kind).loss(),
         # Keras measures what has weights by these alone.
         weighted_metrics=[] if weights is not None else None,
         jit_compile=False,

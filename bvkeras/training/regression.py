@@ -69,7 +69,7 @@ def train_regression(
         RunError: `directory` holds another head, or another process is using
             it.
     """
-    if task.is_span:
+    if not task.traits.has_regression:
         raise ArgumentError(
             f"head: expected pooled for {task.name}, whose outputs are of "
             "tokens, got regression"

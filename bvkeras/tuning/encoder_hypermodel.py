@@ -19,7 +19,7 @@ from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import predict_scores
-from bvkeras.training.losses import label_signature, task_loss
+from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.state import seed_dropout
 from bvkeras.training.target_scale import TargetScale
@@ -167,7 +167,7 @@ class EncoderHyperModel(keras_tuner.HyperModel):
                 rates={},
                 warmup_fraction=settings["warmup"],
             ),
-            task_loss(self.task),
+            kind_of(self.task.kind).loss(),
             jit_compile=False,
         )
         return model
@@ -209,7 +209,7 @@ class EncoderHyperModel(keras_tuner.HyperModel):
                     name: tf.TensorSpec((None, None), tf.int32)
                     for name in _INPUTS
                 },
-                label_signature(self.task),
+                kind_of(self.task.kind).label_signature(self.task),
             ),
         ).apply(tf.data.experimental.assert_cardinality(steps))
         history = model.fit(

@@ -22,7 +22,7 @@ from bvkeras.training.head import (
     check_token_pooling,
     fold_targets,
 )
-from bvkeras.training.losses import task_loss
+from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.setting_checks import one_of
 from bvkeras.training.target_scale import TargetScale
@@ -138,7 +138,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
                 settings.weight_decay,
                 rates={model.projection.name: settings.projection_rate},
             ),
-            task_loss(self.task),
+            kind_of(self.task.kind).loss(),
             jit_compile=False,
         )
         return model

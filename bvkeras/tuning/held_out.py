@@ -5,11 +5,11 @@ import numpy as np
 
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.glue_metrics import compute_metrics
+from bvkeras.evaluation.kinds import kind_of
 from bvkeras.evaluation.metric_direction import (
     LOWER_IS_BETTER,
     diverged_score,
 )
-from bvkeras.evaluation.outputs import read_outputs
 from bvkeras.tasks.spec import TaskSpec
 
 # Its own, so that searches with other seeds hold the same rows out.
@@ -95,5 +95,5 @@ def held_out_score(
     metric = task.metrics[0]
     if not np.isfinite(outputs).all():
         return diverged_score(metric)
-    _, predictions = read_outputs(task, outputs)
+    _, predictions = kind_of(task.kind).read_outputs(outputs)
     return compute_metrics([metric], labels, predictions)[metric]

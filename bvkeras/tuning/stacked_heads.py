@@ -11,7 +11,8 @@ from bvkeras.ops.hidden_states import zero_padding
 from bvkeras.ops.linear_pooling import linear_pooling
 from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
-from bvkeras.training.head import projection_start, starting_bias
+from bvkeras.training.head import projection_start
+from bvkeras.training.kinds import kind_of
 from bvkeras.training.schedules import WarmupLinearDecay
 from bvkeras.training.target_scale import AS_THEY_ARE, TargetScale
 from bvkeras.tuning.head_settings import HeadSettings
@@ -212,7 +213,11 @@ class _Block:
             ),
             "bias": tf.tile(
                 tf.constant(
-                    [scale.standardized(starting_bias(task, part.labels()))],
+                    [
+                        scale.standardized(
+                            kind_of(task.kind).starting_bias(task, part)
+                        )
+                    ],
                     tf.float32,
                 ),
                 (self._heads, 1),
@@ -291,7 +296,7 @@ class _Block:
         """One step; gives the heads' losses when it is done."""
         with tf.GradientTape() as tape:
             outputs = self.outputs(hidden_states, mask, step)
-            losses = self._losses(outputs, labels)
+            losses = _LOSSES[self._task.kind](outputs, labels)
             loss = tf.reduce_sum(losses)
         names = list(self._weights)
         gradients = tape.gradient(loss, [self._weights[n] for n in names])
@@ -334,22 +339,6 @@ class _Block:
             rates = rates * self._projection_rate
         return weight.assign(
             weight * kept + taken.read_value() * _for_heads(name, rates)
-        )
-
-    def _losses(self, outputs, labels):
-        """The mean loss of each head."""
-        if self._task.kind is Kind.SCORE:
-            return tf.reduce_mean((outputs[..., 0] - labels) ** 2, axis=1)
-        if self._task.kind is Kind.LABELS:
-            labels = tf.broadcast_to(labels[tf.newaxis], tf.shape(outputs))
-            return tf.reduce_mean(
-                tf.nn.sigmoid_cross_entropy_with_logits(labels, outputs),
-                axis=(1, 2),
-            )
-        labels = tf.tile(labels[tf.newaxis], (self._heads, 1))
-        return tf.reduce_mean(
-            tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs),
-            axis=1,
         )
 
     def _pooled(self, hidden_states, mask, keep):
@@ -440,4 +429,30 @@ _RANKS = {
     "pooling_bias": 2,
     "projection": 3,
     "bias": 2,
+}
+
+
+def _class_losses(outputs, labels):
+    labels = tf.tile(labels[tf.newaxis], (tf.shape(outputs)[0], 1))
+    return tf.reduce_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs), axis=1
+    )
+
+
+def _label_losses(outputs, labels):
+    labels = tf.broadcast_to(labels[tf.newaxis], tf.shape(outputs))
+    return tf.reduce_mean(
+        tf.nn.sigmoid_cross_entropy_with_logits(labels, outputs), axis=(1, 2)
+    )
+
+
+def _score_losses(outputs, labels):
+    return tf.reduce_mean((outputs[..., 0] - labels) ** 2, axis=1)
+
+
+# The mean loss of each head, by what `bvkeras tune` can search for.
+_LOSSES = {
+    Kind.CLASSES: _class_losses,
+    Kind.LABELS: _label_losses,
+    Kind.SCORE: _score_losses,
 }

@@ -7,8 +7,8 @@ from bvkeras.evaluation.ensemble import (
     RULES,
     combine_predictions,
     evaluate_ensemble,
-    rules_for,
 )
+from bvkeras.evaluation.kinds import kind_of
 from bvkeras.evaluation.predictions import (
     Predictions,
     read_predictions,
@@ -56,7 +56,10 @@ def test_two_classes_have_one_rule():
     )
     mean, maximum = (combine_predictions(first, second, r) for r in RULES)
     np.testing.assert_array_equal(mean.predictions, maximum.predictions)
-    found = {name: rules_for(tasks.get(name)) for name in tasks.names()}
+    found = {
+        spec.name: kind_of(spec.kind).ensemble_rules(spec)
+        for spec in map(tasks.get, tasks.names())
+    }
     assert found.pop("mnli") == found.pop("squad_v2") == RULES
     assert set(found.values()) == {("mean",)}
 

@@ -14,8 +14,8 @@ from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.data.sources import load_examples
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
+from bvkeras.pipeline.kinds import majority_baseline
 from bvkeras.pipeline.steps import fine_tuning
-from bvkeras.pipeline.steps.report import majority_baseline
 from bvkeras.reports.report import read_report
 from bvkeras.reports.run_document import run_document
 from bvkeras.tasks.glue import GLUE

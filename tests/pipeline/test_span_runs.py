@@ -36,7 +36,7 @@ _WORK = (
     "bvkeras.training.head.build_head",
     "bvkeras.cache.writer._extract",
     "bvkeras.evaluation.evaluate.predict_scores",
-    "bvkeras.evaluation.evaluate._window_logits",
+    "bvkeras.evaluation.evaluate._predict_from_cache",
 )
 
 

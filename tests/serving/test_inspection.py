@@ -20,6 +20,7 @@ from bvkeras.serving import (
 )
 from bvkeras.serving.inspection import format_inspection
 from bvkeras.serving.rest.loaded_version import LoadedVersion
+from bvkeras.tasks import Kind
 from bvkeras.tasks.window_plan import WindowPlan
 from tests.serving.attacks import ATTACKS, rewrite, seal
 
@@ -65,7 +66,7 @@ def test_exports_of_the_encoders_own_heads_are_not_unusual(encoder, tmp_path):
     features, labels = encoder.hidden_dim, ("a", "b", "c")
     dense = [np.ones((features, 3), np.float32), np.ones(3, np.float32)]
     pooler = [np.eye(features, dtype=np.float32), np.ones(features, np.float32)]
-    config = {"type": "EncoderHead", "is_span": False, "last_layer": 2}
+    config = {"type": "EncoderHead", "per_token": False, "last_layer": 2}
     heads = {
         "cls": ServedHead(config, [*pooler, *dense]),
         "mean": ServedHead(
@@ -73,14 +74,15 @@ def test_exports_of_the_encoders_own_heads_are_not_unusual(encoder, tmp_path):
             dense,
         ),
         "span": ServedHead(
-            {**config, "is_span": True}, [dense[0][:, :2], dense[1][:2]]
+            {**config, "per_token": True}, [dense[0][:, :2], dense[1][:2]]
         ),
     }
     tasks = [
         ServedTask(
-            *(name, head, (2,), 32, 1 + head.is_span),
-            label_names=None if head.is_span else labels,
-            windows=WindowPlan(8, 10) if head.is_span else None,
+            *(name, head, (2,), 32, 1 + head.per_token),
+            label_names=None if head.per_token else labels,
+            windows=WindowPlan(8, 10) if head.per_token else None,
+            kind=Kind.SPAN if head.per_token else Kind.CLASSES,
         )
         for name, head in heads.items()
     ]

@@ -69,13 +69,13 @@ def test_labels_and_splits():
     assert stsb.num_labels == 1
     assert stsb.label_range == (0.0, 5.0)
     squad = tasks.get("squad_v2")
-    assert squad.is_span
+    assert squad.kind is tasks.Kind.SPAN
     assert not squad.is_regression
     # The logits of start and end.
     assert squad.num_labels == 2
     assert squad.splits == ("train", "held_out", "validation")
     assert squad.windows == tasks.WindowPlan(stride=128, question_tokens=64)
-    assert [name for name in tasks.names() if tasks.get(name).is_span] == [
+    assert [name for name in tasks.names() if tasks.get(name).windows] == [
         "squad_v2"
     ]
 

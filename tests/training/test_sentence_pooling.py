@@ -50,7 +50,7 @@ def test_the_record_names_the_mean_alone(mean_run, finetuned):
     assert mean.pop("sentence_pooling") == "mean"
     # So that a run from before there was a choice is still the same run.
     assert mean == cls
-    assert sentence_pooling_settings("mean", is_span=True) == {}
+    assert sentence_pooling_settings("mean", per_token=True) == {}
 
 
 def test_the_other_pooling_in_the_same_directory(

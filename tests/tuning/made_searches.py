@@ -15,7 +15,7 @@ from tests.cache.made_caches import make_cache
 CLASSES = dataclasses.replace(tasks.get("mnli"), name="sst2")
 SCORES = tasks.get("stsb")
 LABELS = dataclasses.replace(
-    CLASSES, several_labels=True, metrics=("micro_f1",)
+    CLASSES, kind=tasks.Kind.LABELS, metrics=("micro_f1",)
 )
 
 SPACE = HeadSpace(

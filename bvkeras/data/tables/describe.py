@@ -10,38 +10,20 @@ import numpy as np
 from bvkeras import tasks
 from bvkeras.data.examples import Examples
 from bvkeras.data.tables import checks
-from bvkeras.data.tables.class_labels import learn_classes
 from bvkeras.data.tables.finding import Finding
 from bvkeras.data.tables.held_out import text_keys
+from bvkeras.data.tables.kinds import TRAINABLE, kind_of
 from bvkeras.data.tables.label_kind import KINDS, LabelKind, infer_kind
-from bvkeras.data.tables.label_sets import learn_labels
-from bvkeras.data.tables.score_labels import row_scores, score_range
 from bvkeras.data.tables.table_findings import TableFindings
 from bvkeras.data.tables.table_paths import stem_of
 from bvkeras.data.tables.table_rows import read_rows
 from bvkeras.data.tables.table_splits import TableSplits, split_tables
-from bvkeras.data.tables.task_labels import TRAINABLE, keeps_unlabelled
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.own_settings import fitting_tokens, own_settings
 from bvkeras.tasks.spec import TABLE_BACKBONE, TaskSpec
 from bvkeras.tasks.table_files import TableFiles
 
-CLASS_METRICS = ("accuracy", "macro_f1")
-SCORE_METRICS = ("pearson", "spearman", "r2")
-LABEL_METRICS = ("micro_f1", "macro_f1", "subset_accuracy")
-
-_METRICS = {
-    Kind.CLASSES: CLASS_METRICS,
-    Kind.LABELS: LABEL_METRICS,
-    Kind.SCORE: SCORE_METRICS,
-}
-# What a share of each of is held out.
-_HELD_OUT_OF = {
-    Kind.CLASSES: "each class",
-    Kind.LABELS: "each label",
-    Kind.SCORE: "each tenth of the scores",
-}
 _DEFAULT_TOKENS = 128
 _LONGEST_NAME = 56
 # Files of such names are all alike: the folder says more.
@@ -134,7 +116,8 @@ def describe_table(
             f"{', '.join(one.value for one in TRAINABLE)}"
         )
     task_kind = Kind(found_kind.kind)
-    names, label_range = _learned(task_kind, read, columns)
+    made = kind_of(task_kind)
+    names, label_range = made.learned(read, columns)
     splits = split_tables(files, text_columns, columns, read, task_kind, names)
     lengths = None
     if token_lengths is not None:
@@ -154,14 +137,14 @@ def describe_table(
         text_columns=text_columns,
         label_column=columns[0] if len(columns) == 1 else columns,
         label_names=names,
-        metrics=_METRICS[task_kind],
+        metrics=made.metrics,
         paper_settings=base,
         small_settings=small,
         label_range=label_range,
         source="table",
         backbone=TABLE_BACKBONE,
         table=files,
-        several_labels=task_kind is Kind.LABELS,
+        kind=task_kind,
     )
     return TableDescription(
         spec,
@@ -176,18 +159,8 @@ def _read_several(files, text_columns, columns):
         files.train,
         text_columns,
         columns,
-        unlabelled=keeps_unlabelled(Kind.LABELS, columns),
+        unlabelled=kind_of(Kind.LABELS).keeps_unlabelled(columns),
     )
-
-
-def _learned(kind, rows, columns):
-    """Names of classes or labels, and the range of scores; None of others."""
-    if kind is Kind.SCORE:
-        scores = row_scores(rows, columns[0])
-        return None, score_range(rows, columns[0], scores)
-    if kind is Kind.LABELS:
-        return learn_labels(rows, columns), None
-    return learn_classes(rows, columns[0]), None
 
 
 def _text_columns(text, labels):
@@ -239,7 +212,7 @@ def _findings(
     lengths: np.ndarray | None,
     max_tokens: int,
 ) -> TableFindings:
-    read, names = splits.read, spec.label_names
+    read, made = splits.read, kind_of(spec.kind)
     keys = text_keys(read.texts)
     labels = splits.train_labels
     how = "given" if kind.reason == "given" else f"inferred: {kind.reason}"
@@ -247,7 +220,7 @@ def _findings(
         Finding(
             f"labels: {kind.kind}, {how}",
             len(read),
-            note=_labels_note(spec),
+            note=made.note(spec),
         ),
         *checks.reading_findings("training", read),
     ]
@@ -262,28 +235,12 @@ def _findings(
             checks.held_out_finding(
                 splits.held_out,
                 spec.table.seed,
-                f"some of {_HELD_OUT_OF[spec.kind]}",
+                f"some of {made.held_out_of}",
             )
         )
         train_keys = [keys[i] for i in np.flatnonzero(~splits.held_out)]
     findings += checks.label_findings(splits.train, train_keys, labels)
-    if spec.kind is Kind.CLASSES:
-        findings += checks.class_findings(labels, names)
-    elif spec.kind is Kind.LABELS:
-        findings += checks.label_set_findings(labels, names)
+    findings += made.findings(labels, spec.label_names)
     if lengths is not None:
         findings += checks.length_findings(lengths, len(labels), max_tokens)
     return TableFindings(tuple(findings))
-
-
-def _labels_note(spec):
-    if spec.label_names is None:
-        low, high = spec.label_range
-        return f"scores from {low:g} to {high:g}"
-    what = "labels" if spec.kind is Kind.LABELS else "classes"
-    return f"{len(spec.label_names)} {what}: {_some(spec.label_names)}"
-
-
-def _some(names):
-    shown = ", ".join(names[:8])
-    return shown if len(names) <= 8 else f"{shown}, …"

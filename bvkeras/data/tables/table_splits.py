@@ -7,13 +7,8 @@ import numpy as np
 
 from bvkeras.data.examples import Examples
 from bvkeras.data.tables.held_out import choose_held_out, text_keys
+from bvkeras.data.tables.kinds import kind_of
 from bvkeras.data.tables.table_rows import TableRows, read_rows
-from bvkeras.data.tables.task_labels import (
-    held_out_classes,
-    keeps_unlabelled,
-    task_labels,
-    without_unseen,
-)
 from bvkeras.errors import DataError
 from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.table_files import TableFiles
@@ -87,24 +82,25 @@ def split_tables(
         DataError: a label is none of the task's, or there are too few rows
             to hold some out.
     """
-    labels = task_labels(train, kind, label_columns, names)
+    made = kind_of(kind)
+    labels = made.labels(train, label_columns, names)
     if files.validation:
         validation = read_rows(
             files,
             files.validation,
             text_columns,
             label_columns,
-            unlabelled=keeps_unlabelled(kind, label_columns),
+            unlabelled=made.keeps_unlabelled(label_columns),
             data_dir=data_dir,
         )
-        validation = without_unseen(validation, kind, label_columns, names)
-        validation_labels = task_labels(validation, kind, label_columns, names)
+        validation = made.without_unseen(validation, label_columns, names)
+        validation_labels = made.labels(validation, label_columns, names)
         return TableSplits(
             train, train, validation, labels, validation_labels, None
         )
     held_out = choose_held_out(
         text_keys(train.texts),
-        held_out_classes(kind, labels),
+        made.held_out_classes(labels),
         files.held_out,
         files.seed,
     )

@@ -4,8 +4,7 @@ import pathlib
 
 from bvkeras.evaluation.comparison import ENCODER, HEAD, SystemResult
 from bvkeras.evaluation.compression import compression
-from bvkeras.evaluation.ensemble import evaluate_ensemble
-from bvkeras.evaluation.spans.ensemble import evaluate_span_ensemble
+from bvkeras.evaluation.kinds import kind_of
 from bvkeras.pipeline.run_state import RunState
 from bvkeras.pipeline.step import Step
 
@@ -67,19 +66,13 @@ class EnsembleRow(Step):
 
     def _evaluate(self, split, directory, *threshold):
         state = self.state
-        if state.task.is_span:
-            return evaluate_span_ensemble(
-                state.examples[split],
-                *(folder / split for folder in self._folders),
-                directory,
-                self.rule,
-                *threshold,
-            )
-        return evaluate_ensemble(
+        return kind_of(state.task.kind).evaluate_ensemble(
             state.task,
-            *(folder / f"{split}.tsv" for folder in self._folders),
-            directory / f"{split}.tsv",
+            state.examples[split],
+            self._folders,
+            directory,
             self.rule,
+            *threshold,
         )
 
     @property

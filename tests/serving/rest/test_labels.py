@@ -25,7 +25,7 @@ def server(encoder, tmp_path_factory):
         name="traits",
         label_names=NAMES,
         metrics=("micro_f1",),
-        several_labels=True,
+        kind=tasks.Kind.LABELS,
     )
     served = ServedTask.of(
         spec,

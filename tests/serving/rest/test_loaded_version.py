@@ -10,6 +10,7 @@ import bvkeras
 from bvkeras.errors import DataError
 from bvkeras.serving import ServedHead, ServedTask, export
 from bvkeras.serving.rest.loaded_version import LoadedVersion
+from bvkeras.tasks import Kind
 from tests.serving.conftest import MAX_TOKENS, randomize
 
 
@@ -61,6 +62,7 @@ def alike(encoder, tmp_path_factory):
                 max_tokens=MAX_TOKENS,
                 num_texts=1,
                 label_names=tuple("xyz"[:classes]) if classes else None,
+                kind=Kind.CLASSES if classes else Kind.SCORE,
             )
         )
     directory = tmp_path_factory.mktemp("alike")
