@@ -423,5 +423,5 @@ def test_head_is_scored_on_the_questions_of_its_cache(steps, squad_dir):
     task = tasks.get("squad_v2")
     others = load_examples("squad_v2", "held_out", squad_dir)
     for examples in (None, others):
-        with pytest.raises(ArgumentError, match="examples: expected the ques"):
+        with pytest.raises(ArgumentError, match="examples: expected those"):
             evaluate_head(task, head, cache, folder / "x", examples, 0.5)
