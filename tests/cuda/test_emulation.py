@@ -26,9 +26,10 @@ def check(name, first, count, seeds, step=STEP, of_products=None):
     )
 
 
-@pytest.mark.parametrize("name", ["plain", "sm75"])
-def test_some_cases(name):
-    check(name, 0, 48, SEEDS)
+# Of a GPU without asynchronous copies fewer: the rest is the same.
+@pytest.mark.parametrize(("name", "count"), [("plain", 48), ("sm75", 16)])
+def test_some_cases(name, count):
+    check(name, 0, count, SEEDS)
 
 
 # Behind the others: no real token; and Z far beyond what float16 holds.
