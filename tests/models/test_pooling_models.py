@@ -273,17 +273,30 @@ def as_dataset(hidden_states, mask, labels, form):
     [
         ("stacked", {}),
         ("list", {}),
-        ("stacked", SIZES),
+        pytest.param(*("stacked", SIZES), marks=pytest.mark.full),
         ("list", {"dropout": 0.1, "seed": 5}),
-        ("stacked", {"pooler": "scalar_mix"}),
+        pytest.param(
+            *("stacked", {"pooler": "scalar_mix"}), marks=pytest.mark.full
+        ),
         ("stacked", {"dtype": "mixed_bfloat16"}),
-        ("list", {"dtype": "mixed_float16"}),
+        pytest.param(
+            *("list", {"dtype": "mixed_float16"}), marks=pytest.mark.full
+        ),
         ("8-bit", {}),
-        ("8-bit", {"dtype": "mixed_bfloat16", "dropout": 0.1, "seed": 5}),
-        ("8-bit", {"pooler": "scalar_mix", "dtype": "mixed_bfloat16"}),
+        pytest.param(
+            *("8-bit", {"dtype": "mixed_bfloat16", "dropout": 0.1, "seed": 5}),
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
+            *("8-bit", {"pooler": "scalar_mix", "dtype": "mixed_bfloat16"}),
+            marks=pytest.mark.full,
+        ),
         ("stacked", {"sequence_length": None}),
         ("8-bit", {"sequence_length": None, "dtype": "mixed_bfloat16"}),
-        ("list", {"sequence_length": None, "dropout": 0.1, "seed": 5}),
+        pytest.param(
+            *("list", {"sequence_length": None, "dropout": 0.1, "seed": 5}),
+            marks=pytest.mark.full,
+        ),
     ],
 )
 def test_classifier_learns_from_a_dataset(form, init_kwargs):

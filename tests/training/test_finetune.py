@@ -163,6 +163,7 @@ def test_interrupted_run_comes_to_the_same_weights(run, finetuned, tmp_path):
     assert not saved.exists()
 
 
+@pytest.mark.full
 def test_interrupted_run_goes_on_behind_the_saved_state(
     run, tmp_path, monkeypatch
 ):

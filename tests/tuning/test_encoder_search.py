@@ -87,7 +87,8 @@ def test_killed_in_the_second_trial(found, tiny_bert, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("dropout", "sentence_pooling"), [(None, None), (0.2, "mean")]
+    ("dropout", "sentence_pooling"),
+    [(0.2, "mean"), pytest.param(None, None, marks=pytest.mark.full)],
 )
 def test_trial_is_what_finetune_does(
     tiny_bert, tmp_path, dropout, sentence_pooling
@@ -129,6 +130,7 @@ def test_trial_is_what_finetune_does(
         np.testing.assert_allclose(own, other, atol=1e-4, err_msg=own.path)
 
 
+@pytest.mark.full
 def test_search_with_the_mean(tiny_bert, tmp_path):
     def search(sentence_pooling):
         return tune_encoder(
@@ -150,6 +152,7 @@ def test_search_with_the_mean(tiny_bert, tmp_path):
         search(None)
 
 
+@pytest.mark.full
 def test_checkpoint_with_two_rates_of_dropout(tiny_bert, tmp_path):
     model = shutil.copytree(tiny_bert, tmp_path / "model")
     config = fileio.read_json(model / "config.json")
