@@ -20,7 +20,7 @@ _FILES = {
     "validation_mismatched": "dev_mismatched.tsv",
 }
 _MSR_TRAIN = "msr_paraphrase_train.txt"
-_MSR_TEST = "msr_paraphrase_test.txt"
+MSR_TEST = "msr_paraphrase_test.txt"
 _MSR_DEV_IDS = "dev_ids.tsv"
 # Of a task whose published files have broken rows.
 _MOST_BROKEN = 0.01
@@ -70,7 +70,17 @@ def file_names(spec: TaskSpec) -> tuple[str, ...]:
     """Names of the files with labels that a task's folder may hold."""
     names = tuple(_FILES[split] for split in spec.splits)
     is_corpus = _LAYOUTS[spec.name].is_corpus
-    return (*names, _MSR_TRAIN, _MSR_TEST) if is_corpus else names
+    return (*names, _MSR_TRAIN, MSR_TEST) if is_corpus else names
+
+
+def written_labels(spec: TaskSpec) -> tuple[str, ...]:
+    """How the official files, and a submission, write a task's classes.
+
+    In the order of `spec.label_names`: those names, or numbers from 0.
+    """
+    if _LAYOUTS[spec.name].named_labels:
+        return spec.label_names
+    return tuple(map(str, range(spec.num_labels)))
 
 
 def read_official(spec: TaskSpec, split: str, folder: pathlib.Path) -> Examples:
@@ -110,7 +120,7 @@ def read_official(spec: TaskSpec, split: str, folder: pathlib.Path) -> Examples:
 def _read_paraphrase_corpus(spec, split, folder):
     ids_path = folder / _MSR_DEV_IDS
     if not ids_path.exists():
-        name = _MSR_TRAIN if split == "train" else _MSR_TEST
+        name = _MSR_TRAIN if split == "train" else MSR_TEST
         return _read_file(spec, split, folder / name)
     path = folder / _MSR_TRAIN
     dev_ids = {tuple(fields) for _, fields in read_rows(ids_path)}
@@ -184,11 +194,7 @@ def _report_broken(path, numbers, num_rows):
 
 
 def _class_parser(spec):
-    written = (
-        spec.label_names
-        if _LAYOUTS[spec.name].named_labels
-        else tuple(map(str, range(spec.num_labels)))
-    )
+    written = written_labels(spec)
     indices = {label: index for index, label in enumerate(written)}
 
     def parse(text):
