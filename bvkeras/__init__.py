@@ -14,6 +14,7 @@ import wrapt
 __version__ = "0.1.0"
 
 _NAMES = {
+    "AnswerFinder": "bvkeras.classifiers.answer_finder",
     "Encoder": "bvkeras.encoders.encoder",
     "HiddenStateCache": "bvkeras.cache.reader",
     "MultiTaskModel": "bvkeras.models.multi_task",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     )
     from bvkeras.cache.reader import HiddenStateCache
     from bvkeras.cache.writer import write_cache
+    from bvkeras.classifiers.answer_finder import AnswerFinder
     from bvkeras.classifiers.loading import load
     from bvkeras.classifiers.text_classifier import TextClassifier
     from bvkeras.classifiers.text_regressor import TextRegressor
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
     from bvkeras.training.regression import train_regression
 
 __all__ = [
+    "AnswerFinder",
     "Encoder",
     "HiddenStateCache",
     "MultiTaskModel",

@@ -2,8 +2,9 @@
 
 import keras  # noqa: F401, before any module of ours: bvkeras/__init__.py
 
+from bvkeras.classifiers.answer_finder import AnswerFinder
 from bvkeras.classifiers.loading import load
 from bvkeras.classifiers.text_classifier import TextClassifier
 from bvkeras.classifiers.text_regressor import TextRegressor
 
-__all__ = ["TextClassifier", "TextRegressor", "load"]
+__all__ = ["AnswerFinder", "TextClassifier", "TextRegressor", "load"]

@@ -42,10 +42,10 @@ def read_texts(
         raise ArgumentError("x: expected a list of texts, got one str")
     if isinstance(x, tf.data.Dataset):
         return Texts(_dataset_texts(x), None)
-    if _is_table(x):
+    if is_table(x):
         names = tuple(names or _text_columns(x, label))
         for name in names:
-            _require_column(x, name)
+            require_column(x, name)
         return Texts([_texts(x[name], f"x[{name!r}]") for name in names], names)
     if isinstance(x, tuple) and len(x) == 2 and not isinstance(x[0], str):
         columns = [_texts(column, f"x[{i}]") for i, column in enumerate(x)]
@@ -99,19 +99,19 @@ def read_labels(y: Any, x: Any = None) -> list:
             0 nor 1.
     """
     if isinstance(y, str):
-        if not _is_table(x):
+        if not is_table(x):
             raise ArgumentError(
                 f"y: got the column name {y!r}, and x is no table"
             )
-        _require_column(x, y)
+        require_column(x, y)
         y = x[y]
     if isinstance(y, tf.data.Dataset):
         # One row an element, or a batch of them.
         return _dataset_labels(y, len(y.element_spec.shape) > 0)
     # Not of lists, which may be of different lengths.
-    if len(getattr(y, "shape", ())) == 2 and not _is_table(y):
+    if len(getattr(y, "shape", ())) == 2 and not is_table(y):
         return list(np.asarray(y))
-    if _is_table(y):
+    if is_table(y):
         return _flagged(y)
     if not hasattr(y, "__iter__"):
         raise ArgumentError(
@@ -130,7 +130,7 @@ def _dataset_labels(labels: tf.data.Dataset, is_batched: bool) -> list:
 
 def _flagged(y: Any) -> list[tuple]:
     """Of each row of a table the columns that are 1."""
-    names = _column_names(y)
+    names = column_names(y)
     columns = [list(y[name]) for name in names]
     counts = {len(column) for column in columns}
     if len(counts) > 1:
@@ -157,30 +157,37 @@ def _label(item: Any) -> Any:
     return _plain(item)
 
 
-def _is_table(x: Any) -> bool:
+def is_table(x: Any) -> bool:
+    """Whether it is a DataFrame, a dict of columns or a `datasets.Dataset`."""
     # A DataFrame has `columns`, a datasets.Dataset `column_names`.
     return isinstance(x, Mapping) or any(
         hasattr(x, name) for name in ("columns", "column_names")
     )
 
 
-def _column_names(x: Any) -> list[str]:
+def column_names(x: Any) -> list[str]:
+    """Names of a table's columns."""
     for name in ("column_names", "columns"):
         if hasattr(x, name):
             return [str(column) for column in getattr(x, name)]
     return [str(name) for name in x]
 
 
-def _require_column(x: Any, name: str) -> None:
-    if name not in _column_names(x):
+def require_column(x: Any, name: str) -> None:
+    """Refuses a table without a column.
+
+    Raises:
+        ArgumentError: there is none of that name.
+    """
+    if name not in column_names(x):
         raise ArgumentError(
-            f"x: has no column {name!r}, it has {', '.join(_column_names(x))}"
+            f"x: has no column {name!r}, it has {', '.join(column_names(x))}"
         )
 
 
 def _text_columns(x: Any, label: str | None) -> list[str]:
     found = []
-    for name in _column_names(x):
+    for name in column_names(x):
         column = x[name]
         first = next(iter(column), None)
         if name != label and isinstance(first, str):
@@ -188,7 +195,7 @@ def _text_columns(x: Any, label: str | None) -> list[str]:
     if len(found) in (1, 2):
         return found
     raise ArgumentError(
-        f"x: {len(found)} of its columns {', '.join(_column_names(x))} hold "
+        f"x: {len(found)} of its columns {', '.join(column_names(x))} hold "
         "texts, expected one or two; name them by text="
     )
 

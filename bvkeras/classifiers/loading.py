@@ -4,6 +4,7 @@ import os
 import pathlib
 
 from bvkeras import fileio
+from bvkeras.classifiers.answer_finder import AnswerFinder
 from bvkeras.classifiers.text_classifier import TextClassifier
 from bvkeras.classifiers.text_regressor import TextRegressor
 from bvkeras.classifiers.text_task import TextTask
@@ -12,7 +13,10 @@ from bvkeras.printable import one_line
 from bvkeras.schema import COUNT, OBJECT, TEXT, record_of
 from bvkeras.serving.runs import MODEL_FILE
 
-_CLASSES = {kind.__name__: kind for kind in (TextClassifier, TextRegressor)}
+_CLASSES = {
+    kind.__name__: kind
+    for kind in (AnswerFinder, TextClassifier, TextRegressor)
+}
 _SCHEMA = record_of(
     {"class": {"enum": list(_CLASSES)}},
     encoder_training=TEXT,
@@ -23,7 +27,7 @@ _SCHEMA["required"].append("class")
 
 
 def load(directory: str | os.PathLike) -> TextTask:
-    """Opens a saved `TextClassifier` or `TextRegressor`.
+    """Opens a saved `TextClassifier`, `TextRegressor` or `AnswerFinder`.
 
     Args:
         directory: str or path. What its `save` wrote.

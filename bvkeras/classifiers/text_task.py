@@ -17,6 +17,7 @@ from bvkeras import fileio
 from bvkeras.cache.writer import write_cache
 from bvkeras.classifiers import containers
 from bvkeras.data.examples import Examples
+from bvkeras.data.span_examples import SpanExamples
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
@@ -35,8 +36,6 @@ from bvkeras.training.head import TrainedHead, train_head
 TRAININGS = ("frozen", "fine_tuned")
 
 _FORMAT_VERSION = 1
-# Of columns that have none.
-_NAMES = ("text", "text_b")
 _OPTIONS = ("encoder_training", "text", "max_tokens", "seed")
 # Rows whose tokens are counted to choose the longest input.
 _COUNTED_ROWS = 10_000
@@ -45,7 +44,7 @@ _COUNTED_ROWS = 10_000
 class TextTask(abc.ABC):
     """A BERT encoder with a pooled head for texts and labels of one's own.
 
-    Use `TextClassifier` or `TextRegressor`.
+    Use `TextClassifier`, `TextRegressor` or `AnswerFinder`.
 
     Args:
         encoder: str or path. What `bvkeras.load_backbone` opens.
@@ -71,6 +70,8 @@ class TextTask(abc.ABC):
 
     # Attributes that are saved with those of every task.
     _KEPT: tuple[str, ...] = ()
+    # Of columns of texts that have none.
+    _NAMES: tuple[str, str] = ("text", "text_b")
 
     def __init__(
         self,
@@ -174,7 +175,7 @@ class TextTask(abc.ABC):
         spec = TaskSpec(
             name=self.name,
             title=self.name,
-            text_columns=texts.names or _NAMES[: len(texts.columns)],
+            text_columns=texts.names or self._NAMES[: len(texts.columns)],
             label_column=y if isinstance(y, str) else "label",
             paper_settings=settings,
             small_settings=settings,
@@ -183,10 +184,10 @@ class TextTask(abc.ABC):
         )
         numbers = self._numbers(spec, labels)
         weights = self._weights(spec, numbers, sample_weight, class_weight)
-        examples = {"train": _examples(spec, "train", texts, numbers)}
+        examples = {"train": self._examples(spec, "train", texts, numbers)}
         if validation_data is not None:
             held_out, labels = self._read(*validation_data)
-            examples["validation"] = _examples(
+            examples["validation"] = self._examples(
                 spec, "validation", held_out, self._numbers(spec, labels)
             )
         with _directory(directory) as folder:
@@ -333,7 +334,7 @@ class TextTask(abc.ABC):
         tuned = encoder if self.encoder_training == "fine_tuned" else 0
         rows = {
             "task": f"{self.name}, {trained.served.kind.value}",
-            "labels": ", ".join(self.task.label_names or ("a score",)),
+            "labels": self._described_labels(),
             "encoder": f"{trained.encoder.name}, {self.encoder_training}",
             "longest input": f"{trained.served.max_tokens} tokens",
             "trained parameters": f"{own + tuned:,}, of the head {own:,}",
@@ -369,6 +370,9 @@ class TextTask(abc.ABC):
         model._model = _Trained.of(model._as_it_came, head)
         return model
 
+    def _described_labels(self) -> str:
+        return ", ".join(self.task.label_names or ("a score",))
+
     def _saved(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._KEPT}
 
@@ -389,6 +393,32 @@ class TextTask(abc.ABC):
             )
         return texts, labels
 
+    def _examples(
+        self,
+        spec: TaskSpec,
+        split: str,
+        texts: containers.Texts,
+        labels: Any,
+    ) -> Examples | SpanExamples:
+        """What the steps of training take, of what `_numbers` gives."""
+        first, *second = map(tuple, texts.columns)
+        return Examples(
+            spec.name,
+            split,
+            tuple(map(str, range(len(first)))),
+            first,
+            second[0] if second else None,
+            labels,
+        )
+
+    def _fitting_tokens(self, quantile_95: float) -> int:
+        return fitting_tokens(quantile_95)
+
+    def _own_settings(
+        self, num_rows: int, max_tokens: int
+    ) -> tuple[TaskSettings, TaskSettings]:
+        return own_settings(num_rows, max_tokens)
+
     def _settings(self, texts: containers.Texts, epochs) -> TaskSettings:
         max_tokens = self.max_tokens
         columns = texts.columns
@@ -401,9 +431,9 @@ class TextTask(abc.ABC):
             )
             lengths = [len(ids) for ids, _ in rows]
             max_tokens = min(
-                fitting_tokens(float(np.quantile(lengths, 0.95))), limit
+                self._fitting_tokens(float(np.quantile(lengths, 0.95))), limit
             )
-        base, small = own_settings(len(columns[0]), max_tokens)
+        base, small = self._own_settings(len(columns[0]), max_tokens)
         is_small = self._as_it_came.hidden_dim < 768
         settings = dataclasses.replace(
             small if is_small else base, **self.settings
@@ -510,20 +540,6 @@ class _Trained:
             served,
             TextModel.of(encoder, served),
         )
-
-
-def _examples(
-    spec: TaskSpec, split: str, texts: containers.Texts, numbers: np.ndarray
-) -> Examples:
-    first, *second = map(tuple, texts.columns)
-    return Examples(
-        spec.name,
-        split,
-        tuple(map(str, range(len(first)))),
-        first,
-        second[0] if second else None,
-        numbers,
-    )
 
 
 @contextlib.contextmanager

@@ -22,6 +22,9 @@ _LARGE_BATCH_SIZE = 32
 _LARGE_ROWS = 20_000
 
 _SHORTEST, _LONGEST = 32, 256
+# Of windows. The longest is SQuAD's; the shortest leaves a context some room
+# behind a question.
+_SHORTEST_WINDOW, _LONGEST_WINDOW = 96, 384
 _DEFAULT_TOKENS = 128
 
 
@@ -75,6 +78,53 @@ def own_settings(
         )
         for settings, is_small in ((base, False), (small, True))
     )
+
+
+def own_span_settings(
+    num_questions: int, max_tokens: int
+) -> tuple[TaskSettings, TaskSettings]:
+    """Settings of a task of questions, by their number.
+
+    Passes are those of `own_settings`, the rest is what SQuAD is trained with
+    (docs/squad.md): a projection that all tokens share learns fast, and needs
+    a wide pooling.
+
+    Args:
+        num_questions: int. Training questions.
+        max_tokens: int. Longest window; `fitting_window` finds one.
+
+    Returns:
+        For encoders like BERT-base, and for those with fewer features.
+
+    Raises:
+        ArgumentError: there is no question.
+    """
+    base, small = own_settings(num_questions, max_tokens)
+    shared = {
+        "batch_size": _BATCH_SIZE,
+        "dropout": 0.1,
+        "head_units": 64,
+        "head_token_pooling": "flatten",
+    }
+    return (
+        dataclasses.replace(base, **shared),
+        dataclasses.replace(
+            small, learning_rate=2e-4, head_learning_rate=3e-3, **shared
+        ),
+    )
+
+
+def fitting_window(quantile_95: float) -> int:
+    """Longest window over question and context; nothing is cut away.
+
+    Args:
+        quantile_95: float. As `fitting_tokens`, of question and context.
+
+    Returns:
+        A multiple of 16 from 96 to 384.
+    """
+    rounded = 16 * math.ceil(quantile_95 / 16)
+    return min(max(rounded, _SHORTEST_WINDOW), _LONGEST_WINDOW)
 
 
 def fitting_tokens(quantile_95: float) -> int:
