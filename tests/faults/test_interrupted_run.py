@@ -4,7 +4,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from bvkeras import pipeline
 from bvkeras.errors import RunError
 from bvkeras.training.finetune import Snapshot
 from bvkeras.training.head import TrainedHead
+from tests.faults.killed_process import wait_for
 from tests.faults.paused_run import before_call, small_shards
 from tests.pipeline.fast_run import FAST, without_pictures
 
@@ -110,7 +110,7 @@ def killed(run, tiny_bert, glue_dir, tmp_path_factory):
             text=True,
         )
         try:
-            _wait_for(reached, process)
+            wait_for(reached, process)
             with pytest.raises(RunError) as refused:
                 run(output_dir)
             refusals.append(str(refused.value))
@@ -184,15 +184,6 @@ def _stop():
 
 def _fail():
     pytest.fail("a finished step was done again")
-
-
-def _wait_for(path, process):
-    end = time.monotonic() + _WAIT_SECONDS
-    while not path.exists():
-        if process.poll() is not None:
-            pytest.fail(f"ended before the point: {process.stderr.read()}")
-        assert time.monotonic() < end, "never came to the point"
-        time.sleep(0.05)
 
 
 def _scores(comparison):

@@ -1,11 +1,5 @@
 """A SQuAD run that is killed in the middle goes on and ends the same."""
 
-import pathlib
-import signal
-import subprocess
-import sys
-import time
-
 import numpy as np
 import pytest
 
@@ -13,17 +7,16 @@ from bvkeras import pipeline
 from bvkeras.training.finetune import Snapshot
 from bvkeras.training.head import TrainedHead
 from tests.data.squad_fixtures import write_squad
+from tests.faults.killed_process import kill_before
 from tests.faults.paused_run import before_call, small_shards
 from tests.pipeline.fast_run import FAST, without_pictures
 
-_ROOT = pathlib.Path(__file__).parents[2]
 _SETTINGS = {
     **FAST,
     "epochs": (0.5, 1.0),
     "learning_rate": 1e-3,
     "cache_dtype": "float32",
 }
-_WAIT_SECONDS = 300
 
 # Where a process is killed; each takes up what the one before left.
 _KILLS = (
@@ -89,22 +82,7 @@ def test_killed_run_comes_to_the_same_scores_and_weights(
         arguments += [f"--{name.replace('_', '-')}", text]
     for number, (target, call) in enumerate(_KILLS):
         reached = tmp_path / f"reached {number}"
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.faults.paused_run"),
-                *(target, str(call), str(reached), *arguments),
-            ],
-            cwd=_ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            _wait_for(reached, process)
-        finally:
-            process.kill()
-            process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        kill_before(target, call, reached, arguments)
     _assert_same(run(output_dir), output_dir, *uninterrupted)
 
 
@@ -119,15 +97,6 @@ def test_stopped_run_comes_to_the_same_scores_and_weights(
 
 def _stop():
     raise _Stop
-
-
-def _wait_for(path, process):
-    end = time.monotonic() + _WAIT_SECONDS
-    while not path.exists():
-        if process.poll() is not None:
-            pytest.fail(f"ended before the point: {process.stderr.read()}")
-        assert time.monotonic() < end, "never came to the point"
-        time.sleep(0.05)
 
 
 def _assert_same(comparison, output_dir, expected, expected_dir):
