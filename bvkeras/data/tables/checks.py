@@ -1,5 +1,6 @@
 """What may be wrong with rows that can be trained on."""
 
+import re
 from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
@@ -13,13 +14,34 @@ from bvkeras.data.tables.table_rows import (
     NO_LABEL,
     TableRows,
 )
+from bvkeras.errors import DataError
 
 # Of more rows than these the share of cut texts is estimated.
 _MOST_COUNTED = 5000
+_NUMBER = re.compile(r"\s*[+-]?[\d.,]*\d[\d.,]*(e[+-]?\d+)?\s*", re.IGNORECASE)
 
 TokenLengths = Callable[
     [Sequence[str], Sequence[str] | None], Sequence[int] | np.ndarray
 ]
+
+
+def check_texts(rows: TableRows, columns: Sequence[str]) -> None:
+    """Refuses a column of texts that holds numbers alone.
+
+    Args:
+        rows: `TableRows` of training.
+        columns: sequence of str. Names of the text columns.
+
+    Raises:
+        DataError: each of two or more rows has a number; names the first.
+    """
+    for name, texts in zip(columns, rows.texts, strict=True):
+        if len(texts) > 1 and all(map(_NUMBER.fullmatch, texts)):
+            raise DataError(
+                f"{rows.where(0)}: {name} is {texts[0]!r:.40}, and a number in "
+                f"each of {len(texts)} rows; expected texts: is {name!r} the "
+                "text column?"
+            )
 
 
 def reading_findings(split: str, rows: TableRows) -> list[Finding]:

@@ -115,6 +115,7 @@ def describe_table(
             f"({found_kind.reason}), expected "
             f"{', '.join(one.value for one in TRAINABLE)}"
         )
+    checks.check_texts(read, text_columns)
     task_kind = Kind(found_kind.kind)
     made = kind_of(task_kind)
     names, label_range = made.learned(read, columns)

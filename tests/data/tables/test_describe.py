@@ -334,6 +334,12 @@ def mistakes():
         ("row 2: topic is 'a', and different in each of 4 rows"),
     )
     yield (
+        "a column of numbers as texts",
+        "text,topic\n17,x\n-2.5,y\n3e4,x\n",
+        {},
+        ("row 2: text is '17', and a number in each of 3 rows; expected texts"),
+    )
+    yield (
         "one class",
         "text,topic\na,x\nb,x\n",
         {},
