@@ -46,7 +46,8 @@ def write_submission(
         list of path. The files written.
 
     Raises:
-        ArgumentError: the model's task is none of GLUE's.
+        ArgumentError: the model's task is none of GLUE's, or an answer would
+            replace a test file.
         DataError: a test file is missing, or is not what it should be; file
             and row are named.
 
@@ -65,6 +66,11 @@ def write_submission(
         raise ArgumentError(f"output: {directory} is a file, expected a folder")
     files = find_test_files(spec, data_dir)
     paths = [directory / file.submission for file in files]
+    for file, path in zip(files, paths, strict=True):
+        if path.exists() and path.samefile(file.path):
+            raise ArgumentError(
+                f"output: {path} is a test file, expected another folder"
+            )
     with (
         _no_empty_folder(directory),
         contextlib.ExitStack() as stack,

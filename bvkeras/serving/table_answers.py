@@ -1,5 +1,6 @@
 """Answers to the texts of a table, in bounded memory."""
 
+import itertools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ import numpy as np
 from bvkeras import fileio
 from bvkeras.data.tables.reading import open_batches
 from bvkeras.data.tables.table_batch import TableBatch
+from bvkeras.data.tables.table_paths import find_files
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.progress import progress_bar
 from bvkeras.serving.answers_writer import AnswersWriter, check_output
@@ -55,13 +57,21 @@ def answer_table(
         int. Number of rows.
 
     Raises:
-        ArgumentError: the output's name says no format, or the model takes
-            another number of texts.
+        ArgumentError: the output's name says no format, the output is an
+            input, or the model takes another number of texts.
         DataError: a table cannot be read, or a text is none; file and row are
             named.
     """
     output = pathlib.Path(output)
     check_output(output)
+    files = find_files(inputs)
+    if not files:
+        raise ArgumentError("inputs: expected at least one file, got none")
+    for path in files:
+        if output.exists() and path.samefile(output):
+            raise ArgumentError(
+                f"output: {output} is an input, expected another file"
+            )
     columns = tuple(columns or model.text_columns)
     if len(columns) != len(model.input_names):
         raise ArgumentError(
@@ -70,8 +80,10 @@ def answer_table(
         )
     wanted = [*columns, *keep, *([id_column] if id_column else [])]
     batches = open_batches(
-        inputs, wanted, separator=separator, encoding=encoding
+        files, wanted, separator=separator, encoding=encoding
     )
+    # What is wrong with the first rows is said before there is an output.
+    batches = itertools.chain([next(batches)], batches)
     header = [id_column or "row", *keep, *_answer_columns(model)]
     count = 0
     with (

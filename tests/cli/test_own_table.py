@@ -183,6 +183,32 @@ def test_what_does_not_go_together_is_one_line(arguments, message, capsys):
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("new.csv", "new.csv is an input, expected another file"),
+        ("../new/new.csv", "new.csv is an input, expected another file"),
+        ("made/answers.csv", "new.csv: row 1: no column 'review'"),
+    ],
+)
+def test_refused_answers_replace_and_make_nothing(
+    run, tmp_path, capsys, output, message
+):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    (folder / "new.csv").write_text("text\na\n", "utf-8")
+    command = [
+        *("predict", str(run[0] / "run"), "--input", str(folder / "new.csv")),
+        *("--output", str(folder / output)),
+    ]
+    assert cli.main(command) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert [path.name for path in folder.iterdir()] == ["new.csv"]
+    assert (folder / "new.csv").read_text("utf-8") == "text\na\n"
+
+
 def test_wrong_row_of_new_texts_leaves_no_answers(run, tmp_path, capsys):
     path = tmp_path / "new.jsonl"
     path.write_text('{"review": "a"}\n{"review": 7}\n')

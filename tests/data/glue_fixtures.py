@@ -123,9 +123,11 @@ def _write_splits(folder, header, make_row):
     if header is None:
         test_header, test = ("index", "sentence"), [("0", "Zoë sings.")]
     elif header[0] == "Quality":
-        test_header, test = header[1:], [rows[0][1:]]
+        test_header, test = ("index", *header[1:]), [("0", *rows[0][1:])]
+    elif header[0] == "sentence":
+        test_header, test = ("index", "sentence"), [("0", rows[0][0])]
     else:
-        test_header, test = header[:-1], [rows[0][:-1]]
+        test_header, test = header[:-1], [("0", *rows[0][1:-1])]
     write_tsv(folder / "test.tsv", [test_header, *test])
 
 

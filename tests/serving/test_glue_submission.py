@@ -107,6 +107,17 @@ def test_submission_of_each_task(spec, encoder, tmp_path, monkeypatch):
         assert read(output / name) == expected(spec, model, rows)
 
 
+def test_test_files_are_not_replaced(encoder, tmp_path):
+    spec = tasks.get("mnli")
+    for name in ("test_matched.tsv", "test_mismatched.tsv", "AX.tsv"):
+        write_test(spec, tmp_path / name, ROWS)
+    model = make_model(spec, encoder)
+    before = (tmp_path / "AX.tsv").read_bytes()
+    with pytest.raises(ArgumentError, match=r"AX\.tsv is a test file"):
+        glue_submission.write_submission(model, tmp_path, tmp_path)
+    assert (tmp_path / "AX.tsv").read_bytes() == before
+
+
 def test_paraphrase_corpus_as_it_came(encoder, tmp_path):
     spec = tasks.get("mrpc")
     write_paraphrase_corpus(tmp_path / "MRPC")

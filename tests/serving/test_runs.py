@@ -11,7 +11,7 @@ from bvkeras.data.sources import load_examples
 from bvkeras.errors import DataError
 from bvkeras.evaluation.evaluate import evaluate_snapshot
 from bvkeras.layers.hidden_states import HiddenStates
-from bvkeras.serving import ServedHead, export_runs, inspect
+from bvkeras.serving import ServedHead, TextModel, export_runs, inspect
 from bvkeras.serving.layout import read_description
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.training.head import TrainedHead, train_head
@@ -91,6 +91,19 @@ def test_pooled_head_of_the_last_stop_point(runs, bvkeras_export, tmp_path):
     first = expected_probabilities(runs / "sst2", "epoch_0.5")
     assert np.abs(found - first).max() > 1e-2
     assert inspect(tmp_path / "out").unusual == []
+
+
+def test_run_answers_the_official_test_file(runs, glue_dir, tmp_path):
+    command = [
+        *("predict", str(runs / "sst2"), "--split", "test"),
+        *("--data-dir", str(glue_dir), "--output", str(tmp_path / "answers")),
+    ]
+    assert cli.main(command) == 0
+    written = (tmp_path / "answers" / "SST-2.tsv").read_text("utf-8")
+    test = (glue_dir / "SST-2" / "test.tsv").read_text("utf-8")
+    [text] = [line.split("\t")[1] for line in test.splitlines()[1:]]
+    answer = TextModel.open(runs / "sst2").predict([text])
+    assert written == f"index\tprediction\n0\t{answer['label_index'][0]}\n"
 
 
 @pytest.mark.parametrize("of", ["epoch_1", "frozen"])
