@@ -131,6 +131,12 @@ class TextClassifier(TextTask):
                 f"{'labels' if self._given else 'y'}: expected at least two "
                 f"classes, got {self.labels[0]!r} alone"
             )
+        elif not self._given and len(self.labels) == len(labels) > 2:
+            raise ArgumentError(
+                f"y: row 0 is {labels[0]!r:.40}, and different in each of "
+                f"{len(labels)} rows; expected classes that come again: are x "
+                "and y swapped?"
+            )
         metrics = ("accuracy", "macro_f1")
         if several:
             metrics = ("micro_f1", "macro_f1", "subset_accuracy")

@@ -171,6 +171,14 @@ class TextTask(abc.ABC):
         texts, labels = self._read(x, y)
         if not labels:
             raise ArgumentError("x: expected at least one text, got none")
+        if validation_data is not None and not (
+            isinstance(validation_data, tuple | list)
+            and len(validation_data) == 2
+        ):
+            raise ArgumentError(
+                "validation_data: expected a pair of x and y, got "
+                f"{type(validation_data).__name__}"
+            )
         settings = self._settings(texts, epochs)
         spec = TaskSpec(
             name=self.name,

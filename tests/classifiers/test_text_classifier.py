@@ -153,6 +153,7 @@ def test_usual_containers_are_read_alike(classifier, container):
         ((["a"], ["b", "c"]), ["bad"], "as many second texts as first"),
         ([], [], "at least one text"),
         (["a", "b"], ["same", "same"], "at least two classes, got 'same'"),
+        (["x", "y", "x"], ["a", "b", "c"], "different in each of 3 rows"),
         (["a", "b"], ["1", 1], "classes of one type, got int and str"),
         (["a", "b"], ["", "x"], "empty name"),
         (["a", "b"], [["x"], "y"], "y: row 1 has one class and row 0 several"),
@@ -167,6 +168,12 @@ def test_what_cannot_be_fitted_is_one_line(tiny_bert, x, y, message):
     with pytest.raises(ArgumentError, match=message) as caught:
         model.fit(x, y)
     assert "\n" not in str(caught.value)
+
+
+def test_validation_data_without_labels_is_named(tiny_bert):
+    model = bvkeras.TextClassifier.from_preset(tiny_bert)
+    with pytest.raises(ArgumentError, match="validation_data: expected a pair"):
+        model.fit(TEXTS, LABELS, validation_data=TEXTS)
 
 
 def test_label_that_training_never_saw_is_named(classifier):
