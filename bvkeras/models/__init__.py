@@ -1,4 +1,4 @@
-"""Keras models: heads on hidden states, and the loss of a span."""
+"""Keras models: heads on hidden states, and losses of tokens."""
 
 import keras  # noqa: F401, before any module of ours: bvkeras/__init__.py
 
@@ -7,7 +7,9 @@ from bvkeras.models.multi_task import MultiTaskModel
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
+from bvkeras.models.pooling_tagger import PoolingTagger
 from bvkeras.models.span_cross_entropy import SpanCrossEntropy
+from bvkeras.models.token_cross_entropy import TokenCrossEntropy
 
 __all__ = [
     "LinearProbe",
@@ -15,5 +17,7 @@ __all__ = [
     "PoolingClassifier",
     "PoolingRegressor",
     "PoolingSpanModel",
+    "PoolingTagger",
     "SpanCrossEntropy",
+    "TokenCrossEntropy",
 ]

@@ -1,0 +1,1 @@
+"""Scores of tagged words: entities, files of answers, errors."""
