@@ -93,7 +93,9 @@ class HiddenStateBatches(abc.ABC):
 
         Returns:
             int64 or float32 array `(examples,)`; of spans int64 `(examples,
-            2)`: first and last token.
+            2)`: first and last token; of several labels a text float32
+            `(examples, labels)`; of tagged words int64 `(examples, tokens)`,
+            -1 where a token has no tag and behind the end.
         """
         return self.index.labels.copy()
 
@@ -151,7 +153,8 @@ class HiddenStateBatches(abc.ABC):
             `(batch, tokens, layers, features)`, zero behind the last token;
             mask `(batch, tokens)`, uint8, as `tf.distribute` adds no bools;
             labels `(batch,)`, of spans `(batch, 2)`, of several labels a
-            text float32 `(batch, labels)`. The mask is 1 at real
+            text float32 `(batch, labels)`, of tagged words `(batch, tokens)`,
+            -1 where a token has no tag. The mask is 1 at real
             tokens; of spans, where an answer can be: at [CLS] and in the
             context. `tokens` is the longest of the batch. With
             `dtype="int8"` hidden states are `(values, scales)`, int8 and
@@ -173,7 +176,7 @@ class HiddenStateBatches(abc.ABC):
             ```
         """
         decode, index = self._decoder(dtype), self.index
-        labels, mask_of = tf.constant(index.labels), self._masks()
+        labels_of, mask_of = self._labels(), self._masks()
         if weights is not None:
             if np.shape(weights) != (len(self),):
                 raise ArgumentError(
@@ -189,9 +192,10 @@ class HiddenStateBatches(abc.ABC):
             if "scales" in arrays:
                 states = (states, arrays["scales"])
             inputs = (states, tf.cast(mask, tf.uint8))
+            labels = labels_of(rows, mask)
             if weights is None:
-                return inputs, tf.gather(labels, rows)
-            return inputs, tf.gather(labels, rows), tf.gather(weights, rows)
+                return inputs, labels
+            return inputs, labels, tf.gather(weights, rows)
 
         plan = BatchPlan(
             index.lengths, batch_size, shuffle, seed, bucket, shard, start
@@ -234,13 +238,12 @@ class HiddenStateBatches(abc.ABC):
         """
         decode, index = self._decoder(dtype), self.index
         columns = {
-            "label": tf.constant(index.labels),
             "id": tf.constant(index.ids),
             "length": tf.constant(index.lengths),
         }
         if self.manifest.spans:
             columns["context"] = tf.constant(index.contexts)
-        mask_of = self._masks()
+        labels_of, mask_of = self._labels(), self._masks()
 
         def batch(rows):
             arrays, mask = self._rows(rows, with_extras=True)
@@ -249,7 +252,13 @@ class HiddenStateBatches(abc.ABC):
                 for name, column in columns.items()
             }
             arrays, mask = decode(arrays), mask_of(rows, mask)
-            return {**arrays, **scalars, "index": rows, "mask": mask}
+            return {
+                **arrays,
+                **scalars,
+                "label": labels_of(rows, mask),
+                "index": rows,
+                "mask": mask,
+            }
 
         plan = BatchPlan(
             index.lengths, batch_size, shuffle, seed, bucket, shard, start
@@ -315,6 +324,13 @@ class HiddenStateBatches(abc.ABC):
                 f"dtype: expected one of {', '.join(names)}, got {dtype!r}"
             )
         return dtype
+
+    def _labels(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """Gives some rows' labels; of each token, as many as the mask has."""
+        labels = tf.constant(self.index.labels)
+        if self.manifest.num_tags is None:
+            return lambda rows, mask: tf.gather(labels, rows)
+        return lambda rows, mask: tf.gather(labels, rows)[:, : mask.shape[1]]
 
     def _masks(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
         """Makes the mask that models get of that of some rows' tokens."""

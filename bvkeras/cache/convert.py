@@ -195,8 +195,11 @@ class _Conversion:
                 )
         if self.cache.manifest.spans:
             arrays["context"] = int(index.contexts[row])
+        label = index.labels[row]
+        if self.cache.manifest.num_tags is not None:
+            label = label[:length]
         return encode_record(
-            row, name, index.labels[row].tolist(), values, scales, **arrays
+            row, name, label.tolist(), values, scales, **arrays
         )
 
 

@@ -53,6 +53,8 @@ IDENTITY = (
 WINDOWS = "windows"
 # Also in the identity of a cache of several labels a text, and of no other.
 NUM_LABELS = "num_labels"
+# Also in the identity of a cache of tagged words, and of no other.
+NUM_TAGS = "num_tags"
 WINDOWS_SCHEMA = {
     **record_of(stride=POSITIVE, question_tokens=POSITIVE),
     "additionalProperties": False,
@@ -61,7 +63,11 @@ _TEXTS = ("task", "split", "data", "encoder", "tokenizer", "compute_dtype")
 # Also kept by what was made from a cache.
 IDENTITY_SCHEMA = {
     **record_of(
-        {WINDOWS: WINDOWS_SCHEMA, NUM_LABELS: POSITIVE},
+        {
+            WINDOWS: WINDOWS_SCHEMA,
+            NUM_LABELS: POSITIVE,
+            NUM_TAGS: POSITIVE,
+        },
         **dict.fromkeys(_TEXTS, TEXT),
         config=OBJECT,
         max_tokens=POSITIVE,
@@ -126,14 +132,15 @@ class Manifest:
 
     Attributes:
         identity: dict. All that decides the contents, by the names in
-            `IDENTITY`, of a cache of spans `WINDOWS`, and of one of several
-            labels a text `NUM_LABELS`. Two caches of equal identity hold
-            equal records.
+            `IDENTITY`, of a cache of spans `WINDOWS`, of one of several
+            labels a text `NUM_LABELS`, and of one of tagged words `NUM_TAGS`.
+            Two caches of equal identity hold equal records.
         examples: int. Examples in the split.
         num_layers: int. Hidden states a token.
         hidden_dim: int. Features a hidden state.
         regression: bool. Labels are scores, float32; otherwise int64:
-            classes, spans, or 0 and 1 for each of several labels.
+            classes, spans, 0 and 1 for each of several labels, or a tag for
+            each token.
         shards: tuple of Shard. Those finished so far, in order.
         complete: bool. Whether that is all of them.
         seconds: float. Time extraction has taken so far.
@@ -171,6 +178,14 @@ class Manifest:
     def num_labels(self) -> int | None:
         """Of several labels a text: how many there are; otherwise None."""
         return self.identity.get(NUM_LABELS)
+
+    @property
+    def num_tags(self) -> int | None:
+        """Of tagged words: how many tags there are; otherwise None.
+
+        A record's label has a number for each token, -1 where it has no tag.
+        """
+        return self.identity.get(NUM_TAGS)
 
     @property
     def token_bytes(self) -> int:
@@ -258,11 +273,9 @@ class Manifest:
             TypeError: an identity has no such part.
         """
         for name in wanted:
-            if name not in (*IDENTITY, WINDOWS, NUM_LABELS):
-                raise TypeError(
-                    f"{name}: expected one of {', '.join(IDENTITY)}, "
-                    f"{WINDOWS}, {NUM_LABELS}"
-                )
+            known = (*IDENTITY, WINDOWS, NUM_LABELS, NUM_TAGS)
+            if name not in known:
+                raise TypeError(f"{name}: expected one of {', '.join(known)}")
         difference = fileio.first_difference(
             {name: self.identity.get(name) for name in wanted}, wanted
         )
@@ -288,6 +301,13 @@ class Manifest:
             raise ValueError("spans without offsets, or with scores as labels")
         if self.num_labels and (self.regression or self.spans):
             raise ValueError("several labels, and scores or spans")
+        if self.num_tags and (
+            self.regression
+            or self.spans
+            or self.num_labels
+            or "offsets" not in self.extras
+        ):
+            raise ValueError("tags without offsets, or with other labels")
         for number, shard in enumerate(self.shards):
             # So no name can lead out of the cache's folder.
             if shard.file != shard_file(number):
@@ -332,7 +352,7 @@ def encode_record(
         index: int. Position in the split.
         example_id: str. The example's id.
         label: int or float. Class, or score; or several int: first and last
-            token of a span, or 0 or 1 for each label.
+            token of a span, 0 or 1 for each label, or the tag of each token.
         hidden_states: array `(tokens, layers, features)`.
         scales: float32 array `(tokens, layers)`, with int8 only.
         token_ids: int array `(tokens,)`, where the cache keeps them.

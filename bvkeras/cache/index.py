@@ -36,7 +36,9 @@ class RecordIndex:
         lengths: int64 array `(examples,)`. Tokens.
         labels: int64 or float32 array `(examples,)`; of spans int64
             `(examples, 2)`, first and last token; of several labels a text
-            float32 `(examples, labels)`, 0 and 1.
+            float32 `(examples, labels)`, 0 and 1; of tagged words int64
+            `(examples, tokens)`, as wide as the longest, -1 where there is no
+            tag and behind the end.
         ids: list of bytes. The examples' ids, UTF-8.
         contexts: int64 array `(examples,)`. Of spans: the first token of the
             context; otherwise 0.
@@ -87,7 +89,11 @@ class RecordIndex:
             values_starts=_column(records, "values_start", np.int64),
             scales_starts=_column(records, "scales_start", np.int64),
             lengths=_column(records, "length", np.int64),
-            labels=_column(records, "label", labels_dtype),
+            labels=(
+                _column(records, "label", labels_dtype)
+                if manifest.num_tags is None
+                else _padded([record.label for record in records])
+            ),
             ids=[record.id for record in records],
             contexts=_column(records, "context", np.int64),
         )
@@ -149,6 +155,15 @@ class _Window:
             self._start, start = offset, 0
             self._bytes = self._file.read(offset, _WINDOW_BYTES)
         return self._bytes[start : start + num_bytes]
+
+
+def _padded(rows):
+    """Tags as one array, with -1 behind the end of each row."""
+    width = max(map(len, rows), default=0)
+    padded = np.full((len(rows), width), -1, np.int64)
+    for place, row in enumerate(rows):
+        padded[place, : len(row)] = row
+    return padded
 
 
 def _column(records, name, dtype):

@@ -79,6 +79,8 @@ def _labels(manifest: Manifest) -> str:
         return f"spans of windows ({numbers})"
     if manifest.num_labels is not None:
         return f"any of {manifest.num_labels:,} labels each"
+    if manifest.num_tags is not None:
+        return f"one of {manifest.num_tags:,} tags a word, in windows"
     return "scores" if manifest.regression else "classes"
 
 

@@ -49,7 +49,8 @@ class Record:
         id: bytes. The example's id, UTF-8.
         length: int. Tokens.
         label: int or float. Class, or score; or a tuple of int: first and
-            last token of a span, or 0 or 1 for each of several labels.
+            last token of a span, 0 or 1 for each of several labels, or the
+            tag of each token, -1 of none.
         values_start: int. First byte of the hidden states.
         scales_start: int. First byte of int8's scales; otherwise 0.
         context: int. Of a span: first token of the context; otherwise 0.
@@ -149,6 +150,8 @@ class RecordParser:
             )
         if self._manifest.spans:
             _check_span(scalars["label"], scalars["context"], length)
+        if self._manifest.num_tags is not None:
+            _check_tags(scalars["label"], self._manifest.num_tags, length)
         starts = {"scales": 0}
         for name, array in self._arrays.items():
             start, end = _field(read, *places[name], _BYTES_LIST)
@@ -240,6 +243,8 @@ class RecordParser:
                     f"{self._manifest.num_labels} labels"
                 )
             return tuple(values)
+        if name == "label" and self._manifest.num_tags is not None:
+            return tuple(values)
         if len(values) != 1:
             raise RecordError(f"its {name} is not one value of its type")
         return values[0]
@@ -255,6 +260,14 @@ def _check_span(label: tuple[int, int], context: int, length: int) -> None:
         raise RecordError(
             f"its label is {first} to {last}, expected tokens from {context} "
             f"to {length - 2}, or 0 and 0"
+        )
+
+
+def _check_tags(label: tuple[int, ...], num_tags: int, length: int) -> None:
+    if len(label) != length or not all(-1 <= tag < num_tags for tag in label):
+        raise RecordError(
+            f"its label is not a tag from 0 to {num_tags - 1}, or -1, for each "
+            f"of {length} tokens"
         )
 
 

@@ -20,6 +20,7 @@ from bvkeras.cache.format import (
     EXTRAS,
     MANIFEST_FILE,
     NUM_LABELS,
+    NUM_TAGS,
     Manifest,
     encode_record,
 )
@@ -34,11 +35,13 @@ from bvkeras.data.token_batches import (
     token_budget_batches,
     tokenize_examples,
 )
+from bvkeras.data.token_examples import TokenExamples
 from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.fast_encoder import COMPUTE_DTYPES, FastEncoder
 from bvkeras.errors import ArgumentError, CacheError, DataError
 from bvkeras.progress import progress_bar
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 
 _SHARD_BYTES = 128 << 20
@@ -73,9 +76,9 @@ def write_cache(
     Args:
         encoder: Encoder. Its dropout does not matter.
         task: TaskSpec, or its name. Says whether labels are classes, several
-            a text, scores or spans.
-        examples: Examples or SpanExamples. The split; of a span task every
-            window of it is kept.
+            a text, scores, spans, or tags of words.
+        examples: Examples, SpanExamples or TokenExamples. The split; of
+            questions and of words every window of it is kept.
         directory: str or path. The cache's folder.
         max_tokens: int. Longer examples are cut. Defaults to `128`.
         layers: sequence of ints. Hidden states to keep, 0 the embedding
@@ -129,7 +132,7 @@ def write_cache(
         "extras": extras,
         "converted_from": [],
         **examples.window_identity,
-        **({NUM_LABELS: task.num_labels} if task.several_labels else {}),
+        **_of_the_kind(task),
     }
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
@@ -192,13 +195,19 @@ def plan_cache(
     )
 
 
+def _of_the_kind(task: TaskSpec) -> dict[str, int]:
+    """What the identity of a cache of some kinds has besides."""
+    name = {Kind.LABELS: NUM_LABELS, Kind.TOKENS: NUM_TAGS}.get(task.kind)
+    return {name: task.num_labels} if name else {}
+
+
 def _kept_extras(
-    extras: Sequence[str], examples: Examples | SpanExamples
+    extras: Sequence[str], examples: Examples | SpanExamples | TokenExamples
 ) -> list[str]:
     """What a cache keeps, in order; windows are of no use without offsets."""
     for extra in extras:
         _check_choice("extras", extra, EXTRAS)
-    kept = {*extras, "offsets"} if examples.window_identity else {*extras}
+    kept = {*extras, "offsets"} if examples.has_windows else {*extras}
     return [name for name in EXTRAS if name in kept]
 
 
@@ -335,7 +344,7 @@ def _records(
         records[row] = encode_record(
             row,
             tokens.ids[row],
-            tokens.labels[row].tolist(),
+            _label(tokens, row, manifest).tolist(),
             values[place, :length],
             None if scales is None else scales[place, :length],
             tokens.rows[row][0] if "token_ids" in extras else None,
@@ -343,6 +352,14 @@ def _records(
             int(tokens.contexts[row]) if manifest.spans else None,
         )
     return records
+
+
+def _label(
+    tokens: TokenizedExamples, row: int, manifest: Manifest
+) -> np.ndarray:
+    """A row's label; of tags as many as it has tokens."""
+    label = tokens.labels[row]
+    return label if manifest.num_tags is None else label[: tokens.lengths[row]]
 
 
 def _shard_bounds(example_bytes: np.ndarray) -> list[int]:

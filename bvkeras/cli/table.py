@@ -30,7 +30,11 @@ def add_table(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the same to be scored on (a part of --train is held out)",
     )
-    group.add_argument("--text", metavar="COLUMN", help="the texts (text)")
+    group.add_argument(
+        "--text",
+        metavar="COLUMN",
+        help="the texts (text), or of tokens the words (words)",
+    )
     group.add_argument(
         "--text-b", metavar="COLUMN", help="the second texts of pairs"
     )
@@ -38,13 +42,14 @@ def add_table(parser: argparse.ArgumentParser) -> None:
         "--label",
         nargs="+",
         metavar="COLUMN",
-        help="the labels, or columns of 0 and 1, one for each label (label)",
+        help="the labels, or columns of 0 and 1, one for each label (label); "
+        "of tokens the tags (tags)",
     )
     group.add_argument(
         "--kind",
-        choices=("classification", "multilabel", "regression"),
+        choices=("classification", "multilabel", "regression", "tokens"),
         help="what the labels are: one class a text, several labels with | "
-        "between, or a score (as they look)",
+        "between, a score, or a tag for each word (as they look)",
     )
     group.add_argument("--name", help="what to call the task (the file's name)")
     group.add_argument(
@@ -115,7 +120,9 @@ def describe(options: argparse.Namespace, backbone: str):
 
         return load_backbone(backbone, dropout=0.0)
 
-    text, label = options.text or "text", options.label or ["label"]
+    is_tagged = options.kind == "tokens" or _is_conll(options.train[0])
+    text, label = ("words", "tags") if is_tagged else ("text", "label")
+    text, label = options.text or text, options.label or [label]
     table = describe_table(
         tasks.TableFiles(
             train=tuple(options.train),
@@ -138,3 +145,9 @@ def describe(options: argparse.Namespace, backbone: str):
     )
     print_findings(table.findings)
     return table
+
+
+def _is_conll(path: str) -> bool:
+    """Whether a file's name ends as those of words with tags."""
+    name = path.removesuffix(".gz").lower()
+    return name.endswith((".conll", ".iob", ".bio"))

@@ -4,6 +4,7 @@ import numpy as np
 
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
+from bvkeras.data.token_examples import TokenExamples
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
@@ -73,12 +74,23 @@ def _check_spans(task: TaskSpec, examples: SpanExamples) -> None:
     """What a span is, SpanExamples check themselves."""
 
 
+def _check_tags(task: TaskSpec, examples: TokenExamples) -> None:
+    """What a tag is, TokenExamples check themselves, but not of which task."""
+    if examples.label_names != task.label_names:
+        raise DataError(
+            f"{examples.task} {examples.split}: has the tags "
+            f"{', '.join(examples.label_names)}, expected "
+            f"{', '.join(task.label_names)}"
+        )
+
+
 # The class of a kind's examples, and the check of their labels.
 _CHECKS = {
     Kind.CLASSES: (Examples, _check_classes),
     Kind.LABELS: (Examples, _check_label_sets),
     Kind.SCORE: (Examples, _check_scores),
     Kind.SPAN: (SpanExamples, _check_spans),
+    Kind.TOKENS: (TokenExamples, _check_tags),
 }
 
 

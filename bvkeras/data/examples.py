@@ -117,6 +117,11 @@ class Examples:
         return value_digest(fields | {"dtype": self.labels.dtype.name})
 
     @property
+    def has_windows(self) -> bool:
+        """Whether a text may have several rows of tokens."""
+        return False
+
+    @property
     def window_identity(self) -> dict[str, Any]:
         """What of these examples decides their tokens besides `max_tokens`.
 

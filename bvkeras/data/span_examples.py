@@ -76,6 +76,11 @@ class SpanExamples:
         return value_digest([self.task, self.split, questions, list(contexts)])
 
     @property
+    def has_windows(self) -> bool:
+        """Whether a text may have several rows of tokens."""
+        return True
+
+    @property
     def window_identity(self) -> dict[str, Any]:
         """What of these examples decides their tokens besides `max_tokens`."""
         return {"windows": dataclasses.asdict(self.windows)}

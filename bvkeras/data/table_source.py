@@ -6,13 +6,17 @@ from bvkeras.data.examples import Examples
 from bvkeras.data.tables.kinds import kind_of
 from bvkeras.data.tables.table_rows import read_rows
 from bvkeras.data.tables.table_splits import split_tables
+from bvkeras.data.tables.tagged_splits import split_tagged
+from bvkeras.data.tables.tagged_words import read_tagged_rows
+from bvkeras.data.token_examples import TokenExamples
 from bvkeras.errors import ArgumentError
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 
 
 def read_table_split(
     spec: TaskSpec, split: str, data_dir: pathlib.Path | None
-) -> Examples:
+) -> Examples | TokenExamples:
     """Reads one split of a task of tables.
 
     The same rows every time: an id is the file's name and the row's number,
@@ -33,6 +37,18 @@ def read_table_split(
         raise ArgumentError(
             f"task: {spec.name} is of source 'table' and has no table files"
         )
+    if spec.kind is Kind.TOKENS:
+        columns = (spec.text_columns[0], spec.label_column)
+        return split_tagged(
+            spec.table,
+            columns,
+            read_tagged_rows(
+                spec.table, spec.table.train, *columns, data_dir=data_dir
+            ),
+            spec.tag_scheme,
+            spec.label_names,
+            data_dir,
+        ).examples(spec.name, split)
     train = read_rows(
         spec.table,
         spec.table.train,

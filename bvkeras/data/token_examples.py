@@ -74,6 +74,11 @@ class TokenExamples:
         )
 
     @property
+    def has_windows(self) -> bool:
+        """Whether a text may have several rows of tokens."""
+        return True
+
+    @property
     def window_identity(self) -> dict[str, Any]:
         """What of these examples decides their tokens besides `max_tokens`.
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from bvkeras import fileio, tasks
-from bvkeras.cache.format import NUM_LABELS, WINDOWS
+from bvkeras.cache.format import NUM_LABELS, NUM_TAGS, WINDOWS
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
 from bvkeras.data.examples import Examples
@@ -28,7 +28,7 @@ from bvkeras.training.finetune import Snapshot, predict_scores
 from bvkeras.training.head import TrainedHead
 
 # In the identity of caches of some kinds of tasks.
-_OF_A_KIND = (WINDOWS, NUM_LABELS)
+_OF_A_KIND = (WINDOWS, NUM_LABELS, NUM_TAGS)
 # Rows that are predicted at once, where texts have outputs and where tokens do.
 _TEXTS, _TOKENS = 64, 16
 
@@ -144,7 +144,6 @@ def _predict_from_cache(
     model: keras.Model, cache: HiddenStateCache, per_token: bool
 ) -> SystemOutputs:
     ids: list[str] = []
-    labels: list[np.ndarray] = []
     offsets: list[np.ndarray] = []
     lengths = cache.lengths() if per_token else None
     outputs, at_once = None, _TOKENS if per_token else _TEXTS
@@ -165,10 +164,9 @@ def _predict_from_cache(
                 ]
         else:
             outputs[rows] = found
-        labels.append(batch["label"].numpy())
         ids += [name.decode("utf-8") for name in batch["id"].numpy()]
     return SystemOutputs(
-        ids, np.concatenate(labels), outputs, offsets if offsets else None
+        ids, cache.labels(), outputs, offsets if offsets else None
     )
 
 

@@ -7,6 +7,7 @@ from bvkeras.evaluation.text_kinds import (
     ScoredLabels,
     ScoredScores,
 )
+from bvkeras.evaluation.tokens.scored_tokens import ScoredTokens
 from bvkeras.tasks.kind import Kind
 
 _KINDS: dict[Kind, ScoredKind] = {
@@ -14,6 +15,7 @@ _KINDS: dict[Kind, ScoredKind] = {
     Kind.LABELS: ScoredLabels(),
     Kind.SCORE: ScoredScores(),
     Kind.SPAN: ScoredSpans(),
+    Kind.TOKENS: ScoredTokens(),
 }
 
 

@@ -13,6 +13,7 @@ from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
 from bvkeras.errors import ArgumentError
 from bvkeras.models.pooling_model import PoolingModel
+from bvkeras.models.pooling_tagger import PoolingTagger
 from bvkeras.schema import NUMBER, OBJECT, list_of, record_of
 from bvkeras.training.head import TrainedHead
 
@@ -70,7 +71,8 @@ def measure_importance(
     what is the same for all classes, which changes no decision, and what is
     the same for all examples, which is a bias; of spans, what is the same for
     all tokens of a window. The importance is the root mean square, over
-    examples, of the norm of the rest; of spans over tokens. Of several labels
+    examples, of the norm of the rest; of spans and tags over tokens. Of
+    several labels
     a text each logit decides by itself, and all of it counts.
 
     With `pooler="scalar_mix"` layers are mixed before they are pooled; then
@@ -99,7 +101,7 @@ def measure_importance(
         weights = keras.ops.softmax(model.scalar_mix.layer_weights)
         return [float(weight) for weight in keras.ops.convert_to_numpy(weights)]
     contributions = None
-    parts, squares, tokens = [], 0.0, 0
+    parts, squares, sums, tokens = [], 0.0, 0.0, 0
     with naming_damage(cache):
         for batch in cache.batches(_BATCH_SIZE, dtype=cache.dtype):
             hidden_states = batch["hidden_states"]
@@ -113,13 +115,23 @@ def measure_importance(
             if not model.per_token:
                 parts.append(found.sum(axis=1))
                 continue
+            if isinstance(model, PoolingTagger):
+                values = found[batch["mask"].numpy().astype(bool)]
+                values -= values.mean(axis=-1, keepdims=True)
+                tokens += len(values)
+                sums = sums + values.sum(axis=0)
+                squares = squares + np.square(values).sum(axis=(0, 2))
+                continue
             for values, mask in zip(found, batch["mask"].numpy(), strict=True):
                 values = values[np.asarray(mask, bool)]
                 tokens += len(values)
                 values -= values.mean(axis=0)
                 squares = squares + np.square(values).sum(axis=(0, 2))
     if model.per_token:
-        return np.sqrt(squares / tokens).tolist()
+        # Of spans nothing is left of a mean.
+        means = np.square(sums / tokens)
+        rest = squares / tokens - np.atleast_2d(means.T).sum(axis=0)
+        return np.sqrt(np.maximum(rest, 0.0)).tolist()
     # `(examples, layers, outputs)`
     values = np.concatenate(parts)
     if values.shape[-1] > 1 and not several_labels:

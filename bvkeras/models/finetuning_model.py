@@ -12,13 +12,14 @@ def finetuning_model(
     dropout: float = 0.1,
     seed: int = 0,
     per_token: bool = False,
+    answers_only: bool = False,
     sentence_pooling: str = "cls",
 ) -> keras.Model:
     """BERT's [CLS] output, dropout, and one dense layer, all trained.
 
     With the mean as sentence pooling, the same on the mean of the last hidden
-    states, without BERT's pooler; for spans, on the last hidden state of
-    every token.
+    states, without BERT's pooler; for spans and tags, on the last hidden state
+    of every token.
 
     Args:
         backbone: keras-hub BertBackbone; its weights are shared, not copied.
@@ -27,8 +28,10 @@ def finetuning_model(
             Defaults to `0.1`.
         seed: int. Seed of the dense layer's start and of its dropout.
         per_token: bool. Whether every token has outputs: the logits of a
-            span's start and end, masked where no answer can be (see
-            `bvkeras.ops.span_logits`). Defaults to `False`.
+            span's start and end, or of a word's tag. Defaults to `False`.
+        answers_only: bool. Whether outputs of tokens are masked where no
+            answer to a question can be (see `bvkeras.ops.span_logits`).
+            Defaults to `False`.
         sentence_pooling: str. What stands for a whole text: `"cls"`, BERT's
             pooled output at [CLS], or `"mean"`, the mean of the last hidden
             states of its tokens, without padding, in float32. Not used
@@ -64,7 +67,7 @@ def finetuning_model(
         dtype="float32",
         name="logits",
     )(features)
-    if per_token:
+    if answers_only:
         positions = answer_positions(backbone.input["segment_ids"])
         logits = masked_logits(logits, positions)
     return keras.Model(backbone.input, logits, name="finetuning_model")

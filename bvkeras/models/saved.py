@@ -21,7 +21,10 @@ _METADATA_FILE = "metadata.json"
 _WEIGHTS_FILE = "model.weights.h5"
 # A head's config has a few hundred bytes.
 _CONFIG_BYTES = 1 << 20
-_CLASSES = ("PoolingClassifier", "PoolingRegressor", "PoolingSpanModel")
+_CLASSES = (
+    *("PoolingClassifier", "PoolingRegressor", "PoolingSpanModel"),
+    "PoolingTagger",
+)
 _OPTIONAL = {"anyOf": [POSITIVE, {"type": "null"}]}
 _PROBE = "LinearProbe"
 

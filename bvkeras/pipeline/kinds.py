@@ -14,6 +14,12 @@ from bvkeras.evaluation.spans.tables import (
     threshold_note,
     window_note,
 )
+from bvkeras.evaluation.tokens.baselines import (
+    MOST_FREQUENT,
+    baseline_scores,
+)
+from bvkeras.evaluation.tokens.entity_metrics import learned_scheme
+from bvkeras.evaluation.tokens.tables import type_table
 from bvkeras.pipeline.pairs import PairReports
 from bvkeras.pipeline.run_state import RunState
 from bvkeras.tasks.kind import Kind
@@ -201,11 +207,47 @@ def _rounding_note(state: RunState) -> list[str]:
     ]
 
 
+class ReportedTokens(ReportedKind):
+    """Tags of words: each type of entities has its scores in a table."""
+
+    def baseline(self, state: RunState) -> dict[str, dict[str, float]]:
+        return {
+            split: baseline_scores(
+                state.examples["train"],
+                state.examples[split],
+                state.task.metrics,
+            )
+            for split in state.task.evaluation_splits
+        }
+
+    def comparisons(
+        self, state: RunState, pairs: PairReports
+    ) -> dict[str, Any]:
+        return {"baseline_name": MOST_FREQUENT}
+
+    def tables(self, state: RunState) -> list[dict[str, Any]]:
+        systems = dict.fromkeys(
+            name for head, encoder in state.compared for name in (encoder, head)
+        )
+        return [
+            type_table(
+                split,
+                {
+                    name: state.output_dir / state.files[f"{name}, {split}"]
+                    for name in systems
+                },
+                learned_scheme(state.task.label_names),
+            )
+            for split in state.task.evaluation_splits
+        ]
+
+
 _KINDS: dict[Kind, ReportedKind] = {
     Kind.CLASSES: ReportedClasses(),
     Kind.LABELS: ReportedLabels(),
     Kind.SCORE: ReportedScores(),
     Kind.SPAN: ReportedSpans(),
+    Kind.TOKENS: ReportedTokens(),
 }
 
 

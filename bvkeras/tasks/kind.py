@@ -71,6 +71,8 @@ class Kind(enum.Enum):
             for each that it has and 0 for the others.
         SCORE: a number a text, float32 `(rows,)`.
         SPAN: first and last token of an answer, int64 `(rows, 2)`.
+        TOKENS: a tag for each word, int64 `(rows, tokens)`, that of a word at
+            its first token and -1 at the others.
         traits: KindTraits. Of each of them.
 
     Example:
@@ -102,6 +104,20 @@ class Kind(enum.Enum):
             inputs=(("question", "context"),),
             fewest_tokens=(6, 6),
             score_file="{split}/scores.json",
+        ),
+    )
+    TOKENS = (
+        "tokens",
+        KindTraits(
+            fewest_names=2,
+            name_word="tag",
+            per_token=True,
+            needs_examples=True,
+            has_regression=False,
+            is_searchable=False,
+            token_poolings=TOKEN_POOLINGS[:1],
+            inputs=(("text",),),
+            fewest_tokens=(3, 4),
         ),
     )
 

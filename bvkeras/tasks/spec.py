@@ -6,6 +6,7 @@ from bvkeras.errors import ArgumentError
 from bvkeras.tasks.kind import LABEL_SEPARATOR, Kind, KindTraits
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.table_files import TableFiles
+from bvkeras.tasks.tag_scheme import TagScheme
 from bvkeras.tasks.window_plan import WindowPlan
 
 _BASE_HIDDEN_DIM = 768
@@ -31,7 +32,9 @@ class TaskSpec:
         metrics: tuple of str. Metrics of the benchmark, the main one first:
             `"accuracy"`, `"f1"`, `"matthews"`, `"pearson"`, `"spearman"`;
             of spans `"exact"`, `"f1"`; of several labels `"micro_f1"`,
-            `"macro_f1"`, `"subset_accuracy"`.
+            `"macro_f1"`, `"subset_accuracy"`; of tagged words
+            `"entity_f1"`, `"entity_precision"`, `"entity_recall"`,
+            `"word_accuracy"`.
         paper_settings: `TaskSettings`. For encoders like BERT-base.
         small_settings: `TaskSettings`. For encoders with fewer features.
         label_range: pair of float, or None. Lowest and highest score of a
@@ -52,6 +55,9 @@ class TaskSpec:
             Defaults to `None`.
         kind: `Kind`. What a label is. Defaults to `Kind.CLASSES`: one class a
             text.
+        tag_scheme: `TagScheme`, or None. Of tagged words: how the tags of the
+            files mark entities; `label_names` are those of
+            `TagScheme.label_names`. Defaults to `None`: no such task.
 
     Raises:
         ArgumentError: there is no text column or no metric, or a class has no
@@ -85,6 +91,7 @@ class TaskSpec:
     backbone: str = "bert_base_en_uncased"
     table: TableFiles | None = None
     kind: Kind = Kind.CLASSES
+    tag_scheme: TagScheme | None = None
 
     def __post_init__(self):
         if len(self.text_columns) not in (1, 2):
@@ -100,6 +107,12 @@ class TaskSpec:
             raise ArgumentError(
                 f"windows: expected {wanted} of kind {self.kind.value}, got "
                 f"{self.windows}"
+            )
+        if (self.kind is Kind.TOKENS) != (self.tag_scheme is not None):
+            wanted = "a TagScheme" if self.kind is Kind.TOKENS else "None"
+            raise ArgumentError(
+                f"tag_scheme: expected {wanted} of kind {self.kind.value}, got "
+                f"{self.tag_scheme}"
             )
         several = not isinstance(self.label_column, str)
         if several and not self.traits.several_columns:

@@ -185,6 +185,7 @@ class Snapshot:
             encoder.backbone,
             self.task.num_labels,
             per_token=self.task.traits.per_token,
+            answers_only=self.task.traits.has_windows,
             sentence_pooling=encoder.sentence_pooling,
         )
         _load_head(self.directory, model)
@@ -403,6 +404,7 @@ def _train(
         dropout=settings["dropout"],
         seed=seed,
         per_token=task.traits.per_token,
+        answers_only=task.traits.has_windows,
         sentence_pooling=encoder.sentence_pooling,
     )
     frozen_parameters = untrained_parameters(encoder.backbone, model)

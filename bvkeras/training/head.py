@@ -30,7 +30,7 @@ from bvkeras.schema import (
     table_of,
 )
 from bvkeras.tasks.description import task_from_record, task_to_record
-from bvkeras.tasks.kind import TOKEN_POOLINGS
+from bvkeras.tasks.kind import TOKEN_POOLINGS, Kind
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
@@ -280,6 +280,15 @@ def check_cache_task(task: TaskSpec, cache: HiddenStateBatches) -> None:
         shown = [f"{n} labels" if n else "one label" for n in (found, wanted)]
         raise ArgumentError(
             f"cache: {cache.directory} was made for {shown[0]} a text, "
+            f"expected {shown[1]}"
+        )
+    found, wanted = cache.manifest.num_tags, None
+    if task.kind is Kind.TOKENS:
+        wanted = task.num_labels
+    if found != wanted:
+        shown = [f"{n} tags" if n else "no tags" for n in (found, wanted)]
+        raise ArgumentError(
+            f"cache: {cache.directory} was made for {shown[0]} of words, "
             f"expected {shown[1]}"
         )
 

@@ -12,7 +12,9 @@ from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_model import PoolingModel
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
+from bvkeras.models.pooling_tagger import PoolingTagger
 from bvkeras.models.span_cross_entropy import SpanCrossEntropy
+from bvkeras.models.token_cross_entropy import TokenCrossEntropy
 from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 
@@ -132,11 +134,33 @@ class TrainedSpans(TrainedKind):
         return np.zeros(task.num_labels)
 
 
+class TrainedTokens(TrainedKind):
+    """A tag a word: cross-entropy over tokens, from the tags' frequencies."""
+
+    def loss(self) -> keras.losses.Loss:
+        return TokenCrossEntropy()
+
+    def label_signature(self, task: TaskSpec) -> tf.TensorSpec:
+        return tf.TensorSpec((None, None), tf.int64)
+
+    def head(self, task: TaskSpec, settings: dict[str, Any]) -> PoolingModel:
+        return PoolingTagger(num_classes=task.num_labels, **settings)
+
+    def starting_bias(
+        self, task: TaskSpec, cache: HiddenStateBatches
+    ) -> np.ndarray:
+        labels = cache.labels()
+        counts = np.bincount(labels[labels >= 0], minlength=task.num_labels)
+        # One more of each tag: the logarithm of none is no bias.
+        return np.log((counts + 1) / (counts + 1).sum())
+
+
 _KINDS: dict[Kind, TrainedKind] = {
     Kind.CLASSES: TrainedClasses(),
     Kind.LABELS: TrainedLabels(),
     Kind.SCORE: TrainedScores(),
     Kind.SPAN: TrainedSpans(),
+    Kind.TOKENS: TrainedTokens(),
 }
 
 

@@ -10,21 +10,24 @@ import numpy as np
 from bvkeras import tasks
 from bvkeras.data.examples import Examples
 from bvkeras.data.tables import checks
+from bvkeras.data.tables.describe_tagged import describe_tagged
 from bvkeras.data.tables.finding import Finding
 from bvkeras.data.tables.held_out import text_keys
-from bvkeras.data.tables.kinds import TRAINABLE, kind_of
+from bvkeras.data.tables.kinds import kind_of
 from bvkeras.data.tables.label_kind import KINDS, LabelKind, infer_kind
 from bvkeras.data.tables.table_findings import TableFindings
 from bvkeras.data.tables.table_paths import stem_of
 from bvkeras.data.tables.table_rows import read_rows
 from bvkeras.data.tables.table_splits import TableSplits, split_tables
-from bvkeras.errors import ArgumentError, DataError
+from bvkeras.data.tables.tagged_words import are_tagged
+from bvkeras.data.tables.token_lengths import longest_input
+from bvkeras.data.token_examples import TokenExamples
+from bvkeras.errors import ArgumentError
 from bvkeras.tasks.kind import Kind
-from bvkeras.tasks.own_settings import fitting_tokens, own_settings
+from bvkeras.tasks.own_settings import own_settings
 from bvkeras.tasks.spec import TABLE_BACKBONE, TaskSpec
 from bvkeras.tasks.table_files import TableFiles
 
-_DEFAULT_TOKENS = 128
 _LONGEST_NAME = 56
 # Files of such names are all alike: the folder says more.
 _COMMON_STEMS = ("train", "training", "data", "dataset", "table", "texts")
@@ -36,12 +39,13 @@ class TableDescription:
 
     Args:
         spec: `TaskSpec`. Of source `"table"`.
-        examples: dict of split to `Examples`: `"train"`, `"validation"`.
+        examples: dict of split to `Examples`, of tagged words
+            `TokenExamples`: `"train"`, `"validation"`.
         findings: `TableFindings`. What was read, dropped and found.
     """
 
     spec: TaskSpec
-    examples: dict[str, Examples]
+    examples: dict[str, Examples] | dict[str, TokenExamples]
     findings: TableFindings
 
 
@@ -66,8 +70,9 @@ def describe_table(
         label: str, or sequence of str. The label column; several are columns
             of 0 and 1, one for each label that a text may have.
         kind: str, or None. `"classification"`, `"multilabel"` (several labels
-            a text) or `"regression"`. Defaults to `None`: inferred from the
-            labels, which the findings say.
+            a text), `"regression"` or `"tokens"` (words with a tag each, the
+            columns are those of words and tags). Defaults to `None`: inferred
+            from the labels, which the findings say.
         name: str, or None. Name of the task. Defaults to the name of the
             first training file, or of its folder where that says more.
         title: str, or None. Its name in tables. Defaults to `name`.
@@ -100,6 +105,23 @@ def describe_table(
         raise ArgumentError(
             f"label: got {len(columns)} columns, expected one of kind {kind}"
         )
+    if kind == Kind.TOKENS.value or (
+        kind is None
+        and (len(text_columns), len(columns)) == (1, 1)
+        and are_tagged(files, text_columns[0], columns[0])
+    ):
+        return TableDescription(
+            *describe_tagged(
+                files,
+                _tagged_columns(text_columns, columns),
+                name=name,
+                title=title or name,
+                how="given" if kind else "inferred: words with tags",
+                max_tokens=max_tokens,
+                token_lengths=token_lengths,
+                token_limit=token_limit,
+            )
+        )
     if kind == Kind.LABELS.value:
         found_kind = LabelKind(kind)
         read = _read_several(files, text_columns, columns)
@@ -109,12 +131,6 @@ def describe_table(
         if found_kind.kind == Kind.LABELS.value:
             # Again: of lists, an empty cell is a text without labels.
             read = _read_several(files, text_columns, columns)
-    if found_kind.kind not in [one.value for one in TRAINABLE]:
-        raise DataError(
-            f"{read.where(0)}: {columns[0]} is of kind {found_kind.kind} "
-            f"({found_kind.reason}), expected "
-            f"{', '.join(one.value for one in TRAINABLE)}"
-        )
     checks.check_texts(read, text_columns)
     task_kind = Kind(found_kind.kind)
     made = kind_of(task_kind)
@@ -123,14 +139,7 @@ def describe_table(
     lengths = None
     if token_lengths is not None:
         lengths = checks.count_tokens(splits.train, token_lengths, files.seed)
-    if max_tokens is None:
-        max_tokens = (
-            _DEFAULT_TOKENS
-            if lengths is None
-            else fitting_tokens(float(np.quantile(lengths, 0.95)))
-        )
-        if token_limit is not None:
-            max_tokens = min(max_tokens, token_limit())
+    max_tokens = longest_input(max_tokens, lengths, token_limit)
     base, small = own_settings(len(splits.train), max_tokens)
     spec = TaskSpec(
         name=name,
@@ -177,6 +186,16 @@ def _text_columns(text, labels):
             "different columns"
         )
     return columns
+
+
+def _tagged_columns(texts, labels):
+    for name, columns in (("text", texts), ("label", labels)):
+        if len(columns) > 1:
+            raise ArgumentError(
+                f"{name}: got {len(columns)} columns, expected one of kind "
+                f"{Kind.TOKENS.value}"
+            )
+    return (*texts, *labels)
 
 
 def _task_name(name, files):

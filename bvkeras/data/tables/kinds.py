@@ -195,15 +195,13 @@ def _some(names: tuple[str, ...]) -> str:
     return shown if len(names) <= 8 else f"{shown}, …"
 
 
-# Of these a task can be made.
 _KINDS: dict[Kind, TableKind] = {
     Kind.CLASSES: TableClasses(),
     Kind.LABELS: TableLabels(),
     Kind.SCORE: TableScores(),
 }
-TRAINABLE = tuple(_KINDS)
 
 
 def kind_of(kind: Kind) -> TableKind:
-    """What tables of a kind hold; one of `TRAINABLE`."""
+    """What tables of a kind hold: of texts with classes, labels or scores."""
     return _KINDS[kind]

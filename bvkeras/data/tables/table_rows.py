@@ -56,6 +56,11 @@ class TableRows:
         file, row = place
         return f"{self.files[file]}: row {row}"
 
+    def short(self, index: int) -> str:
+        """The file's name and the row, for a note."""
+        file, row = self.places[index]
+        return f"{self.files[file].name} row {row}"
+
     def take(self, indices: Iterable[int]) -> "TableRows":
         """Picks rows by position; of what was dropped nothing is kept."""
         indices = list(indices)
@@ -109,7 +114,7 @@ def read_rows(
             no row is left.
     """
     paths = find_files(patterns, data_dir)
-    names = _names(paths, files, data_dir)
+    names = row_names(paths, files, data_dir)
     rows = TableRows(
         paths, [], [], tuple([] for _ in text_columns), [],
         {EMPTY_TEXT: [], NO_LABEL: []},
@@ -127,11 +132,20 @@ def read_rows(
              unlabelled)  # fmt: skip
     rows = dataclasses.replace(rows, num_blank=num_blank)
     _require_rows(rows, label_columns)
-    _require_good_ids(rows, files.id_column)
+    require_good_ids(rows, files.id_column)
     return rows
 
 
-def _names(paths, files, data_dir):
+def row_names(
+    paths: Sequence[pathlib.Path],
+    files: TableFiles,
+    data_dir: str | pathlib.Path | None,
+) -> list[str]:
+    """What the ids of each file's rows begin with, no two alike.
+
+    Raises:
+        DataError: a file is of training and of validation.
+    """
     train = find_files(files.train, data_dir)
     validation = find_files(files.validation, data_dir)
     for path in validation:
@@ -183,7 +197,7 @@ def _texts(batch, name):
                 f"{where} is a {type(cell).__name__}, expected text"
             )
         text = "" if cell is None else str(cell)
-        if not text.isascii() and not _is_unicode(text):
+        if not text.isascii() and not is_unicode(text):
             raise DataError(
                 f"{where} holds half of a surrogate pair, expected Unicode"
             )
@@ -191,7 +205,8 @@ def _texts(batch, name):
     return texts
 
 
-def _is_unicode(text):
+def is_unicode(text: str) -> bool:
+    """Whether a text has no half of a surrogate pair."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -211,7 +226,12 @@ def _require_rows(rows, label_columns):
     )
 
 
-def _require_good_ids(rows, id_column):
+def require_good_ids(rows: TableRows, id_column: str | None) -> None:
+    """Refuses ids of an id column that name no row, or two.
+
+    Raises:
+        DataError: an id is empty, cannot stand in a table, or comes twice.
+    """
     if id_column is None:
         return
     seen = {}

@@ -104,12 +104,7 @@ def split_tables(
         files.held_out,
         files.seed,
     )
-    if not held_out.any():
-        raise DataError(
-            f"{train.where(0)}: and {len(train) - 1} other rows are too few "
-            f"to hold {files.held_out:.0%} out, expected more rows or a "
-            "validation file"
-        )
+    require_held_out(held_out, train, files.held_out)
     kept, taken = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     return TableSplits(
         train,
@@ -119,3 +114,24 @@ def split_tables(
         labels[taken],
         held_out,
     )
+
+
+def require_held_out(
+    held_out: np.ndarray, rows: TableRows, share: float
+) -> None:
+    """Refuses rows of which none can be held out.
+
+    Args:
+        held_out: bool array `(n,)`. Which are.
+        rows: `TableRows`. The n rows.
+        share: float. How many were to be.
+
+    Raises:
+        DataError: none is.
+    """
+    if not held_out.any():
+        raise DataError(
+            f"{rows.where(0)}: and {len(rows) - 1} other rows are too few "
+            f"to hold {share:.0%} out, expected more rows or a "
+            "validation file"
+        )

@@ -4,7 +4,7 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.special
@@ -18,6 +18,7 @@ from bvkeras.data.token_windows import (
 )
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.evaluation import Evaluation
+from bvkeras.evaluation.system_outputs import SystemOutputs
 from bvkeras.evaluation.tokens.entity_metrics import (
     entity_metrics,
     learned_scheme,
@@ -33,24 +34,7 @@ from bvkeras.tasks.tag_scheme import OUTSIDE
 _SCHEMA = record_of(metrics=table_of(NUMBER), seconds=SECONDS, settings=OBJECT)
 
 
-class WindowTags(NamedTuple):
-    """What a model says of a split's windows.
-
-    Attributes:
-        ids: sequence of str. `<sentence id>#<number>`, in their order.
-        logits: float32 array `(windows, tokens, classes)`.
-        labels: int array `(windows, tokens)`, `UNSCORED` where a window does
-            not answer; wider than `logits` or less wide.
-        offsets: sequence of int arrays `(tokens, 2)`, one a window.
-    """
-
-    ids: Sequence[str]
-    logits: np.ndarray
-    labels: np.ndarray
-    offsets: Sequence[np.ndarray]
-
-
-def tag_words(examples: TokenExamples, windows: WindowTags) -> TaggedAnswers:
+def tag_words(examples: TokenExamples, windows: SystemOutputs) -> TaggedAnswers:
     """The tag of each word: that of its first piece, in its best window.
 
     A word without a piece is outside of entities; of plain tags it has the
@@ -58,7 +42,8 @@ def tag_words(examples: TokenExamples, windows: WindowTags) -> TaggedAnswers:
 
     Args:
         examples: TokenExamples. The split.
-        windows: WindowTags.
+        windows: SystemOutputs. The labels, `UNSCORED` where a window does not
+            answer, say which window's tag counts.
 
     Raises:
         ArgumentError: a sentence has no window, or a window no sentence.
@@ -84,7 +69,7 @@ def tag_words(examples: TokenExamples, windows: WindowTags) -> TaggedAnswers:
         answered = windows.labels[window, : len(offsets)] != UNSCORED
         places = np.flatnonzero(answered)
         words = piece_words(examples.sentences[row], offsets[places])
-        logits = windows.logits[window, places].astype(np.float64)
+        logits = windows.outputs[window, places].astype(np.float64)
         shares = scipy.special.softmax(logits, axis=-1)
         for word, share in zip(words.tolist(), shares, strict=True):
             # The further parts of a word have labels, too.
@@ -105,7 +90,7 @@ def evaluate_tags(
     metrics: Sequence[str],
     directory: str | os.PathLike,
     settings: dict[str, Any],
-    predict: Callable[[], WindowTags],
+    predict: Callable[[], SystemOutputs],
 ) -> Evaluation:
     """Tags and scores the words of a split.
 
@@ -117,7 +102,7 @@ def evaluate_tags(
         metrics: sequence of str. As `entity_metrics`.
         directory: str or path. Where the files go.
         settings: dict. What the answers were made with.
-        predict: callable. Gives the windows' logits.
+        predict: callable. Gives the outputs of the windows' tokens.
 
     Raises:
         RunError: the files are there and were made with something else.
