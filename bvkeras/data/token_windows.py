@@ -55,8 +55,8 @@ def token_windows(num_tokens: int, room: int) -> list[TokenWindow]:
         that have it, in the one whose nearer border is farther away, where
         the sentence's own beginning and end are none.
     """
-    overlap = room // _OVERLAP
-    starts = range(0, max(num_tokens - overlap, 1), max(room - overlap, 1))
+    overlap, stride = window_steps(room)
+    starts = range(0, max(num_tokens - overlap, 1), stride)
     firsts = [start + (overlap + 1) // 2 for start in starts]
     firsts[0] = 0
     return [
@@ -65,6 +65,16 @@ def token_windows(num_tokens: int, room: int) -> list[TokenWindow]:
             starts, firsts, [*firsts[1:], num_tokens], strict=True
         )
     ]
+
+
+def window_steps(room: int) -> tuple[int, int]:
+    """How far windows overlap, and how far one begins behind another.
+
+    Args:
+        room: int. Most tokens of a sentence in a window.
+    """
+    overlap = room // _OVERLAP
+    return overlap, room - overlap
 
 
 def window_sentence(window_id: str) -> str:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.evaluation.outputs import CHOSEN_FROM
 from bvkeras.ops.span_logits import answer_positions
-from bvkeras.serving import packing, span_graph
+from bvkeras.serving import packing, span_graph, token_graph
 from bvkeras.serving.text_graph import TextGraph
 from bvkeras.tasks.kind import LABEL_SEPARATOR, Kind
 
@@ -25,10 +25,14 @@ class ServedKind(abc.ABC):
         heads: tuple of str. Names of the heads that a description may have.
         columns: tuple of str. Outputs that are columns of a table of answers,
             before the probabilities.
+        ragged: tuple of str. Outputs with several values a text, `"start"`
+            among them, which is `token_graph.NO_PLACE` behind the last of a
+            text with fewer than others.
     """
 
     heads: tuple[str, ...]
     columns: tuple[str, ...]
+    ragged: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def batch(
@@ -209,6 +213,41 @@ class ServedSpans(ServedKind):
         }
 
 
+class ServedTokens(ServedKind):
+    """The entities of a text, over all its windows."""
+
+    heads = ("EncoderHead", "PoolingTagger")
+    columns = ()
+    ragged = ("entity", "type", "start", "end", "score")
+
+    def batch(
+        self,
+        task: "ServedTask",
+        texts: Tensors,
+        text_graph: TextGraph,
+        tokenizer: WordPiece,
+    ) -> tuple[Tensors, Any]:
+        pieces = text_graph(texts["text"], offsets=True)
+        windows = token_graph.make_windows(pieces, task.max_tokens)
+        batch = packing.pack(pieces.ids, windows.rows, tokenizer)
+        return batch, (windows, pieces, tokenizer)
+
+    def rows(self, batch: Tensors, places: Any) -> tf.Tensor:
+        return places[0].texts
+
+    def positions(self, batch: Tensors) -> tf.Tensor:
+        return tf.cast(batch["padding_mask"], tf.bool)
+
+    def answer(
+        self, task: "ServedTask", logits: tf.Tensor, texts: Tensors, places: Any
+    ) -> Tensors:
+        words = token_graph.find_words(logits, *places, task.max_tokens)
+        return token_graph.find_entities(words, texts["text"], task.label_names)
+
+    def token_answer(self, task: "ServedTask", logits: tf.Tensor) -> Tensors:
+        return {"logits": logits}
+
+
 def _both_texts(
     task: "ServedTask", texts: Tensors
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -243,6 +282,7 @@ _KINDS: dict[Kind, ServedKind] = {
     Kind.LABELS: ServedLabels(),
     Kind.SCORE: ServedScores(),
     Kind.SPAN: ServedSpans(),
+    Kind.TOKENS: ServedTokens(),
 }
 
 

@@ -16,6 +16,7 @@ from bvkeras.models.linear_probe import LinearProbe
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
+from bvkeras.models.pooling_tagger import PoolingTagger
 from bvkeras.ops.implementation import reference_only
 from bvkeras.ops.span_logits import masked_logits
 from bvkeras.training.finetune import Snapshot
@@ -26,7 +27,7 @@ _MODELS = {
     model.__name__: model
     for model in (
         *(PoolingClassifier, PoolingRegressor, PoolingSpanModel),
-        LinearProbe,
+        *(PoolingTagger, LinearProbe),
     )
 }
 _SETTINGS = (
@@ -77,8 +78,8 @@ class ServedHead:
         """The head of a model, with its weights as they are now.
 
         Args:
-            model: PoolingClassifier, PoolingRegressor, PoolingSpanModel or
-                LinearProbe, built.
+            model: PoolingClassifier, PoolingRegressor, PoolingSpanModel,
+                PoolingTagger or LinearProbe, built.
 
         Raises:
             ArgumentError: it is something else, or not built.

@@ -117,7 +117,10 @@ class ServedTask:
     @property
     def encoding(self) -> tuple:
         """Equal for tasks that one pass through the encoder serves."""
-        return self.input_names, self.max_tokens, self.windows
+        return (
+            *(self.input_names, self.max_tokens, self.windows),
+            self.kind.traits.in_windows,
+        )
 
     def describe(self, encoder_parameters: int) -> dict[str, Any]:
         """The task as plain JSON, as `from_description` takes it.

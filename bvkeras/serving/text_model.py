@@ -14,6 +14,7 @@ from bvkeras.encoders.fast_encoder import FastEncoder
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.serving import layout, loading
 from bvkeras.serving.inspection import inspect
+from bvkeras.serving.ragged_rows import join_rows
 from bvkeras.serving.runs import open_run
 from bvkeras.serving.served_model import ServedModel
 from bvkeras.serving.served_task import ServedTask
@@ -31,8 +32,8 @@ class TextModel:
 
     Attributes:
         name: str. The task's.
-        kind: str. `"classification"`, `"multilabel"`, `"regression"` or
-            `"span"`.
+        kind: str. `"classification"`, `"multilabel"`, `"regression"`,
+            `"span"` or `"tokens"`.
         input_names: tuple of str. What `predict` takes: `text`, or `text` and
             `text_b`, or `question` and `context`.
         label_names: tuple of str, or None. Names of the classes or labels.
@@ -160,7 +161,9 @@ class TextModel:
             one half or more, `|` between) and `probabilities`
             `(rows, labels)`, each by itself; of regression `score`; of spans
             `answer` (str), `start`, `end` (characters of the context),
-            `score` and `no_answer_probability`.
+            `score` and `no_answer_probability`; of tags `entity` and `type`
+            (str), `start`, `end` (characters of the text) and `score`, each
+            `(rows, entities)`, with `start` -1 behind a text's last.
 
         Raises:
             ArgumentError: another number of texts, of different lengths, or
@@ -204,7 +207,7 @@ class TextModel:
                 answers.setdefault(name, []).append(values.numpy())
         order = np.argsort(np.concatenate(batches), kind="stable")
         return {
-            name: _texts(np.concatenate(values)[order])
+            name: _texts(join_rows(values)[order])
             for name, values in answers.items()
         }
 
@@ -213,4 +216,5 @@ def _texts(values: np.ndarray) -> np.ndarray:
     """Bytes as str; numbers as they are."""
     if values.dtype != object:
         return values
-    return np.array([value.decode("utf-8") for value in values], object)
+    texts = [value.decode("utf-8") for value in values.ravel()]
+    return np.array(texts, object).reshape(values.shape)

@@ -30,6 +30,8 @@ class KindTraits:
         per_token: bool. Whether each token has outputs, and not each text:
             nothing is pooled then.
         has_windows: bool. Whether a text is a context, cut into windows.
+        in_windows: bool. Whether a text that is too long is read in windows,
+            and not cut.
         has_threshold: bool. Whether a task is of questions that may have no
             answer, from a threshold on that is chosen.
         needs_examples: bool. Whether a cache is scored with the texts it was
@@ -52,6 +54,7 @@ class KindTraits:
     several_columns: bool = False
     per_token: bool = False
     has_windows: bool = False
+    in_windows: bool = False
     has_threshold: bool = False
     needs_examples: bool = False
     has_regression: bool = True
@@ -112,6 +115,7 @@ class Kind(enum.Enum):
             fewest_names=2,
             name_word="tag",
             per_token=True,
+            in_windows=True,
             needs_examples=True,
             has_regression=False,
             is_searchable=False,

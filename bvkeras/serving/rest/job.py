@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bvkeras.serving.ragged_rows import join_rows
 from bvkeras.serving.rest.limits import Limits
 from bvkeras.serving.rest.loaded_version import LoadedVersion
 from bvkeras.serving.rest.predict_request import PredictRequest
@@ -114,9 +115,7 @@ class Job:
         places = np.argsort(np.concatenate([rows for rows, _ in self._done]))
         self.answer.set_result(
             {
-                name: np.concatenate([done[name] for _, done in self._done])[
-                    places
-                ]
+                name: join_rows([done[name] for _, done in self._done])[places]
                 for name in outcome
             }
         )

@@ -13,9 +13,11 @@ from bvkeras import fileio
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import DataError
 from bvkeras.serving import inspection, layout, loading, warm_up
+from bvkeras.serving.ragged_rows import trim_rows
 from bvkeras.serving.rest.one_line import one_line
 from bvkeras.serving.rest.request_size import RequestSize
 from bvkeras.serving.rest.token_counter import TokenCounter
+from bvkeras.tasks.kind import Kind
 
 _DESCRIBED = {
     *("inputs", "kind", "label_names", "max_tokens", "windows"),
@@ -149,6 +151,27 @@ class LoadedVersion:
             return dict(outputs)
         return {name: outputs[f"{signature}/{name}"] for name in names}
 
+    def trim(
+        self, signature: str, outputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray | list[np.ndarray]]:
+        """A signature's outputs, without what fills rows up.
+
+        Args:
+            signature: str.
+            outputs: dict of name to array.
+
+        Returns:
+            The outputs; those of which rows have not equally many values are
+            lists of arrays, one a row.
+        """
+        trimmed = {}
+        for name, task in self.tasks.items():
+            kind = Kind(task["kind"])
+            trimmed |= trim_rows(kind, outputs, f"{name}/")
+            if name == signature or len(self.tasks) == 1:
+                trimmed |= trim_rows(kind, outputs)
+        return {**outputs, **trimmed}
+
     def metadata(self) -> dict[str, Any]:
         """Signatures as TensorFlow Serving shows them, and the description."""
         definitions = {
@@ -171,6 +194,7 @@ class LoadedVersion:
                 missing = _DESCRIBED - task.keys()
                 if missing:
                     raise ValueError(f"{name} lacks {sorted(missing)[0]}")
+                Kind(task["kind"])
                 if set(task["inputs"]) != self.signatures[name].keys():
                     raise ValueError(f"{name} has other inputs")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -202,7 +226,10 @@ class LoadedVersion:
     def _answered_by_all(self) -> set[str]:
         """Signatures that `all` answers with no more work for the encoder."""
         encodings = {
-            (tuple(t["inputs"]), t["max_tokens"], str(t["windows"]))
+            (
+                *(tuple(t["inputs"]), t["max_tokens"], str(t["windows"])),
+                Kind(t["kind"]).traits.in_windows,
+            )
             for t in self.tasks.values()
         }
         if "all" not in self.signatures or len(encodings) > 1:

@@ -22,7 +22,8 @@ def format_answer(
     """The body of a response, in pieces.
 
     Args:
-        outputs: dict of name to array; strings are bytes.
+        outputs: dict of name to array; strings are bytes. Or to a list of
+            arrays, one a row, which need not be equally long.
         num_rows: int. Rows of the request.
         by_row: bool. `{"predictions": [row, …]}`, else `{"outputs": …}`. A
             single output stands without its name.
@@ -34,6 +35,11 @@ def format_answer(
     """
     ordered = {}
     for name, array in sorted(outputs.items()):
+        if isinstance(array, list):
+            if not all(map(_is_finite, array)):
+                raise RequestError(500, "an answer is not finite")
+            ordered[name] = array
+            continue
         if by_row and (array.ndim == 0 or len(array) != num_rows):
             raise RequestError(
                 400,
@@ -43,7 +49,7 @@ def format_answer(
         if array.dtype.kind == "V":
             # bfloat16, which NumPy has not.
             array = array.astype(np.float32)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if not _is_finite(array):
             raise RequestError(500, "an answer is not finite")
         ordered[name] = array
     texts = _rows(ordered, num_rows) if by_row else _columns(ordered)
@@ -68,7 +74,7 @@ def _rows(outputs, num_rows) -> Iterator[str]:
         if row:
             yield ","
         values = {
-            name: _nested(np.asarray(array[row], array.dtype), short[name])
+            name: _nested(_row(array, row), short[name])
             for name, array in outputs.items()
         }
         yield from _named(values)
@@ -79,7 +85,9 @@ def _columns(outputs) -> Iterator[str]:
     yield '{"outputs":'
     yield from _named(
         {
-            name: _nested(array, _is_short(array))
+            name: _listed(array)
+            if isinstance(array, list)
+            else _nested(array, _is_short(array))
             for name, array in outputs.items()
         }
     )
@@ -96,8 +104,31 @@ def _named(values: Mapping[str, Iterator[str]]) -> Iterator[str]:
     yield "}"
 
 
-def _is_short(array: np.ndarray) -> bool:
+def _is_finite(array: np.ndarray) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def _row(array: np.ndarray | list[np.ndarray], row: int) -> np.ndarray:
+    if isinstance(array, list):
+        return array[row]
+    return np.asarray(array[row], array.dtype)
+
+
+def _is_short(array: np.ndarray | list[np.ndarray]) -> bool:
+    if isinstance(array, list):
+        return sum(row.size for row in array) <= _MOST_SHORT
     return array.size <= _MOST_SHORT
+
+
+def _listed(rows: list[np.ndarray]) -> Iterator[str]:
+    """Rows of different lengths as a list of lists."""
+    short = _is_short(rows)
+    yield "["
+    for place, row in enumerate(rows):
+        if place:
+            yield ","
+        yield from _nested(row, short)
+    yield "]"
 
 
 def _nested(array: np.ndarray, short: bool) -> Iterator[str]:

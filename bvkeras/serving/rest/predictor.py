@@ -114,7 +114,9 @@ class Predictor:
         asked = await self._in_thread(read_request, body, version, self._limits)
         if asked.num_values > _LARGE_VALUES:
             await held.enter_async_context(self._large)
-        outputs = await self._batcher.answer(version, asked)
+        outputs = version.trim(
+            asked.signature, await self._batcher.answer(version, asked)
+        )
         return await self._in_thread(
             _begun, outputs, asked.num_rows, asked.by_row
         )

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from bvkeras.data.token_windows import window_steps
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.serving.rest.request_size import RequestSize
 from bvkeras.serving.rest.token_ids import TokenIds
+from bvkeras.tasks.kind import Kind
 
 _TEXT_SPECIALS = 2
 _PAIR_SPECIALS = 3
@@ -77,8 +79,8 @@ class TokenCounter:
             for name in {name for names, *_ in encodings for name in names}
         }
         sizes = [
-            _sizes([pieces[name] for name in names], max_tokens, windows)
-            for names, max_tokens, windows in encodings
+            _sizes([pieces[name] for name in names], *how)
+            for names, *how in encodings
         ]
         counts, lengths = zip(*sizes, strict=True)
         return RequestSize(np.stack(counts), np.stack(lengths))
@@ -95,7 +97,8 @@ def _encoding(task: Mapping[str, Any]) -> tuple:
         numbers += windows
     if not all(type(number) is int and number > 0 for number in numbers):
         raise ValueError(f"received {numbers}, expected positive integers")
-    return tuple(task["inputs"]), task["max_tokens"], windows
+    in_windows = Kind(task["kind"]).traits.in_windows
+    return tuple(task["inputs"]), task["max_tokens"], windows, in_windows
 
 
 def _lengths(array: np.ndarray) -> np.ndarray:
@@ -112,8 +115,14 @@ def _sizes(
     pieces: Sequence[np.ndarray],
     max_tokens: int,
     windows: tuple[int, int] | None,
+    in_windows: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sequences of each row, and tokens of its longest."""
+    if in_windows:
+        room = max_tokens - _TEXT_SPECIALS
+        overlap, stride = window_steps(room)
+        counts = (np.maximum(pieces[0] - overlap, 1) + stride - 1) // stride
+        return counts, np.minimum(pieces[0], room) + _TEXT_SPECIALS
     if windows is None:
         specials = _TEXT_SPECIALS if len(pieces) == 1 else _PAIR_SPECIALS
         lengths = np.minimum(sum(pieces) + specials, max_tokens)
