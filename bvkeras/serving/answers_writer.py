@@ -49,8 +49,15 @@ class AnswersWriter:
     def write(self, rows: Sequence[Sequence[Any]]) -> None:
         """Writes rows, each with one value a column."""
         if self._csv is not None:
-            self._csv.writerows(rows)
+            self._csv.writerows(map(_flat, row) for row in rows)
             return
         for row in rows:
             record = dict(zip(self._columns, row, strict=True))
             self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _flat(cell: Any) -> Any:
+    """A list as JSON, and anything else as it is."""
+    if isinstance(cell, list):
+        return json.dumps(cell, ensure_ascii=False)
+    return cell

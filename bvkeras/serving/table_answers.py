@@ -11,10 +11,12 @@ from bvkeras import fileio
 from bvkeras.data.tables.reading import open_batches
 from bvkeras.data.tables.table_batch import TableBatch
 from bvkeras.data.tables.table_paths import find_files
+from bvkeras.data.tables.tagged_words import split_words
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.progress import progress_bar
 from bvkeras.serving.answers_writer import AnswersWriter, check_output
 from bvkeras.serving.kinds import kind_of
+from bvkeras.serving.tagged_answers import entity_lists, word_tags
 from bvkeras.serving.text_model import TextModel
 from bvkeras.tasks.kind import Kind
 
@@ -37,7 +39,11 @@ def answer_table(
     keep, and the answer: of classes `label`, `score` and `probability_…` for
     each; of several labels a text `labels` (`|` between) and `probability_…`
     for each; of regression `score`; of spans `answer`, `start`, `end`
-    (characters of the context) and `no_answer_probability`.
+    (characters of the context) and `no_answer_probability`; of tags
+    `entities`, a list (in `.csv` and `.tsv` as JSON) of objects with `type`,
+    `start`, `end` (characters of the text), `text` and `score`, and where the
+    rows are words, a list each, also `tags`, one a word. Places are then
+    those in the words with a blank between.
 
     Args:
         model: TextModel.
@@ -83,8 +89,11 @@ def answer_table(
         files, wanted, separator=separator, encoding=encoding
     )
     # What is wrong with the first rows is said before there is an output.
-    batches = itertools.chain([next(batches)], batches)
-    header = [id_column or "row", *keep, *_answer_columns(model)]
+    first = next(batches)
+    made = _Answers(model, columns)
+    if model.kind == Kind.TOKENS.value:
+        made = _Entities(model, columns, first)
+    header = [id_column or "row", *keep, *made.header]
     count = 0
     with (
         fileio.atomic_path(output) as temporary,
@@ -92,9 +101,8 @@ def answer_table(
         progress_bar("predict", None, "rows") as bar,
     ):
         writer = AnswersWriter(file, output.suffix, header)
-        for batch in batches:
-            texts = [_texts(batch, name) for name in columns]
-            answers = _answer_cells(model, model.predict(*texts))
+        for batch in itertools.chain([first], batches):
+            answers = made.cells(batch)
             names = batch.cells[id_column] if id_column else batch.rows
             kept = [batch.cells[name] for name in keep]
             writer.write(list(zip(names, *kept, *answers, strict=True)))
@@ -113,21 +121,69 @@ def _texts(batch: TableBatch, column: str) -> list[str]:
     return batch.cells[column]
 
 
-def _answer_columns(model: TextModel) -> list[str]:
-    columns = list(kind_of(Kind(model.kind)).columns)
-    if model.label_names is not None:
-        columns += [f"probability_{name}" for name in model.label_names]
-    return columns
+class _Answers:
+    """What is written of answers that are one a text.
+
+    Args:
+        model: TextModel.
+        columns: sequence of str. Those with its texts.
+    """
+
+    def __init__(self, model: TextModel, columns: Sequence[str]):
+        self._model, self._columns = model, columns
+        self._outputs = kind_of(Kind(model.kind)).columns
+        self.header = list(self._outputs)
+        if model.label_names is not None:
+            self.header += [f"probability_{n}" for n in model.label_names]
+
+    def cells(self, batch: TableBatch) -> list[list]:
+        """Columns of cells, numbers with as many digits as they have."""
+        answers = self._model.predict(
+            *(_texts(batch, name) for name in self._columns)
+        )
+        columns = [answers[name] for name in self._outputs]
+        if self._model.label_names is not None:
+            columns += [*answers["probabilities"].T]
+        return [_cells(column) for column in columns]
 
 
-def _answer_cells(
-    model: TextModel, answers: dict[str, np.ndarray]
-) -> list[list]:
-    """Columns of cells, numbers with as many digits as they have."""
-    columns = [answers[name] for name in kind_of(Kind(model.kind)).columns]
-    if model.label_names is not None:
-        columns += [*answers["probabilities"].T]
-    return [_cells(column) for column in columns]
+class _Entities:
+    """What is written of entities, of texts or of words.
+
+    Args:
+        model: TextModel.
+        columns: sequence of one str.
+        first: TableBatch. Whose first row is a list, if rows are words.
+    """
+
+    def __init__(
+        self, model: TextModel, columns: Sequence[str], first: TableBatch
+    ):
+        self._model, (self._column,) = model, columns
+        cells = first.cells[self._column]
+        self._are_words = isinstance(cells[0], list | tuple)
+        self.header = ["entities", *(["tags"] if self._are_words else [])]
+
+    def cells(self, batch: TableBatch) -> list[list]:
+        """Columns of cells: lists."""
+        if not self._are_words:
+            texts = _texts(batch, self._column)
+            return [entity_lists(self._model.predict(texts))]
+        rows = [
+            split_words(f"{batch.path}: row {row}: {self._column}", cell)
+            for row, cell in zip(
+                batch.rows, batch.cells[self._column], strict=True
+            )
+        ]
+        entities = entity_lists(
+            self._model.predict([" ".join(words) for words in rows])
+        )
+        names, scheme = self._model.label_names, self._model.tag_scheme
+        tags = [
+            list(scheme.from_learned(word_tags(words, found, names)))
+            for words, found in zip(rows, entities, strict=True)
+        ]
+        return [entities, tags]
 
 
 def _cells(column: np.ndarray) -> list:

@@ -12,12 +12,15 @@ from bvkeras.data.token_batches import token_budget_batches
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.fast_encoder import FastEncoder
 from bvkeras.errors import ArgumentError, DataError
+from bvkeras.evaluation.tokens.entity_metrics import learned_scheme
 from bvkeras.serving import layout, loading
 from bvkeras.serving.inspection import inspect
 from bvkeras.serving.ragged_rows import join_rows
 from bvkeras.serving.runs import open_run
 from bvkeras.serving.served_model import ServedModel
 from bvkeras.serving.served_task import ServedTask
+from bvkeras.tasks.kind import Kind
+from bvkeras.tasks.tag_scheme import TagScheme
 
 # What a batch may hold, padding included. A token of English text has about
 # four characters; too low a guess only makes batches smaller.
@@ -40,6 +43,8 @@ class TextModel:
         max_tokens: int. Longer texts are cut.
         text_columns: tuple of str. Columns of the table it was trained on; of
             an export, `input_names`.
+        tag_scheme: TagScheme, or None. Of tags: how those of the table it was
+            trained on mark entities; of an export, how models learn them.
 
     Example:
         model = TextModel.open("runs/reviews")
@@ -52,6 +57,7 @@ class TextModel:
         description: dict[str, Any],
         answer: Callable[..., dict[str, tf.Tensor]],
         text_columns: Sequence[str] | None = None,
+        tag_scheme: TagScheme | None = None,
     ):
         self.name = name
         self.kind: str = description["kind"]
@@ -60,6 +66,9 @@ class TextModel:
         self.label_names = None if names is None else tuple(names)
         self.max_tokens: int = description["max_tokens"]
         self.text_columns = tuple(text_columns or self.input_names)
+        if tag_scheme is None and self.kind == Kind.TOKENS.value:
+            tag_scheme = learned_scheme(self.label_names)
+        self.tag_scheme = tag_scheme
         self._answer = answer
 
     @classmethod
@@ -69,6 +78,7 @@ class TextModel:
         task: ServedTask,
         dtype: str = "float32",
         text_columns: Sequence[str] | None = None,
+        tag_scheme: TagScheme | None = None,
     ) -> "TextModel":
         """A model of an encoder and a head on it.
 
@@ -78,11 +88,13 @@ class TextModel:
             dtype: str. What the encoder computes in, `"float32"` or
                 `"bfloat16"`. Defaults to `"float32"`.
             text_columns: sequence of str, or None. As the attribute.
+            tag_scheme: TagScheme, or None. As the attribute.
         """
         forward = FastEncoder(encoder.backbone, compute_dtype=dtype)
         model = ServedModel(forward, encoder.tokenizer, [task])
         description = task.describe(encoder.backbone.count_params())
-        return cls(task.name, description, model.answers(task), text_columns)
+        answer = model.answers(task)
+        return cls(task.name, description, answer, text_columns, tag_scheme)
 
     @classmethod
     def open(
@@ -121,7 +133,7 @@ class TextModel:
             raise ArgumentError(
                 f"task: {path} answers {served.name}, not {task}"
             )
-        return cls.of(opened, served, dtype, spec.text_columns)
+        return cls.of(opened, served, dtype, spec.text_columns, spec.tag_scheme)
 
     @classmethod
     def _of_export(cls, path: pathlib.Path, task: str | None) -> "TextModel":

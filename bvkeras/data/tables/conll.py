@@ -37,12 +37,13 @@ def read_conll(
         `TableBatch`.
 
     Raises:
-        DataError: the file cannot be read, or a line has one column only.
+        DataError: the file cannot be read, or tags are to be read and a line
+            has one column only.
     """
     find_columns(path, COLUMNS, columns)
     sentences: list[tuple[int, list[str], list[str]]] = []
     try:
-        for sentence in _sentences(path, encoding):
+        for sentence in _sentences(path, encoding, "tags" in columns):
             sentences.append(sentence)
             if len(sentences) == batch_rows:
                 yield _batch(path, columns, sentences)
@@ -66,7 +67,7 @@ def _batch(path, columns, sentences):
     return TableBatch(path, rows, {name: cells[name] for name in columns})
 
 
-def _sentences(path, encoding):
+def _sentences(path, encoding, with_tags):
     first, words, tags = 0, [], []
     for number, line in _lines(path, encoding):
         parts = line.split()
@@ -75,7 +76,7 @@ def _sentences(path, encoding):
                 yield first, words, tags
             words, tags = [], []
             continue
-        if len(parts) < 2:
+        if with_tags and len(parts) < 2:
             raise DataError(
                 f"{path}: row {number}: has one column, expected a word and "
                 "its tag"
