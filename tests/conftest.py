@@ -6,8 +6,13 @@ import shutil
 
 import pytest
 
+from bvkeras import pipeline
+from bvkeras.data.tables.describe import describe_table
+from bvkeras.tasks.table_files import TableFiles
 from tests.data.glue_fixtures import write_glue
 from tests.native import require_native
+from tests.pipeline.fast_run import without_pictures
+from tests.tagged_sentences import make_sentences, write_conll
 
 _TESTS = pathlib.Path(__file__).parent
 # Processes share the files out in this order, the others after these: begun
@@ -84,3 +89,26 @@ def each_implementation(request, monkeypatch) -> str:
     else:
         monkeypatch.setenv("BVKERAS_IMPLEMENTATION", "reference")
     return request.param
+
+
+@pytest.fixture(scope="session")
+def token_run(tiny_bert, tmp_path_factory) -> pathlib.Path:
+    """A finished run that tags words: one fine-tuning for all who need it."""
+    directory = tmp_path_factory.mktemp("tokens")
+    train = write_conll(directory / "people.conll", make_sentences(160))
+    table = describe_table(
+        TableFiles((str(train),)), "words", "tags", max_tokens=24
+    )
+    with without_pictures():
+        pipeline.run(
+            table.spec,
+            str(tiny_bert),
+            directory / "run",
+            notes=table.findings.notes,
+            learning_rate=5e-3,
+            epochs=(3.0,),
+            units=8,
+            head_epochs=8,
+            cache_dtype="float32",
+        )
+    return directory / "run"

@@ -186,12 +186,45 @@ def _span_report(options: argparse.Namespace) -> str:
     return span_error_report.format_span_error_report(analysis)
 
 
+def _tag_report(options: argparse.Namespace) -> str:
+    from bvkeras.evaluation.tokens import error_report as tag_error_report
+    from bvkeras.evaluation.tokens import errors as tag_errors
+    from bvkeras.evaluation.tokens.entity_metrics import learned_scheme
+    from bvkeras.evaluation.tokens.tagged_words_file import read_tagged
+
+    for name in ("columns", "regression", "text_index", "words"):
+        if getattr(options, name) is not None:
+            raise ArgumentError(
+                f"--{name.replace('_', '-')}: not with --task "
+                f"{options.task.name}"
+            )
+    # The files have the words and their labels.
+    first, second = map(read_tagged, (options.first, options.second))
+    scheme = learned_scheme(options.task.label_names)
+    if options.output_dir is None:
+        analysis = tag_errors.analyze_tag_errors(
+            first, second, scheme, options.names
+        )
+    else:
+        analysis = tag_error_report.report_tag_errors(
+            first,
+            second,
+            scheme,
+            options.output_dir,
+            names=options.names,
+            samples=options.samples,
+            seed=options.seed or 0,
+        )
+    return tag_error_report.format_tag_error_report(analysis)
+
+
 # Predictions of what kinds are compared by which report.
 _REPORTS = {
     Kind.CLASSES: _report,
     Kind.LABELS: _report,
     Kind.SCORE: _report,
     Kind.SPAN: _span_report,
+    Kind.TOKENS: _tag_report,
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from bvkeras import tasks
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.glue_metrics import compute_metrics
+from bvkeras.evaluation.tokens.entity_metrics import ENTITY_METRICS
 from bvkeras.serving.description import NAME, RESERVED
 from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.settings import TaskSettings
@@ -16,7 +17,10 @@ from bvkeras.tasks.spec import TaskSpec
 from bvkeras.testing.check import Check, checks_of, expect, run_all
 
 # Of kinds whose metrics are no functions of two arrays of labels.
-_METRICS = {Kind.SPAN: ("exact", "f1")}
+_METRICS = {
+    Kind.SPAN: ("exact", "f1"),
+    Kind.TOKENS: tuple(ENTITY_METRICS),
+}
 _FINE_TUNED_DIM, _SMALL_DIM = 768, 384
 
 

@@ -74,11 +74,30 @@ const spanShown = (answer, inputs) => {
   ];
 };
 
+const entitiesShown = (answer, inputs) => {
+  const points = [...inputs.text];
+  const text = element("p");
+  let behind = 0;
+  answer.start.forEach((start, place) => {
+    const mark = element("mark", points.slice(start, answer.end[place]).join(""));
+    mark.title = `${answer.type[place]}, ${answer.score[place].toFixed(3)}`;
+    text.append(points.slice(behind, start).join(""), mark, element("small", answer.type[place], "type"));
+    behind = answer.end[place];
+  });
+  text.append(points.slice(behind).join(""));
+  const count = answer.start.length;
+  return [
+    element("p", `${count || "no"} ${count === 1 ? "entity" : "entities"}`, "about"),
+    text,
+  ];
+};
+
 const answerShown = (task, answer, inputs) => {
   const { kind, labels } = task.dataset;
   if (kind === "classification") return classesShown(answer, JSON.parse(labels));
   if (kind === "multilabel") return labelsShown(answer, JSON.parse(labels));
   if (kind === "span") return spanShown(answer, inputs);
+  if (kind === "tokens") return entitiesShown(answer, inputs);
   // One output stands without its name.
   return [element("strong", answer.toFixed(3))];
 };
