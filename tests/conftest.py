@@ -11,8 +11,8 @@ from bvkeras.data.tables.describe import describe_table
 from bvkeras.tasks.table_files import TableFiles
 from tests.data.glue_fixtures import write_glue
 from tests.native import require_native
-from tests.pipeline.fast_run import without_pictures
-from tests.tagged_sentences import make_sentences, write_conll
+from tests.pipeline.fast_run import TOKEN_SETTINGS, without_pictures
+from tests.tagged_sentences import make_small_sentences, write_conll
 
 _TESTS = pathlib.Path(__file__).parent
 # Processes share the files out in this order, the others after these: begun
@@ -95,9 +95,9 @@ def each_implementation(request, monkeypatch) -> str:
 def token_run(tiny_bert, tmp_path_factory) -> pathlib.Path:
     """A finished run that tags words: one fine-tuning for all who need it."""
     directory = tmp_path_factory.mktemp("tokens")
-    train = write_conll(directory / "people.conll", make_sentences(160))
+    train = write_conll(directory / "pets.conll", make_small_sentences(120))
     table = describe_table(
-        TableFiles((str(train),)), "words", "tags", max_tokens=24
+        TableFiles((str(train),), held_out=0.2), "words", "tags", max_tokens=32
     )
     with without_pictures():
         pipeline.run(
@@ -105,10 +105,6 @@ def token_run(tiny_bert, tmp_path_factory) -> pathlib.Path:
             str(tiny_bert),
             directory / "run",
             notes=table.findings.notes,
-            learning_rate=5e-3,
-            epochs=(3.0,),
-            units=8,
-            head_epochs=8,
-            cache_dtype="float32",
+            **TOKEN_SETTINGS,
         )
     return directory / "run"

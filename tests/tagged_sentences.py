@@ -21,17 +21,21 @@ PATTERNS = (
     "P met Q in L .",
     "In L , P was seen with Q .",
     "P 🙂 , who left L for L , wrote to Q .",
-    "Nobody knows the way .",
+    "Nobody knows the way from the N to the N .",
     "The train from L to L is late 🙃 .",
     "It was P 's idea , not Q 's .",
     "Ask P about the bread in L !",
-    "The May rain may stop in May .",
+    "The May rain may stop at the N in May .",
     "“ Bread ” , said P , “ is best in L . ”",
     "They asked : where is L ?",
     "Yesterday P sold the old house in L .",
-    "We had bread and soup in the garden .",
+    "We had N and N in the N .",
 )
 SYLLABLES = ("ba", "lo", "mi", "ren", "ta", "vik", "zu", "sho", "del", "quo")
+NOUNS = (
+    *("garden", "river", "soup", "letter", "bridge", "bread", "kitchen"),
+    *("museum", "road", "market", "tea", "office", "window", "tower"),
+)
 LONG = " and then P went from L to L ," * 12 + " where P stayed ."
 
 
@@ -56,6 +60,8 @@ def make_sentences(count: int, seed: int = 0, long_every: int = 40):
                     found.append(_name(chance, LAST))
             elif part == "L":
                 kind, found = "LOC", _name(chance, PLACES).split()
+            elif part == "N":
+                found = [chance.choice(NOUNS)]
             words += found
             tags += _tags(kind, len(found))
         sentences.append((words, tags))
@@ -74,7 +80,7 @@ def make_small_sentences(count: int, seed: int = 0):
     sentences = []
     for number in range(count):
         words, tags = [], []
-        for _ in range(14 if number % 20 == 19 else chance.randint(1, 3)):
+        for _ in range(10 if number % 8 == 7 else chance.randint(1, 3)):
             pet, place = chance.choice(pets), chance.choice(places)
             for found, kind in (
                 (pet, "PET"),

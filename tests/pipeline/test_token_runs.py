@@ -20,8 +20,9 @@ from bvkeras.evaluation.tokens.tagged_words_file import read_tagged
 from bvkeras.reports.report import read_report
 from bvkeras.serving.tagged_answers import entity_lists, word_tags
 from bvkeras.serving.text_model import TextModel
-from bvkeras.training.head import TrainedHead
-from tests.pipeline.fast_run import without_pictures
+from bvkeras.tasks.tag_scheme import TagScheme
+from bvkeras.training.head import TrainedHead, train_head
+from tests.pipeline.fast_run import TOKEN_SETTINGS, without_pictures
 
 _SYSTEMS = ("finetune/epoch_3", "head/epoch_3", "head/frozen")
 
@@ -45,11 +46,12 @@ def test_every_system_is_scored_by_entities(token_run):
             entity_metrics(list(system.scores["validation"]), counts)
         )
     scores = [s.scores["validation"]["entity_f1"] for s in report.systems]
-    # Names that are made up anew cannot be known by their words.
-    assert min(scores[:2]) > report.baseline["validation"]["entity_f1"] > 0.2
+    assert scores[1] > 0.6
+    assert scores[2] > 0.5
+    assert 0.5 < report.baseline["validation"]["entity_f1"] < 1
     assert report.baseline_name == "each word's most frequent tag"
     [table] = report.tables
-    assert {row[0] for row in table["rows"]} == {"LOC", "PER"}
+    assert {row[0] for row in table["rows"]} == {"LOC", "PET"}
     assert any("McNemar" in note for note in report.notes)
     assert any("tags as iob2" in note for note in report.notes)
     assert len(report.layer_importance["pooled head on it"]) == 3
@@ -83,7 +85,11 @@ def test_the_served_graph_tags_words_as_the_run_did(token_run):
     differ = [
         (words, one, other)
         for words, one, other in zip(
-            found.words, tags, found.predictions, strict=True
+            found.words,
+            tags,
+            # What goes on with nothing begins an entity.
+            map(TagScheme.IOB2.to_learned, found.predictions),
+            strict=True,
         )
         # Of such words each part between the points has an answer.
         if one != other and not any("." in word[:-1] for word in words)
@@ -104,11 +110,7 @@ def test_a_run_goes_on_where_it_was(token_run, tiny_bert):
             tasks.read_task(token_run),
             str(tiny_bert),
             token_run,
-            learning_rate=5e-3,
-            epochs=(3.0,),
-            units=8,
-            head_epochs=8,
-            cache_dtype="float32",
+            **TOKEN_SETTINGS,
         )
     assert (token_run / "report.json").stat().st_mtime_ns > before
     assert again.systems == read_report(token_run).systems
@@ -122,19 +124,15 @@ def test_a_cache_of_other_sentences_is_refused(token_run, tmp_path):
     for wrong in (None, examples.take([0])):
         with pytest.raises(ArgumentError, match="examples: expected those"):
             evaluate_head(task, head, cache, tmp_path, wrong)
-    other = dataclasses.replace(
-        task, label_names=("O", "B-LOC", "I-LOC"), name=task.name
-    )
+    other = dataclasses.replace(task, label_names=("O", "B-LOC", "I-LOC"))
     with pytest.raises(ArgumentError, match="made for 5 tags"):
-        from bvkeras.training.head import train_head
-
         train_head(other, cache, tmp_path / "head")
     assert not (tmp_path / "head").exists()
 
 
 def test_texts_and_words_are_answered_as_tables(token_run, tmp_path):
-    (tmp_path / "new.conll").write_text("Ada\nin\nParis\n\nOslo\n.\n", "utf-8")
-    (tmp_path / "new.csv").write_text("words\nAda in Paris\n", "utf-8")
+    (tmp_path / "new.conll").write_text("The\ncat\nsat\n\nZo\n.\n", "utf-8")
+    (tmp_path / "new.csv").write_text("words\nThe cat sat\n", "utf-8")
     for name, output in (("new.conll", "a.jsonl"), ("new.csv", "b.csv")):
         cli.main(
             [
@@ -165,5 +163,5 @@ def test_errors_of_two_files_are_compared(token_run, tmp_path, capsys):
     )
     assert "# Errors of encoder and head" in capsys.readouterr().out
     errors = json.loads((tmp_path / "errors.json").read_text("utf-8"))
-    assert set(errors["systems"][0]["by_type"]) == {"LOC", "PER"}
+    assert set(errors["systems"][0]["by_type"]) == {"LOC", "PET"}
     assert (tmp_path / "differences.tsv").exists()
