@@ -3,15 +3,16 @@
 import dataclasses
 import functools
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bvkeras.data.examples import random_subset
 from bvkeras.data.tagged_sentence import TaggedSentence
-from bvkeras.data.token_windows import make_token_windows
-from bvkeras.data.tokenized_examples import TokenizedExamples
-from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import DataError
 from bvkeras.fileio import value_digest
+
+if TYPE_CHECKING:
+    from bvkeras.data.tokenized_examples import TokenizedExamples
+    from bvkeras.encoders.word_piece import WordPiece
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,8 +88,8 @@ class TokenExamples:
         return {}
 
     def tokenized(
-        self, tokenizer: WordPiece, max_tokens: int, offsets: bool
-    ) -> TokenizedExamples:
+        self, tokenizer: "WordPiece", max_tokens: int, offsets: bool
+    ) -> "TokenizedExamples":
         """The sentences' windows, one sentence's behind another's.
 
         Args:
@@ -100,6 +101,9 @@ class TokenExamples:
         Raises:
             ArgumentError: `max_tokens` leaves no room for a token.
         """
+        # Brings Keras, and a table that is refused is refused at once.
+        from bvkeras.data.token_windows import make_token_windows
+
         del offsets
         return make_token_windows(
             self.sentences, tokenizer, max_tokens, self.label_names

@@ -412,10 +412,10 @@ def mistakes():
         ("row 2: topic has the label 'x|y', expected names without '|'"),
     )
     yield (
-        "tags of words",
-        "text,topic\na,O\nb,O\n",
+        "texts instead of words with a tag each",
+        "text,topic\na good day,sport\nb,O\n",
         {"kind": "tokens"},
-        ("row 2: topic is of kind tokens (given), expected classification"),
+        "row 2: has 3 text and 1 topic, expected a tag for each word",
     )
     yield (
         "several columns of classes",

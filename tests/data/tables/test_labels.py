@@ -12,7 +12,7 @@ from bvkeras.data.tables.label_kind import infer_kind
 from bvkeras.data.tables.label_lists import row_label_lists
 from bvkeras.data.tables.score_labels import row_scores, score_range
 from bvkeras.data.tables.table_rows import read_rows
-from bvkeras.data.tables.tagged_words import read_tagged_words
+from bvkeras.data.tables.tagged_words import TaggedWords, read_tagged_rows
 from bvkeras.errors import DataError
 from bvkeras.tasks.table_files import TableFiles
 from tests.data.tables.written import write_rows, write_text
@@ -190,10 +190,10 @@ def test_labels_that_are_no_lists(tmp_path, cells, message):
     ],
 )
 def test_tagged_words(tmp_path, name, text):
-    read = read_tagged_words([write_text(tmp_path / name, text)])
-    assert read.words == (("EU", "rejects"),)
-    assert read.tags == (("B-ORG", "O"),)
-    assert read.names == ("B-ORG", "O")
+    files = TableFiles((str(write_text(tmp_path / name, text)),))
+    read = read_tagged_rows(files, files.train)
+    assert read.labels == [TaggedWords(("EU", "rejects"), ("B-ORG", "O"))]
+    assert read.texts == (["EU rejects"],)
 
 
 @pytest.mark.parametrize(
@@ -206,5 +206,6 @@ def test_tagged_words(tmp_path, name, text):
     ],
 )
 def test_words_that_have_no_tags(tmp_path, name, text, message):
+    files = TableFiles((str(write_text(tmp_path / name, text)),))
     with pytest.raises(DataError, match=message):
-        read_tagged_words([write_text(tmp_path / name, text)])
+        read_tagged_rows(files, files.train)
