@@ -20,6 +20,7 @@ _NAMES = {
     "MultiTaskModel": "bvkeras.models.multi_task",
     "TextClassifier": "bvkeras.classifiers.text_classifier",
     "TextRegressor": "bvkeras.classifiers.text_regressor",
+    "TokenClassifier": "bvkeras.classifiers.token_classifier",
     "finetune": "bvkeras.training.finetune",
     "load": "bvkeras.classifiers.loading",
     "load_backbone": "bvkeras.encoders.loading",
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from bvkeras.classifiers.loading import load
     from bvkeras.classifiers.text_classifier import TextClassifier
     from bvkeras.classifiers.text_regressor import TextRegressor
+    from bvkeras.classifiers.token_classifier import TokenClassifier
     from bvkeras.data.sources import load_examples
     from bvkeras.encoders.encoder import Encoder
     from bvkeras.encoders.loading import load_backbone
@@ -90,6 +92,7 @@ __all__ = [
     "MultiTaskModel",
     "TextClassifier",
     "TextRegressor",
+    "TokenClassifier",
     "__version__",
     "cache",
     "classifiers",

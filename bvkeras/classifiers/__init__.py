@@ -6,5 +6,12 @@ from bvkeras.classifiers.answer_finder import AnswerFinder
 from bvkeras.classifiers.loading import load
 from bvkeras.classifiers.text_classifier import TextClassifier
 from bvkeras.classifiers.text_regressor import TextRegressor
+from bvkeras.classifiers.token_classifier import TokenClassifier
 
-__all__ = ["AnswerFinder", "TextClassifier", "TextRegressor", "load"]
+__all__ = [
+    "AnswerFinder",
+    "TextClassifier",
+    "TextRegressor",
+    "TokenClassifier",
+    "load",
+]

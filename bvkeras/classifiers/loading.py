@@ -8,6 +8,7 @@ from bvkeras.classifiers.answer_finder import AnswerFinder
 from bvkeras.classifiers.text_classifier import TextClassifier
 from bvkeras.classifiers.text_regressor import TextRegressor
 from bvkeras.classifiers.text_task import TextTask
+from bvkeras.classifiers.token_classifier import TokenClassifier
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.printable import one_line
 from bvkeras.schema import COUNT, OBJECT, TEXT, record_of
@@ -15,7 +16,7 @@ from bvkeras.serving.runs import MODEL_FILE
 
 _CLASSES = {
     kind.__name__: kind
-    for kind in (AnswerFinder, TextClassifier, TextRegressor)
+    for kind in (AnswerFinder, TextClassifier, TextRegressor, TokenClassifier)
 }
 _SCHEMA = record_of(
     {"class": {"enum": list(_CLASSES)}},
@@ -27,7 +28,7 @@ _SCHEMA["required"].append("class")
 
 
 def load(directory: str | os.PathLike) -> TextTask:
-    """Opens a saved `TextClassifier`, `TextRegressor` or `AnswerFinder`.
+    """Opens a saved `TextClassifier`, `TokenClassifier` and their like.
 
     Args:
         directory: str or path. What its `save` wrote.

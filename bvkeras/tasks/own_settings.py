@@ -114,6 +114,29 @@ def own_span_settings(
     )
 
 
+def own_tag_settings(
+    num_sentences: int, max_tokens: int = _DEFAULT_TOKENS
+) -> tuple[TaskSettings, TaskSettings]:
+    """Settings of a task of tagged words, by the number of sentences.
+
+    Those of `own_settings`, with outputs of tokens: nothing is pooled.
+
+    Args:
+        num_sentences: int. Training sentences.
+        max_tokens: int. Longest window. Defaults to `128`.
+
+    Returns:
+        For encoders like BERT-base, and for those with fewer features.
+
+    Raises:
+        ArgumentError: there is no sentence.
+    """
+    return tuple(
+        dataclasses.replace(settings, head_token_pooling="flatten")
+        for settings in own_settings(num_sentences, max_tokens)
+    )
+
+
 def fitting_window(quantile_95: float) -> int:
     """Longest window over question and context; nothing is cut away.
 

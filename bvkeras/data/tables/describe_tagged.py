@@ -1,7 +1,6 @@
 """Makes a task of tables of tagged words."""
 
 import collections
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +15,7 @@ from bvkeras.data.tables.tagged_words import read_tagged_rows
 from bvkeras.data.tables.token_lengths import longest_input
 from bvkeras.data.token_examples import TokenExamples
 from bvkeras.tasks.kind import Kind
-from bvkeras.tasks.own_settings import own_settings
+from bvkeras.tasks.own_settings import own_tag_settings
 from bvkeras.tasks.spec import TABLE_BACKBONE, TaskSpec
 from bvkeras.tasks.table_files import TableFiles
 from bvkeras.tasks.tag_scheme import TagScheme
@@ -63,10 +62,7 @@ def describe_tagged(
     if token_lengths is not None:
         lengths = checks.count_tokens(splits.train, token_lengths, files.seed)
     max_tokens = longest_input(max_tokens, lengths, token_limit)
-    base, small = (
-        dataclasses.replace(settings, head_token_pooling="flatten")
-        for settings in own_settings(len(splits.train), max_tokens)
-    )
+    base, small = own_tag_settings(len(splits.train), max_tokens)
     is_plain = splits.scheme is TagScheme.PLAIN
     spec = TaskSpec(
         name=name,
