@@ -1,6 +1,7 @@
 """What a run's report says by the kind of its task: `kind_of` finds it."""
 
 import abc
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from bvkeras.evaluation.tokens.baselines import (
     baseline_scores,
 )
 from bvkeras.evaluation.tokens.entity_metrics import learned_scheme
+from bvkeras.evaluation.tokens.errors import tag_difference
 from bvkeras.evaluation.tokens.tables import type_table
+from bvkeras.evaluation.tokens.tagged_words_file import read_tagged
 from bvkeras.pipeline.pairs import PairReports
 from bvkeras.pipeline.run_state import RunState
 from bvkeras.tasks.kind import Kind
@@ -223,7 +226,31 @@ class ReportedTokens(ReportedKind):
     def comparisons(
         self, state: RunState, pairs: PairReports
     ) -> dict[str, Any]:
-        return {"baseline_name": MOST_FREQUENT}
+        return {
+            "baseline_name": MOST_FREQUENT,
+            "differences": [
+                {
+                    "first": encoder,
+                    "second": head,
+                    "split": split,
+                    **self._difference(state, split, encoder, head),
+                }
+                for head, encoder in state.compared
+                for split in state.task.evaluation_splits
+            ],
+        }
+
+    def _difference(
+        self, state: RunState, split: str, *names: str
+    ) -> dict[str, Any]:
+        metric = state.task.metrics[0]
+        first, second = (
+            read_tagged(state.output_dir / state.files[f"{name}, {split}"])
+            for name in names
+        )
+        scheme = learned_scheme(state.task.label_names)
+        found = tag_difference(metric, first, [first], [second], scheme)
+        return {"metric": metric, **dataclasses.asdict(found)}
 
     def tables(self, state: RunState) -> list[dict[str, Any]]:
         systems = dict.fromkeys(

@@ -12,6 +12,7 @@ from bvkeras.tasks.registry import get, names, spec_of
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TABLE_BACKBONE, TaskSpec
 from bvkeras.tasks.table_files import TableFiles
+from bvkeras.tasks.tag_scheme import TagScheme
 from bvkeras.tasks.window_plan import WindowPlan
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Kind",
     "KindTraits",
     "TableFiles",
+    "TagScheme",
     "TaskSettings",
     "TaskSpec",
     "WindowPlan",

@@ -49,6 +49,9 @@ def test_every_system_is_scored_by_entities(token_run):
     assert scores[1] > 0.6
     assert scores[2] > 0.5
     assert 0.5 < report.baseline["validation"]["entity_f1"] < 1
+    [difference] = report.differences
+    assert difference["difference"] == pytest.approx(scores[1] - scores[0])
+    assert difference["low"] <= difference["difference"] <= difference["high"]
     assert report.baseline_name == "each word's most frequent tag"
     [table] = report.tables
     assert {row[0] for row in table["rows"]} == {"LOC", "PET"}
