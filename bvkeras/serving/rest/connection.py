@@ -110,12 +110,13 @@ class Connection(H11Protocol):
             ("Content-Length", str(len(body))),
             ("Connection", "close"),
         ]
-        for event in (
+        events = (
             h11.Response(status_code=status, headers=headers),
             h11.Data(data=body),
             h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event))
+        )
+        # At once: a client that still sends may read no second piece.
+        self.transport.write(b"".join(map(self.conn.send, events)))
         if self.cycle is not None:
             # What waits for the rest of the request shall not.
             self.cycle.disconnected = True
