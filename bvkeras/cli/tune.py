@@ -189,7 +189,7 @@ def tune_run(
         **final: what `finalist_settings` gives.
     """
     from bvkeras import fileio
-    from bvkeras.training.earlier import RUN_SETTINGS_SCHEMA
+    from bvkeras.serving.runs import RUN_SETTINGS_SCHEMA
 
     settings = fileio.read_json(
         output_dir / "settings.json", RUN_SETTINGS_SCHEMA

@@ -34,6 +34,7 @@ _SIDECAR_SCHEMA = record_of(
         },
     },
     hidden_act=TEXT,
+    sentence_pooling=TEXT,
 )
 _TOKENIZER_SCHEMA = record_of(
     {
@@ -193,7 +194,8 @@ def _load_keras_hub(directory, config, dropout, dtype):
         )
     _check_sizes(directory, config)
     sidecar_path = directory / SIDECAR_FILE
-    sidecar = {"hidden_act": "tanh", "tokenizer": None}
+    # Of what keras-hub has saved.
+    sidecar = {"hidden_act": "tanh", "sentence_pooling": "cls"}
     if sidecar_path.is_file():
         sidecar = huggingface.read_object(sidecar_path, _SIDECAR_SCHEMA)
     settings = sidecar.get("tokenizer") or _tokenizer_settings(directory)
@@ -201,10 +203,8 @@ def _load_keras_hub(directory, config, dropout, dtype):
     vocabulary = huggingface.read_vocabulary(vocabulary_path)
     try:
         tokenizer = WordPiece(vocabulary, **settings)
-        check_hidden_act(sidecar.get("hidden_act"))
-        # Encoders saved before there was a choice do not say it.
-        pooling = sidecar.get("sentence_pooling", "cls")
-        check_sentence_pooling(pooling)
+        check_hidden_act(sidecar["hidden_act"])
+        check_sentence_pooling(sidecar["sentence_pooling"])
     except BackboneError as error:
         raise BackboneError(f"{vocabulary_path}: {error}") from None
     except (ArgumentError, TypeError) as error:
@@ -220,6 +220,7 @@ def _load_keras_hub(directory, config, dropout, dtype):
             f"{vocabulary_path} has {tokenizer.vocabulary_size} word pieces, "
             f"config.json says vocabulary_size {backbone.vocabulary_size}"
         )
+    pooling = sidecar["sentence_pooling"]
     return backbone, tokenizer, sidecar["hidden_act"], pooling
 
 

@@ -17,11 +17,6 @@ REGRESSION = "regression"
 FROZEN_REGRESSION = "frozen_regression"
 CONTROL = "control"
 ENSEMBLES = ("ensemble_mean", "ensemble_maximum")
-# Reports of earlier releases have none.
-_NEWER_FIELDS = {
-    *("baseline_name", "tables", "kind", "epochs", "encoder_parameters"),
-    *("layer_importance", "differences", "warnings", "command", "hardware"),
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,8 +36,8 @@ class SystemResult:
         kind: str. What it is, the same in every run: `"encoder"`, `"head"`
             and `"regression"` (on the fine-tuned encoder), `"frozen_head"`,
             `"frozen_regression"`, `"control"`, `"ensemble_mean"`,
-            `"ensemble_maximum"`; empty in reports of earlier releases.
-        epochs: float or None. Epochs of fine-tuning it rests on.
+            `"ensemble_maximum"`.
+        epochs: float. Epochs of fine-tuning it rests on.
 
     Raises:
         ArgumentError: there is no score, or one is not finite.
@@ -54,8 +49,8 @@ class SystemResult:
     total_parameters: int
     compression: float
     seconds: dict[str, float]
-    kind: str = ""
-    epochs: float | None = None
+    kind: str
+    epochs: float
 
     def __post_init__(self):
         if not self.scores:
@@ -162,15 +157,13 @@ class Comparison:
         return next(iter(self.systems[0].scores))
 
     @property
-    def total_seconds(self) -> float | None:
-        """Wall time of all steps, each once; None of earlier releases.
+    def total_seconds(self) -> float:
+        """Wall time of all steps, each once.
 
         Fine-tuning goes on from one stop point to the next, the rows of a
         stop point share its hidden states, and an ensemble's steps are those
         of its two systems.
         """
-        if not all(system.kind for system in self.systems):
-            return None
         steps: dict[tuple[str, Any], float] = {}
         for system in self.systems:
             if system.kind in ENSEMBLES:
@@ -268,7 +261,7 @@ def _finite_or_none(number: float | None) -> float | None:
 def _check_fields(where: str, owner: type, value: Mapping[str, Any]) -> None:
     expected = {field.name for field in dataclasses.fields(owner)}
     for problem, names in (
-        ("missing", expected - _NEWER_FIELDS - set(value)),
+        ("missing", expected - set(value)),
         ("unknown", set(value) - expected),
     ):
         if names:

@@ -13,7 +13,6 @@ from bvkeras.pipeline.plan import plan
 from bvkeras.pipeline.run_state import RunState
 from bvkeras.schema import OBJECT
 from bvkeras.tasks.spec import TaskSpec
-from bvkeras.training.earlier import EARLIER
 
 _SETTINGS_FILE = "settings.json"
 
@@ -206,7 +205,7 @@ def _check_directory(
     path = output_dir / _SETTINGS_FILE
     if path.exists():
         found = fileio.read_json(path, OBJECT)
-        fileio.require_same(output_dir, EARLIER | found, EARLIER | record)
+        fileio.require_same(output_dir, found, record)
         fileio.require_same(
             output_dir,
             tasks.task_to_record(tasks.read_task(output_dir)),

@@ -16,11 +16,7 @@ from bvkeras.evaluation.evaluation import Evaluation
 from bvkeras.pipeline.settings import RunSettings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import Snapshot
-from bvkeras.training.freezing import (
-    NOT_FROZEN,
-    check_freeze_layers,
-    frozen_part,
-)
+from bvkeras.training.freezing import check_freeze_layers, frozen_part
 
 # The rows kept by `limit` are chosen by a seed of their own, so that runs
 # with other seeds train on the same rows.
@@ -119,7 +115,7 @@ class RunState:
     @property
     def frozen_note(self) -> str:
         """What names of rows with a fine-tuned encoder say of freezing."""
-        part = frozen_part(**NOT_FROZEN | self.settings.freezing)
+        part = frozen_part(**self.settings.freezing)
         return part and f", {part} frozen"
 
     @property

@@ -6,15 +6,10 @@ from typing import Any
 
 from bvkeras.cache.format import DTYPES
 from bvkeras.encoders.fast_encoder import COMPUTE_DTYPES
-from bvkeras.encoders.sentence_pooling import (
-    NOT_MEAN,
-    check_sentence_pooling,
-    sentence_pooling_settings,
-)
+from bvkeras.encoders.sentence_pooling import check_sentence_pooling
 from bvkeras.errors import ArgumentError
 from bvkeras.models.pooling_model import POOLERS
 from bvkeras.tasks.spec import TaskSpec
-from bvkeras.training.freezing import NOT_FROZEN, freeze_settings
 from bvkeras.training.head import check_token_pooling
 
 
@@ -174,17 +169,12 @@ class RunSettings:
 
     @property
     def freezing(self) -> dict[str, Any]:
-        """The two settings of freezing, as far as something is frozen."""
-        return freeze_settings(self.freeze_layers, self.freeze_embeddings)
+        """The two settings of freezing, as keywords."""
+        return {
+            "freeze_layers": self.freeze_layers,
+            "freeze_embeddings": self.freeze_embeddings,
+        }
 
     def as_record(self) -> dict[str, Any]:
-        """All settings as JSON values.
-
-        Those of freezing and of sentence pooling are in it where they are not
-        as in runs from before there were such.
-        """
-        record = dataclasses.asdict(self) | {"epochs": list(self.epochs)}
-        for name in (*NOT_FROZEN, *NOT_MEAN):
-            del record[name]
-        pooling = sentence_pooling_settings(self.sentence_pooling)
-        return record | self.freezing | pooling
+        """All settings as JSON values."""
+        return dataclasses.asdict(self) | {"epochs": list(self.epochs)}

@@ -147,4 +147,4 @@ def _common(
 
 def _identity(system: SystemResult) -> tuple[str, float | None]:
     """What a system is in both reports; names say settings, too."""
-    return (system.kind or system.name, system.epochs)
+    return (system.kind, system.epochs)

@@ -48,11 +48,7 @@ def style_numbers(systems: Sequence[SystemResult]) -> list[int]:
     """Which `line_style` each system has: those of one kind have the same.
 
     Args:
-        systems: sequence of SystemResult. Of a kind that is not known each
-            has its own style.
+        systems: sequence of SystemResult.
     """
     kinds: dict[str, int] = {}
-    return [
-        kinds.setdefault(system.kind or system.name, len(kinds))
-        for system in systems
-    ]
+    return [kinds.setdefault(system.kind, len(kinds)) for system in systems]

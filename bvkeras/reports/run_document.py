@@ -73,12 +73,9 @@ def run_document(
 
 
 def _how_long(comparison: Comparison) -> list[str]:
-    seconds = comparison.total_seconds
-    if seconds is None:
-        return []
     return [
-        f"All steps took {seconds:,.1f} seconds, each counted once, whatever "
-        "rows need it."
+        f"All steps took {comparison.total_seconds:,.1f} seconds, each counted "
+        "once, whatever rows need it."
     ]
 
 

@@ -5,7 +5,6 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from bvkeras.encoders.sentence_pooling import NOT_MEAN
 from bvkeras.errors import DataError
 from bvkeras.evaluation.comparison import (
     CONTROL,
@@ -19,8 +18,8 @@ from bvkeras.evaluation.comparison import (
     SystemResult,
 )
 from bvkeras.reports.report import read_report, report_path
-from bvkeras.training.earlier import EARLIER
-from bvkeras.training.freezing import NOT_FROZEN, frozen_part
+from bvkeras.schema import COUNT, find_problem, record_of
+from bvkeras.training.freezing import frozen_part
 
 # Rows of tables, in this order, by their kind.
 KINDS = {
@@ -33,6 +32,9 @@ KINDS = {
     FROZEN_HEAD: "head on the frozen encoder",
     FROZEN_REGRESSION: "regression on the frozen encoder",
 }
+_SETTINGS_SCHEMA = record_of(
+    seed=COUNT, freeze_layers=COUNT, freeze_embeddings={"type": "boolean"}
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,18 +109,20 @@ def read_run_groups(
         list of RunGroup, in the order of the first run of each.
 
     Raises:
-        DataError: a report cannot be read, is of an earlier release, or has
-            no such stop point; two runs have the same seed, or differ in more
-            than the seed.
+        DataError: a report cannot be read, or has no such stop point; two
+            runs have the same seed, or differ in more than the seed.
         OSError: a file cannot be read.
     """
     groups: dict[tuple[str, str], RunGroup] = {}
     for path in paths:
         file = report_path(path)
         run = read_report(file)
+        problem = find_problem(run.settings, _SETTINGS_SCHEMA)
+        if problem:
+            raise DataError(f"{file}: settings: {problem}")
         stop = _stop_point(file, run, epochs)
         key = (_variant(run), run.task)
-        seed = run.settings.get("seed", 0)
+        seed = run.settings["seed"]
         group = groups.setdefault(key, RunGroup(key[0], {}, {}, stop))
         for other_seed, other in group.runs.items():
             other_file = report_path(group.directories[other_seed])
@@ -132,9 +136,8 @@ def _stop_point(file, run, epochs):
     stops = [s.epochs for s in run.systems if s.kind == ENCODER]
     if not stops:
         raise DataError(
-            f"{file}: does not say which of its systems is the encoder, as "
-            "reports of earlier releases; the command that made it makes it "
-            "anew, from its finished steps"
+            f"{file}: none of its systems is of kind {ENCODER!r}; expected "
+            "the report of a run"
         )
     if epochs is None:
         return max(stops)
@@ -148,29 +151,17 @@ def _stop_point(file, run, epochs):
 
 def _variant(run: Comparison) -> str:
     part = frozen_part(
-        **{
-            name: run.settings.get(name, default)
-            for name, default in NOT_FROZEN.items()
-        }
+        run.settings["freeze_layers"], run.settings["freeze_embeddings"]
     )
     return run.backbone + (f", {part} frozen" if part else "")
 
 
-def _settings(run):
-    # Not the checkpoint's own, which is the default: a run from before there
-    # was a choice has the other one. Of spans it is null.
-    pooling = run.settings.get("sentence_pooling")
-    mean = NOT_MEAN if pooling is None else {}
-    return {**EARLIER, **run.settings, **mean}
-
-
 def _check_differ_by_seed(file, run, other_file, other):
-    # Settings that a release has added are at their defaults before it.
-    settings, others = _settings(run), _settings(other)
-    names = set(settings) & set(others)
-    differ = {name for name in names if settings[name] != others[name]}
+    settings, others = run.settings, other.settings
+    names = set(settings) | set(others)
+    differ = {n for n in names if settings.get(n) != others.get(n)}
     if "seed" not in differ:
-        seed = run.settings.get("seed", 0)
+        seed = run.settings["seed"]
         raise DataError(
             f"{file}: has seed {seed} as {other_file} has; expected runs of "
             "different seeds"
@@ -179,8 +170,8 @@ def _check_differ_by_seed(file, run, other_file, other):
     if differ:
         name = min(differ)
         raise DataError(
-            f"{file}: has {name} {settings[name]}, {other_file} has "
-            f"{others[name]}; expected runs that differ by their seed "
+            f"{file}: has {name} {settings.get(name)}, {other_file} has "
+            f"{others.get(name)}; expected runs that differ by their seed "
             "alone, or a report for each"
         )
     if run.examples != other.examples:

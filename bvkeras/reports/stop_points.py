@@ -21,8 +21,7 @@ def stop_point_picture(comparison: Comparison) -> Picture | None:
     """Score of each kind of system against epochs, and against seconds.
 
     The seconds of a system are those of all steps it needs up to its score,
-    so of a head fine-tuning and extraction too. A report of an earlier
-    release has no regression, and spans have none.
+    so of a head fine-tuning and extraction too. Spans have no regression.
 
     Args:
         comparison: Comparison.

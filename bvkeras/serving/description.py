@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from bvkeras.encoders.sentence_pooling import SENTENCE_POOLINGS
 from bvkeras.errors import DataError
+from bvkeras.models.pooling_model import POOLERS
 from bvkeras.serving.kinds import kind_of
 from bvkeras.tasks.kind import Kind
 
@@ -118,18 +120,19 @@ def _check_task(task: dict[str, Any], config: dict[str, Any]) -> None:
         for name in ("num_layers", "hidden_dim"):
             _value(head, name, int, range(1, _MOST).__contains__)
     if head["type"] == _PROBE:
-        if "several_labels" in head:
-            several = (kind is Kind.LABELS).__eq__
-            _value(head, "several_labels", bool, several)
-    elif head["type"] != "EncoderHead":
+        _value(head, "several_labels", bool, (kind is Kind.LABELS).__eq__)
+    elif head["type"] == "EncoderHead":
+        if traits.per_token:
+            _value(head, "sentence_pooling", type(None))
+        else:
+            _value(
+                head, "sentence_pooling", str, SENTENCE_POOLINGS.__contains__
+            )
+        _value(head, "frozen_parameters", int, _up_to(_MOST_PARAMETERS))
+    else:
         _value(head, "units", int, range(1, _MOST).__contains__)
         _value(head, "approximate", bool)
-        if "pooler" in head:
-            _value(head, "pooler", str, ("linear", "scalar_mix").__contains__)
-    if "sentence_pooling" in head:
-        _value(head, "sentence_pooling", str, ("cls", "mean").__contains__)
-    if "frozen_parameters" in head:
-        _value(head, "frozen_parameters", int, _up_to(_MOST_PARAMETERS))
+        _value(head, "pooler", str, POOLERS.__contains__)
 
 
 def _value(
@@ -250,9 +253,9 @@ def _head_shapes(task, config) -> list[tuple[int, ...]]:
     if outputs is None:
         outputs = len(task["label_names"])
     if head["type"] == "EncoderHead":
-        pooler = [(features, features), (features,)]
-        if traits.per_token or head.get("sentence_pooling") == "mean":
-            pooler = []
+        pooler = []
+        if head["sentence_pooling"] == "cls":
+            pooler = [(features, features), (features,)]
         return [*pooler, (features, outputs), (outputs,)]
     outputs = head.get("num_classes") or head.get("num_outputs") or outputs
     num_layers = len(task["layers"])
@@ -264,11 +267,11 @@ def _head_shapes(task, config) -> list[tuple[int, ...]]:
         )
     if head["type"] == _PROBE:
         # Of two classes the second's logit is enough.
-        if outputs == 2 and not head.get("several_labels"):
+        if outputs == 2 and not head["several_labels"]:
             outputs = 1
         return [(num_layers * features, outputs), (outputs,)]
     units = head["units"]
-    is_mix = head.get("pooler") == "scalar_mix"
+    is_mix = head["pooler"] == "scalar_mix"
     places = (head.get("sequence_length") or 1, 1 if is_mix else num_layers)
     return [
         (math.prod(places) * units, outputs),

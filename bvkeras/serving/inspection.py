@@ -260,9 +260,6 @@ def _check_signatures(description, meta_graph) -> None:
 
 def _check_warm_up(version, description) -> None:
     """TensorFlow Serving answers these requests before any other."""
-    # Exports from before there were such requests have none.
-    if not os.path.lexists(version / layout.WARM_UP):
-        return
     found = layout.read_file(version, layout.WARM_UP, _MOST_WARM_UP_BYTES)
     if found != warm_up.content(description["tasks"]):
         raise DataError(

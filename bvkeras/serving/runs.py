@@ -11,20 +11,21 @@ from bvkeras import fileio
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, DataError
-from bvkeras.schema import TEXT, record_of
+from bvkeras.schema import NUMBER, TEXT, list_of, record_of
 from bvkeras.serving import layout
 from bvkeras.serving.saved_model import add_tasks, export
 from bvkeras.serving.served_head import ServedHead
 from bvkeras.serving.served_task import ServedTask
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
-from bvkeras.training.earlier import RUN_SETTINGS_SCHEMA
 from bvkeras.training.finetune import Snapshot, snapshot_directory
 from bvkeras.training.head import TrainedHead
 
 SYSTEMS = ("head", "frozen", "encoder", "regression", "frozen_regression")
 # What a saved `TextClassifier` and its like are known by.
 MODEL_FILE = "model.json"
+# What those who look for a run's parts must find in its settings.json.
+RUN_SETTINGS_SCHEMA = record_of(epochs={**list_of(NUMBER), "minItems": 1})
 
 
 class _Source(NamedTuple):

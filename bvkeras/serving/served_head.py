@@ -7,10 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bvkeras.encoders.sentence_pooling import (
-    SENTENCE_POOLINGS,
-    sentence_pooling_settings,
-)
+from bvkeras.encoders.sentence_pooling import SENTENCE_POOLINGS
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.models.linear_probe import LinearProbe
 from bvkeras.models.pooling_classifier import PoolingClassifier
@@ -57,12 +54,12 @@ class ServedHead:
         self, config: dict[str, Any], weights: Sequence[np.ndarray] | None
     ):
         self.config = config
-        self.per_token = config.get("per_token", False)
+        self.per_token = bool(config.get("per_token"))
         self._model = None
         if config.get("type") == _OWN_HEAD:
-            # Exports from before there was a choice do not say it.
-            self._pooling = config.get("sentence_pooling", "cls")
-            if self._pooling not in SENTENCE_POOLINGS:
+            self._pooling = config.get("sentence_pooling")
+            known = [None] if self.per_token else SENTENCE_POOLINGS
+            if self._pooling not in known:
                 raise DataError(f"head: {config} describes none")
             self.variables = [
                 tf.Variable(weight, trainable=False) for weight in weights
@@ -116,16 +113,17 @@ class ServedHead:
         per_token = snapshot.task.traits.per_token
         num_layers = encoder.backbone.num_layers
         weights = model.get_layer("logits").get_weights()
+        pooling = None if per_token else encoder.sentence_pooling
+        if pooling == "cls":
+            weights = encoder.backbone.pooled_dense.get_weights() + weights
         config = {
             "type": _OWN_HEAD,
             "per_token": per_token,
-            **sentence_pooling_settings(encoder.sentence_pooling, per_token),
+            "sentence_pooling": pooling,
+            "frozen_parameters": snapshot.frozen_parameters,
+            "last_layer": num_layers,
         }
-        if not per_token and "sentence_pooling" not in config:
-            weights = encoder.backbone.pooled_dense.get_weights() + weights
-        if snapshot.frozen_parameters:
-            config["frozen_parameters"] = snapshot.frozen_parameters
-        return cls({**config, "last_layer": num_layers}, weights)
+        return cls(config, weights)
 
     @property
     def is_encoders_own(self) -> bool:
@@ -135,7 +133,7 @@ class ServedHead:
     @property
     def num_frozen_parameters(self) -> int:
         """How many of the encoder's were not trained with it, if it was."""
-        return self.config.get("frozen_parameters", 0)
+        return self.config["frozen_parameters"] if self.is_encoders_own else 0
 
     @property
     def num_parameters(self) -> int:

@@ -28,10 +28,6 @@ from bvkeras.data.token_batches import (
 from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
-from bvkeras.encoders.sentence_pooling import (
-    NOT_MEAN,
-    sentence_pooling_settings,
-)
 from bvkeras.errors import ArgumentError, DataError, DivergedError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.ops.span_logits import MASKED_LOGIT
@@ -49,16 +45,14 @@ from bvkeras.tasks.description import task_from_record, task_to_record
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
 from bvkeras.training.freezing import (
-    NOT_FROZEN,
     check_freeze_layers,
     freeze,
-    freeze_settings,
     untrained_parameters,
 )
 from bvkeras.training.head import HISTORY_SCHEMA
 from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
-from bvkeras.training.sample_weights import weights_setting
+from bvkeras.training.sample_weights import weights_digest
 from bvkeras.training.setting_checks import (
     ABOVE_ZERO,
     DROPOUT,
@@ -75,7 +69,6 @@ from bvkeras.training.state import (
 )
 from bvkeras.training.target_scale import (
     AS_THEY_ARE,
-    NOT_STANDARDIZED,
     TargetScale,
     target_settings,
 )
@@ -84,7 +77,7 @@ _HEAD_FILE = "head.safetensors"
 _STATE_FILE = "state.safetensors"
 _SNAPSHOT_FILE = "snapshot.json"
 _STATE_SCHEMA = record_of(
-    {"frozen_parameters": COUNT},
+    frozen_parameters=COUNT,
     step=COUNT,
     seconds=SECONDS,
     history=HISTORY_SCHEMA,
@@ -126,8 +119,7 @@ class Snapshot:
             regression the loss of standardised scores.
         frozen_parameters: int. Parameters of the encoder that were not
             trained: those frozen, and BERT's pooler where the task has no use
-            for it (spans, the mean as sentence pooling). 0 in snapshots from
-            before there was freezing.
+            for it (spans, the mean as sentence pooling).
     """
 
     directory: pathlib.Path
@@ -138,7 +130,7 @@ class Snapshot:
     seconds: float
     parameters: int
     history: list[dict[str, float]]
-    frozen_parameters: int = 0
+    frozen_parameters: int
 
     @property
     def encoder_directory(self) -> pathlib.Path:
@@ -175,7 +167,7 @@ class Snapshot:
             record["seconds"],
             record["parameters"],
             record["history"],
-            record.get("frozen_parameters", 0),
+            record["frozen_parameters"],
         )
 
     def load_model(self) -> tuple[Encoder, keras.Model]:
@@ -304,10 +296,12 @@ def finetune(
         "encoder_dropout": encoder.backbone.dropout,
         "warmup_fraction": warmup_fraction,
         "seed": seed,
-        **weights_setting(weights, len(examples)),
-        **freeze_settings(freeze_layers, freeze_embeddings),
-        **sentence_pooling_settings(
-            encoder.sentence_pooling, task.traits.per_token
+        "weights": weights_digest(weights, len(examples)),
+        "freeze_layers": int(freeze_layers),
+        "freeze_embeddings": bool(freeze_embeddings),
+        # Outputs of tokens need nothing that stands for a whole text.
+        "sentence_pooling": (
+            None if task.traits.per_token else encoder.sentence_pooling
         ),
         **target_settings(task),
     }
@@ -316,9 +310,7 @@ def finetune(
         fileio.remove_leftovers(directory)
         for path in directory.glob(f"epoch_*/{_SNAPSHOT_FILE}"):
             found = fileio.read_json(path, _SCHEMA)["settings"]
-            # A snapshot of an earlier version is no less finished.
-            found = target_settings(task) | found
-            _require_same(path.parent, found, settings)
+            fileio.require_same(path.parent, found, settings)
         if not all((path / _SNAPSHOT_FILE).exists() for path in paths):
             try:
                 _train(
@@ -394,8 +386,8 @@ def _train(
     # Also frees what was frozen before: `HiddenStates` does so to the pooler.
     freeze(
         encoder.backbone,
-        settings.get("freeze_layers", 0),
-        settings.get("freeze_embeddings", False),
+        settings["freeze_layers"],
+        settings["freeze_embeddings"],
     )
     tokens = tokenize_examples(examples, encoder, settings["max_tokens"])
     model = finetuning_model(
@@ -427,7 +419,7 @@ def _train(
     step, earlier_seconds, history = 0, 0.0, []
     if state_path.exists():
         saved = read_progress(state_path, _STATE_SCHEMA)
-        _require_same(directory, saved["settings"], settings)
+        fileio.require_same(directory, saved["settings"], settings)
         load_state(state_path, variables)
         step, history = saved["step"], saved["history"]
         earlier_seconds = saved["seconds"]
@@ -506,15 +498,6 @@ def _train_step(model, optimizer, task, weighted=False):
         return loss
 
     return step
-
-
-def _require_same(
-    where: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]
-) -> None:
-    defaults = NOT_FROZEN | NOT_MEAN | NOT_STANDARDIZED
-    # Runs of earlier versions do not say with which they were made.
-    unknown = {"encoder_dropout": wanted["encoder_dropout"]}
-    fileio.require_same(where, defaults | unknown | found, defaults | wanted)
 
 
 def _check_finite(loss: float, step: int, learning_rate: float) -> None:

@@ -1,15 +1,10 @@
 """Freezing a part of an encoder: what fine-tuning leaves as it came."""
 
 import math
-from typing import Any
 
 import keras
 
 from bvkeras.errors import ArgumentError
-
-# A run's record has these settings only where they differ: records of runs
-# from before there was freezing have neither.
-NOT_FROZEN = {"freeze_layers": 0, "freeze_embeddings": False}
 
 
 def freeze(
@@ -82,25 +77,6 @@ def check_freeze_layers(backbone: keras.Model, freeze_layers: int) -> None:
             f"freeze_layers: expected a whole number from 0 to "
             f"{backbone.num_layers}, the encoder's layers; got {freeze_layers}"
         )
-
-
-def freeze_settings(
-    freeze_layers: int, freeze_embeddings: bool
-) -> dict[str, Any]:
-    """The two settings as a run's record has them.
-
-    Returns:
-        dict of those that are not `NOT_FROZEN`'s.
-    """
-    settings = {
-        "freeze_layers": int(freeze_layers),
-        "freeze_embeddings": bool(freeze_embeddings),
-    }
-    return {
-        name: value
-        for name, value in settings.items()
-        if value != NOT_FROZEN[name]
-    }
 
 
 def frozen_part(freeze_layers: int, freeze_embeddings: bool) -> str:

@@ -25,6 +25,7 @@ from bvkeras.schema import (
     NUMBER,
     OBJECT,
     SECONDS,
+    TEXT,
     list_of,
     record_of,
     table_of,
@@ -34,7 +35,7 @@ from bvkeras.tasks.kind import TOKEN_POOLINGS, Kind
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
-from bvkeras.training.sample_weights import weights_setting
+from bvkeras.training.sample_weights import weights_digest
 from bvkeras.training.setting_checks import (
     ABOVE_ZERO,
     AT_LEAST_ZERO,
@@ -51,16 +52,13 @@ from bvkeras.training.state import (
 )
 from bvkeras.training.target_scale import (
     AS_THEY_ARE,
-    NOT_STANDARDIZED,
     TargetScale,
     target_settings,
 )
 
-# Records of heads from before there was a choice do not say it.
-NOT_POOLED = {"token_pooling": "flatten"}
 PROJECTION_STARTS = ("zeros", "glorot_uniform")
 
-# Kinds of heads; a record that says nothing is of a pooled one.
+# Kinds of heads.
 POOLED = "pooled"
 REGRESSION = "regression"
 
@@ -91,12 +89,12 @@ _STATE_SCHEMA = record_of(
     epoch_history=_EPOCHS_SCHEMA,
     settings=OBJECT,
 )
-_SCHEMA = record_of(
+RESULT_SCHEMA = record_of(
     seconds=SECONDS,
     parameters=COUNT,
     history=HISTORY_SCHEMA,
     epoch_history=_EPOCHS_SCHEMA,
-    settings=record_of(cache=IDENTITY_SCHEMA),
+    settings=record_of(cache=IDENTITY_SCHEMA, head=TEXT),
     task=OBJECT,
 )
 _STEPS_A_RECORD = 20
@@ -147,7 +145,7 @@ class TrainedHead:
             raise DataError(
                 f"{directory} is not a trained head: it has no {RESULT_FILE}"
             )
-        record = fileio.read_json(path, _SCHEMA)
+        record = fileio.read_json(path, RESULT_SCHEMA)
         return cls(
             directory,
             record["seconds"],
@@ -405,7 +403,7 @@ def train_head(
         "weight_decay": weight_decay,
         "projection_initializer": projection_initializer,
         "seed": seed,
-        **weights_setting(weights, len(cache)),
+        "weights": weights_digest(weights, len(cache)),
     }
     for name, check in HEAD_CHECKS.items():
         check.require(name, settings[name])
@@ -414,6 +412,7 @@ def train_head(
     settings = {
         "cache": cache.manifest.identity,
         "label_names": task.label_names and list(task.label_names),
+        "head": POOLED,
         **settings,
         **target_settings(task),
     }
@@ -421,11 +420,8 @@ def train_head(
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
         if result_path.exists():
-            found = fileio.read_json(result_path, _SCHEMA)["settings"]
-            # A head of an earlier version is no less finished.
-            require_same_head(
-                directory, target_settings(task) | found, settings
-            )
+            found = fileio.read_json(result_path, RESULT_SCHEMA)["settings"]
+            require_same_head(directory, found, settings)
         else:
             try:
                 with naming_damage(cache):
@@ -610,11 +606,8 @@ def require_same_head(
     Raises:
         RunError: it is of another kind, or was.
     """
-    kinds = [{"head": one.get("head", POOLED)} for one in (found, wanted)]
+    kinds = [{"head": one["head"]} for one in (found, wanted)]
     fileio.require_same(directory, *kinds)
-    if kinds[0]["head"] == POOLED:
-        defaults = NOT_POOLED | NOT_STANDARDIZED
-        found, wanted = defaults | found, defaults | wanted
     fileio.require_same(directory, found, wanted)
 
 

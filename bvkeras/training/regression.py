@@ -19,6 +19,7 @@ from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.head import (
     REGRESSION,
     RESULT_FILE,
+    RESULT_SCHEMA,
     TrainedHead,
     require_same_head,
     save_head,
@@ -85,7 +86,7 @@ def train_regression(
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
         if result_path.exists():
-            found = fileio.read_json(result_path)["settings"]
+            found = fileio.read_json(result_path, RESULT_SCHEMA)["settings"]
             require_same_head(directory, found, settings)
         else:
             _train(task, cache, directory, settings)

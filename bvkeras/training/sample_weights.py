@@ -1,16 +1,13 @@
 """What an error on each example counts."""
 
 import hashlib
-from typing import Any
 
 import numpy as np
 
 from bvkeras.errors import ArgumentError
 
 
-def weights_setting(
-    weights: np.ndarray | None, num_examples: int
-) -> dict[str, Any]:
+def weights_digest(weights: np.ndarray | None, num_examples: int) -> str | None:
     """Weights of examples as a run's record has them.
 
     Args:
@@ -18,14 +15,14 @@ def weights_setting(
         num_examples: int. How many there are.
 
     Returns:
-        dict with their digest, empty without weights.
+        SHA-256 of the weights; None without.
 
     Raises:
         ArgumentError: they are not one finite number from 0 up an example, or
             all of them are 0.
     """
     if weights is None:
-        return {}
+        return None
     weights = np.asarray(weights, np.float32)
     if weights.shape != (num_examples,):
         raise ArgumentError(
@@ -41,4 +38,4 @@ def weights_setting(
         )
     if not weights.any():
         raise ArgumentError("weights: expected one above 0, got none")
-    return {"weights": hashlib.sha256(weights.tobytes()).hexdigest()}
+    return hashlib.sha256(weights.tobytes()).hexdigest()

@@ -10,11 +10,9 @@ from bvkeras import fileio, tasks
 from bvkeras.data.example_checks import check_examples
 from bvkeras.data.examples import Examples
 from bvkeras.encoders.loading import load_backbone
-from bvkeras.encoders.sentence_pooling import sentence_pooling_settings
 from bvkeras.evaluation.evaluate import evaluate_snapshot
 from bvkeras.schema import OBJECT, SECONDS
 from bvkeras.tasks.spec import TaskSpec
-from bvkeras.training.earlier import EARLIER
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.tuning.encoder_hypermodel import EncoderHyperModel
 from bvkeras.tuning.oracles import make_oracle
@@ -133,7 +131,7 @@ def tune_encoder(
         "max_tokens": model.max_tokens,
         "dropout": model.dropout,
         "settings": settings,
-        **sentence_pooling_settings(encoder.sentence_pooling),
+        "sentence_pooling": encoder.sentence_pooling,
     }
     encoder.check_max_tokens(model.max_tokens)
     trials = possible_trials(trials, model.space.size, oracle)
@@ -143,7 +141,7 @@ def tune_encoder(
         path = directory / SETTINGS_FILE
         if path.exists():
             found = fileio.read_json(path, OBJECT)
-            fileio.require_same(directory, EARLIER | found, EARLIER | record)
+            fileio.require_same(directory, found, record)
         fileio.write_json(path, record)
         tuner = ResumableTuner(
             model,

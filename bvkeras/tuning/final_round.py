@@ -151,7 +151,7 @@ def _wave(
 ) -> Wave:
     """A wave whose state is found again by what it trains."""
     identity = [part, *(own.as_json() for own in settings)]
-    identity += target_settings(hypermodel.task)
+    identity.append(target_settings(hypermodel.task))
     digest = fileio.value_digest(identity)
     return Wave(
         hypermodel.on_part(part),

@@ -134,7 +134,7 @@ class StackedTuner(ResumableTuner):
             [t.trial_id, dataclasses.asdict(own)]
             for t, own in zip(trials, settings, strict=True)
         ]
-        identity += target_settings(self.hypermodel.task)
+        identity.append(target_settings(self.hypermodel.task))
         wave = Wave(
             self.hypermodel,
             settings,

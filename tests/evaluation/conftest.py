@@ -16,8 +16,8 @@ def make_comparison():
                 {"validation": {"accuracy": 0.8582}},
             ]
         sizes = [
-            ("fine-tuned encoder", 22_713_986, 22_713_986),
-            ("pooled head on it", 34_834, 22_748_050),
+            ("fine-tuned encoder", "encoder", 22_713_986, 22_713_986),
+            ("pooled head on it", "head", 34_834, 22_748_050),
         ]
         seconds = [
             {"fine-tune": 212.34, "evaluate": 9.87},
@@ -31,9 +31,11 @@ def make_comparison():
                 total_parameters=total,
                 compression=ENCODER_PARAMETERS / trained,
                 seconds=system_seconds,
+                kind=kind,
+                epochs=1.0,
             )
-            for (name, trained, total), system_scores, system_seconds in zip(
-                sizes, scores, seconds, strict=True
+            for (name, kind, trained, total), system_scores, system_seconds in (
+                zip(sizes, scores, seconds, strict=True)
             )
         ]
         examples = {"train": 7000}

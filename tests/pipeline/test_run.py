@@ -664,13 +664,6 @@ def test_run_of_an_encoder_trained_with_the_mean(tiny_bert, glue_dir, tmp_path):
     assert _contents(output_dir).keys() == before.keys()
     with pytest.raises(RunError, match='sentence_pooling = "mean", not "cls"'):
         pipeline.run("sst2", str(tiny_bert), output_dir, **options)
-    # As of a run from before there was a choice.
-    del settings["sentence_pooling"]
-    (output_dir / "settings.json").write_text(json.dumps(settings))
-    with pytest.raises(RunError, match='"cls", not "mean"') as caught:
-        pipeline.run("sst2", str(model), output_dir, **options)
-    assert "made with sentence_pooling = " in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_dropout_of_fine_tuning(tiny_bert, glue_dir, tmp_path, monkeypatch):
@@ -691,13 +684,7 @@ def test_dropout_of_fine_tuning(tiny_bert, glue_dir, tmp_path, monkeypatch):
             **options,
         )
     assert rates == [(0, 0), (0, 0), (0.1, 0.1), (0.1, 0.1)]
-    # As of a run from before there was a choice.
-    path = tmp_path / "0.1" / "settings.json"
-    settings = json.loads(path.read_text())
-    assert settings.pop("dropout") == 0.1
-    path.write_text(json.dumps(settings))
     arguments = ("rte", str(tiny_bert), tmp_path / "0.1")
-    pipeline.run(*arguments, control=True, dropout=0.1, **options)
     with pytest.raises(RunError, match=r"with dropout = 0.1, not 0.0"):
         pipeline.run(*arguments, **options)
 
@@ -709,12 +696,6 @@ def test_more_frozen_layers_than_there_are(tiny_bert, glue_dir, tmp_path):
             data_dir=glue_dir,
             freeze_layers=3,
         )
-
-
-def test_settings_of_a_run_from_before_there_was_freezing(finished):
-    settings = json.loads((finished[1] / "settings.json").read_text())
-    assert not [name for name in settings if name.startswith("freeze")]
-    assert "sentence_pooling" not in settings
 
 
 def test_limit_keeps_the_same_rows_for_every_seed(

@@ -43,7 +43,7 @@ def make_run(make_comparison, tmp_path):
     """Writes a run with every kind of system; gives its directory.
 
     Keywords replace fields of the comparison; `settings` are added to its.
-    With `regression` it has those rows, which earlier releases have not.
+    With `regression` it has those rows, which spans have not.
     """
 
     def make(
@@ -94,7 +94,13 @@ def make_run(make_comparison, tmp_path):
             "systems": systems,
             "examples": {"train": 1000, "validation": 200},
             "files": files,
-            "settings": {"seed": seed, "limit": None, **(settings or {})},
+            "settings": {
+                "seed": seed,
+                "limit": None,
+                "freeze_layers": 0,
+                "freeze_embeddings": False,
+                **(settings or {}),
+            },
             "layer_importance": importance,
             "histories": {},
             "encoder_parameters": 22_713_216,

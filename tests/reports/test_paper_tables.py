@@ -48,7 +48,6 @@ def test_scores_over_seeds(make_run):
 
 
 def test_regression_is_a_row_beside_the_head(make_run, tmp_path):
-    # The runs of an earlier release have none.
     runs = [make_run("cola", regression=True), make_run("rte")]
     tables = make_paper_tables(runs)
     document = write_paper_report(tables, tmp_path / "tables")
@@ -345,13 +344,12 @@ def test_runs_on_other_rows_are_refused(make_run):
         make_paper_tables([first, second])
 
 
-def test_report_of_an_earlier_release_is_refused(make_run):
+def test_settings_without_a_seed_are_refused(make_run):
     directory = make_run()
     report = json.loads((directory / "report.json").read_text())
-    for system in report["systems"]:
-        del system["kind"], system["epochs"]
+    del report["settings"]["seed"]
     (directory / "report.json").write_text(json.dumps(report))
-    with pytest.raises(DataError, match="reports of earlier releases"):
+    with pytest.raises(DataError, match=r"settings: 'seed' is a required"):
         make_paper_tables([directory])
 
 

@@ -66,16 +66,21 @@ def test_exports_of_the_encoders_own_heads_are_not_unusual(encoder, tmp_path):
     features, labels = encoder.hidden_dim, ("a", "b", "c")
     dense = [np.ones((features, 3), np.float32), np.ones(3, np.float32)]
     pooler = [np.eye(features, dtype=np.float32), np.ones(features, np.float32)]
-    config = {"type": "EncoderHead", "per_token": False, "last_layer": 2}
+    config = {"type": "EncoderHead", "last_layer": 2, "frozen_parameters": 5}
     heads = {
-        "cls": ServedHead(config, [*pooler, *dense]),
-        "mean": ServedHead(
-            {**config, "sentence_pooling": "mean", "frozen_parameters": 5},
-            dense,
-        ),
-        "span": ServedHead(
-            {**config, "per_token": True}, [dense[0][:, :2], dense[1][:2]]
-        ),
+        name: ServedHead(
+            {
+                **config,
+                "per_token": name == "span",
+                "sentence_pooling": None if name == "span" else name,
+            },
+            weights,
+        )
+        for name, weights in (
+            ("cls", [*pooler, *dense]),
+            ("mean", dense),
+            ("span", [dense[0][:, :2], dense[1][:2]]),
+        )
     }
     tasks = [
         ServedTask(

@@ -140,7 +140,7 @@ def test_encoder_with_its_own_head(runs, bvkeras_export, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
     about = read_description(version)["tasks"]["sst2"]
     assert about["head"]["type"] == "EncoderHead"
-    assert "sentence_pooling" not in about["head"]
+    assert about["head"]["sentence_pooling"] == "cls"
     total = encoder.backbone.count_params() + snapshot.parameters
     assert about["trained_parameters"] == about["total_parameters"] == total
     # Alone, the snapshot gives the same.

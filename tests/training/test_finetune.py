@@ -185,6 +185,7 @@ def test_other_settings_for_an_interrupted_run(run, finetuned, tmp_path):
         "step": 1,
         "seconds": 0.5,
         "history": [],
+        "frozen_parameters": 0,
         "settings": {**settings, "seed": 4},
     }
     save_state(tmp_path / "state.safetensors", [], progress)
@@ -241,21 +242,6 @@ def test_other_dropout_of_the_encoder(run, finetuned, tiny_bert):
     encoder = load_backbone(tiny_bert, dropout=0.3)
     with pytest.raises(RunError, match=r"with encoder_dropout = 0.1, not 0.3"):
         run(finetuned, encoder=encoder)
-
-
-def test_run_from_before_there_was_freezing(
-    run, finetuned, tmp_path, monkeypatch
-):
-    directory = shutil.copytree(finetuned, tmp_path / "earlier")
-    for path in directory.glob("epoch_*/snapshot.json"):
-        record = fileio.read_json(path)
-        del record["frozen_parameters"]
-        del record["settings"]["encoder_dropout"]
-        assert not [name for name in record["settings"] if "freeze" in name]
-        fileio.write_json(path, record)
-    forbid(monkeypatch, finetune_module, "_train")
-    for snapshot in run(directory):
-        assert snapshot.frozen_parameters == 0
 
 
 def test_directory_in_use(run, tmp_path):

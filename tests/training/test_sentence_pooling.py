@@ -8,7 +8,6 @@ from bvkeras.data.sources import load_examples
 from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.loading import load_backbone
-from bvkeras.encoders.sentence_pooling import sentence_pooling_settings
 from bvkeras.errors import RunError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.tasks import get
@@ -42,15 +41,14 @@ def mean_run(tiny_bert, tmp_path_factory):
     return directory
 
 
-def test_the_record_names_the_mean_alone(mean_run, finetuned):
+def test_the_record_names_the_pooling(mean_run, finetuned):
     mean, cls = (
         fileio.read_json(folder / "epoch_1" / "snapshot.json")["settings"]
         for folder in (mean_run, finetuned)
     )
     assert mean.pop("sentence_pooling") == "mean"
-    # So that a run from before there was a choice is still the same run.
+    assert cls.pop("sentence_pooling") == "cls"
     assert mean == cls
-    assert sentence_pooling_settings("mean", per_token=True) == {}
 
 
 def test_the_other_pooling_in_the_same_directory(
