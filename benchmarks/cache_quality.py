@@ -84,7 +84,7 @@ def _run(name: str, options: argparse.Namespace) -> None:
             task,
             examples,
             folder / "float32",
-            max_tokens=settings.max_tokens,
+            max_tokens=settings.finetune.max_tokens,
             dtype="float32",
         )
         caches["float32", split] = exact
@@ -116,17 +116,13 @@ def _encoder(
     if options.encoders is not None:
         return load_backbone(options.encoders / task.name, dropout=0.0)
     hidden_dim = load_backbone(_BACKBONE).hidden_dim
-    settings = RunSettings.for_task(task, hidden_dim)
+    config = RunSettings.for_task(task, hidden_dim).finetune
     (snapshot,) = finetune(
-        load_backbone(_BACKBONE, dropout=settings.dropout),
+        load_backbone(_BACKBONE, dropout=config.dropout),
         task,
         train,
         options.work_dir / task.name / "finetune",
-        learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
-        max_tokens=settings.max_tokens,
-        epochs=settings.epochs,
-        dropout=settings.dropout,
+        config,
         seed=_ENCODER_SEED,
     )
     return load_backbone(snapshot.encoder_directory, dropout=0.0)
@@ -144,13 +140,7 @@ def _score(
         task,
         train,
         directory,
-        units=settings.units,
-        learning_rate=settings.head_learning_rate,
-        epochs=settings.head_epochs,
-        batch_size=settings.head_batch_size,
-        dropout=settings.head_dropout,
-        token_pooling=settings.token_pooling,
-        projection_rate=settings.head_projection_rate,
+        settings.head,
         seed=seed,
     )
     result = evaluate_head(task, head, validation, directory / "evaluation")

@@ -248,14 +248,17 @@ def _waiting(task, caches, runs) -> list[dict]:
     for dtype, cache in caches.items():
         settings = RunSettings.for_task(task, cache.hidden_dim)
         model = build_head(
-            task, cache, units=settings.units, dropout=settings.head_dropout
+            task,
+            cache,
+            units=settings.head.units,
+            dropout=settings.head.dropout,
         )
         model.compile("adam", kind_of(task.kind).loss(), jit_compile=False)
         loop = _TimedLoop(model)
 
         def batches(source, settings=settings):
             return source.as_dataset(
-                settings.head_batch_size,
+                settings.head.batch_size,
                 shuffle=True,
                 seed=1,
                 dtype=source.dtype,

@@ -222,7 +222,7 @@ def _caches(
     task: tasks.TaskSpec, tuned: _Encoder, options: argparse.Namespace
 ) -> tuple[dict[str, HiddenStateCache], dict[str, float]]:
     """The caches of all parts, and the encoder's scores on those held out."""
-    settings = task.small_settings
+    config = task.small_settings.finetune
     names = (task.name, *map(str, dataclasses.astuple(tuned)))
     names += ("apart",) * options.apart
     directory = options.work_dir / "-".join(names)
@@ -239,10 +239,7 @@ def _caches(
         task,
         parts["train"],
         directory / "finetune",
-        learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
-        max_tokens=settings.max_tokens,
-        epochs=(settings.epochs,),
+        config,
         dropout=tuned.dropout,
         seed=_ENCODER_SEED + tuned.part,
     )[0]
@@ -261,7 +258,7 @@ def _caches(
             task,
             examples,
             directory / "cache" / split,
-            max_tokens=settings.max_tokens,
+            max_tokens=config.max_tokens,
         )
         for split, examples in parts.items()
     }

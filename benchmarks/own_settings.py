@@ -72,14 +72,12 @@ def _head(task, train, held_out, steps, directory, output):
     if _is_done(output, task, "head", len(train), epochs):
         return
     train_cache = _cache(task, train, directory / f"cache-{len(train)}")
-    settings = task.small_settings
     place = directory / f"head-{len(train)}-{epochs}"
     head = bvkeras.train_head(
         task,
         train_cache,
         place,
-        units=settings.head_units,
-        learning_rate=settings.head_learning_rate,
+        task.small_settings.head,
         epochs=epochs,
         batch_size=_BATCH_SIZE,
         token_pooling="mean",

@@ -347,9 +347,9 @@ def _wide_space(task):
     return HeadSpace(
         units=_FEW,
         learning_rate=Range(1e-4, 1e-2, log=True),
-        batch_size=own.head_batch_size,
-        epochs=own.head_epochs,
-        token_pooling=own.head_token_pooling,
+        batch_size=own.head.batch_size,
+        epochs=own.head.epochs,
+        token_pooling=own.head.token_pooling,
     )
 
 

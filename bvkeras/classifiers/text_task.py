@@ -59,9 +59,9 @@ class TextTask(abc.ABC):
         max_tokens: int, or None. Longer texts are cut. Defaults to what cuts
             at most one text in twenty, from 32 to 256.
         seed: int. Seed of everything random. Defaults to `0`.
-        **settings: fields of `bvkeras.tasks.TaskSettings` that replace those
-            chosen by the number of texts and the size of the encoder, such as
-            `learning_rate`, `epochs`, `head_units`, `head_epochs`.
+        **settings: those of `bvkeras.tasks.TaskSettings`, side by side, that
+            replace those chosen by the number of texts and the size of the
+            encoder, such as `learning_rate`, `epochs`, `units`, `head_epochs`.
 
     Raises:
         ArgumentError: an argument has no possible value.
@@ -89,13 +89,8 @@ class TextTask(abc.ABC):
                 f"encoder_training: expected one of {', '.join(TRAININGS)}, "
                 f"got {encoder_training!r}"
             )
-        known = [field.name for field in dataclasses.fields(TaskSettings)]
-        for setting in settings:
-            if setting not in known:
-                raise ArgumentError(
-                    f"{setting}: no such setting, expected one of "
-                    f"{', '.join(known)}"
-                )
+        # Refused at once: what they replace is known with the texts.
+        own_settings(1)[0].replaced(**settings)
         self.encoder_training = encoder_training
         self.text = (text,) if isinstance(text, str) else text
         self.name = name
@@ -208,7 +203,7 @@ class TextTask(abc.ABC):
                     spec,
                     part,
                     folder / "cache" / split,
-                    max_tokens=settings.max_tokens,
+                    max_tokens=settings.finetune.max_tokens,
                 )
                 for split, part in examples.items()
             }
@@ -216,14 +211,7 @@ class TextTask(abc.ABC):
                 spec,
                 caches["train"],
                 folder / "head",
-                units=settings.head_units,
-                learning_rate=settings.head_learning_rate,
-                epochs=settings.head_epochs,
-                batch_size=settings.head_batch_size,
-                dropout=settings.head_dropout,
-                token_pooling=settings.head_token_pooling,
-                projection_rate=settings.head_projection_rate,
-                seed=self.seed,
+                settings.head,
                 weights=weights,
                 validation_cache=caches.get("validation"),
                 callbacks=callbacks or (),
@@ -443,19 +431,19 @@ class TextTask(abc.ABC):
             )
         base, small = self._own_settings(len(columns[0]), max_tokens)
         is_small = self._as_it_came.hidden_dim < 768
-        settings = dataclasses.replace(
-            small if is_small else base, **self.settings
+        settings = (small if is_small else base).replaced(
+            seed=self.seed, **self.settings
         )
         if epochs is None:
             return settings
         if self.encoder_training == "fine_tuned":
-            return dataclasses.replace(settings, epochs=float(epochs))
+            return settings.replaced(epochs=float(epochs))
         if epochs != int(epochs) or epochs < 1:
             raise ArgumentError(
                 f"epochs: expected a whole number from 1 up for the head of a "
                 f"frozen encoder, got {epochs}"
             )
-        return dataclasses.replace(settings, head_epochs=int(epochs))
+        return settings.replaced(head_epochs=int(epochs))
 
     def _weights(self, spec, numbers, sample_weight, class_weight):
         if sample_weight is None and class_weight is None:
@@ -493,18 +481,14 @@ class TextTask(abc.ABC):
     def _trained_encoder(self, spec, settings, examples, weights, folder):
         if self.encoder_training == "frozen":
             return self._as_it_came
-        encoder = load_backbone(self._preset, dropout=settings.dropout)
+        config = settings.finetune
+        encoder = load_backbone(self._preset, dropout=config.dropout)
         snapshot = finetune(
             encoder,
             spec,
             examples,
             folder / "finetune",
-            learning_rate=settings.learning_rate,
-            batch_size=settings.batch_size,
-            max_tokens=settings.max_tokens,
-            epochs=(settings.epochs,),
-            dropout=settings.dropout,
-            seed=self.seed,
+            config,
             weights=weights,
         )[0]
         encoder = load_backbone(snapshot.encoder_directory, dropout=0.0)

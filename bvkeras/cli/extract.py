@@ -83,7 +83,9 @@ def run(options: argparse.Namespace) -> None:
     ).limit(options.limit)
     contents = {
         "max_tokens": (
-            own.max_tokens if options.max_tokens is None else options.max_tokens
+            own.finetune.max_tokens
+            if options.max_tokens is None
+            else options.max_tokens
         ),
         "layers": options.layers,
         "extras": options.extras,

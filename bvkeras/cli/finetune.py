@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
     )
     encoder = load_backbone(
         backbone,
-        dropout=settings.dropout,
+        dropout=settings.finetune.dropout,
         dtype=options.compute_dtype,
         sentence_pooling=options.sentence_pooling,
     )
@@ -53,13 +53,7 @@ def run(options: argparse.Namespace) -> None:
         task,
         examples.limit(settings.limit),
         options.output_dir,
-        learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
-        max_tokens=settings.max_tokens,
-        epochs=settings.epochs,
-        dropout=settings.dropout,
-        seed=settings.seed,
-        **settings.freezing,
+        settings.finetune,
     )
     write_left_out(examples, options.output_dir)
     for snapshot in snapshots:

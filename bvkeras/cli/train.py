@@ -65,20 +65,11 @@ def _train_regression(task, cache, options):
 def _train_pooled(task, cache, options):
     from bvkeras.training.head import train_head
 
-    settings = _settings(task, cache, options)
     return train_head(
         task,
         cache,
         options.output_dir,
-        units=settings.units,
-        learning_rate=settings.head_learning_rate,
-        epochs=settings.head_epochs,
-        batch_size=settings.head_batch_size,
-        dropout=settings.head_dropout,
-        pooler=settings.pooler,
-        token_pooling=settings.token_pooling,
-        projection_rate=settings.head_projection_rate,
-        seed=settings.seed,
+        _settings(task, cache, options).head,
     )
 
 

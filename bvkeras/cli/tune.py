@@ -248,7 +248,7 @@ def _tune_encoder(options):
     task = options.task
     space = EncoderSpace()
     if options.space == "paper":
-        space = paper_encoder(task.paper_settings.batch_size)
+        space = paper_encoder(task.paper_settings.finetune.batch_size)
     examples = {
         split: load_examples(task, split, options.data_dir)
         for split in task.splits
@@ -283,8 +283,8 @@ def head_space(name: str, own: tasks.TaskSettings, given: list[str]):
     """
     from bvkeras.tuning.spaces import HeadSpace, paper_head
 
-    numbers = {"batch_size": own.head_batch_size, "epochs": own.head_epochs}
-    space = HeadSpace(**numbers, token_pooling=own.head_token_pooling)
+    numbers = {"batch_size": own.head.batch_size, "epochs": own.head.epochs}
+    space = HeadSpace(**numbers, token_pooling=own.head.token_pooling)
     if name == "paper":
         space = paper_head(**numbers)
     return space.replaced(given_settings(given))

@@ -147,7 +147,7 @@ class ReportedSpans(ReportedKind):
         held_out = state.examples[state.task.threshold_split]
         return [
             *source_notes(state.examples),
-            window_note(state.task.windows, state.settings.max_tokens),
+            window_note(state.task.windows, state.settings.finetune.max_tokens),
             *(
                 threshold_note(
                     None if state.dev_threshold else held_out,

@@ -28,7 +28,7 @@ def plan(state: RunState, frozen: bool, control: bool) -> list[Step]:
     task = state.task
     rows = [HeadRow, *([RegressionRow] if task.traits.has_regression else [])]
     steps: list[Step] = [FineTuning(state)]
-    for epochs in state.settings.epochs:
+    for epochs in state.settings.finetune.epochs:
         steps += [
             EncoderRow(state, epochs),
             HiddenStateCaches(state, epochs),

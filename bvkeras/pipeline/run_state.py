@@ -91,8 +91,9 @@ class RunState:
             self.encoder.hidden_dim,
             **{**overrides, "sentence_pooling": pooling},
         )
-        check_freeze_layers(self.encoder.backbone, self.settings.freeze_layers)
-        self.encoder.check_max_tokens(self.settings.max_tokens)
+        config = self.settings.finetune
+        check_freeze_layers(self.encoder.backbone, config.freeze_layers)
+        self.encoder.check_max_tokens(config.max_tokens)
         self.examples: dict[str, Examples | SpanExamples] = {
             split: load_examples(task, split, data_dir, skip_bad=skip_bad)
             for split in task.splits
@@ -115,7 +116,7 @@ class RunState:
     @property
     def frozen_note(self) -> str:
         """What names of rows with a fine-tuned encoder say of freezing."""
-        part = frozen_part(**self.settings.freezing)
+        part = frozen_part(**self.settings.finetune.freezing)
         return part and f", {part} frozen"
 
     @property
@@ -125,7 +126,7 @@ class RunState:
 
     def suffix(self, epochs: float) -> str:
         """What the names of rows say of a stop point, if there are several."""
-        several = len(self.settings.epochs) > 1
+        several = len(self.settings.finetune.epochs) > 1
         return f", epoch {epochs:g}" if several else ""
 
     def place(self, epochs: float) -> str:

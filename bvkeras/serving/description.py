@@ -13,8 +13,8 @@ from typing import Any
 
 from bvkeras.encoders.sentence_pooling import SENTENCE_POOLINGS
 from bvkeras.errors import DataError
-from bvkeras.models.pooling_model import POOLERS
 from bvkeras.serving.kinds import kind_of
+from bvkeras.tasks.head_config import POOLERS
 from bvkeras.tasks.kind import Kind
 
 _MOST = (1 << 31) - 1

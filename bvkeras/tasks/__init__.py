@@ -7,6 +7,8 @@ from bvkeras.tasks.description import (
     task_to_record,
     write_task,
 )
+from bvkeras.tasks.finetune_config import FinetuneConfig
+from bvkeras.tasks.head_config import HeadConfig
 from bvkeras.tasks.kind import LABEL_SEPARATOR, Kind, KindTraits
 from bvkeras.tasks.registry import get, names, spec_of
 from bvkeras.tasks.settings import TaskSettings
@@ -19,6 +21,8 @@ __all__ = [
     "LABEL_SEPARATOR",
     "TABLE_BACKBONE",
     "TASK_FILE",
+    "FinetuneConfig",
+    "HeadConfig",
     "Kind",
     "KindTraits",
     "TableFiles",

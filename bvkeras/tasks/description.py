@@ -10,20 +10,11 @@ from typing import Any
 
 from bvkeras import fileio
 from bvkeras.errors import DataError
-from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TaskSpec
-from bvkeras.tasks.table_files import TableFiles
-from bvkeras.tasks.window_plan import WindowPlan
 
 TASK_FILE = "task.json"
 
 _FORMAT_VERSION = 1
-_PARTS = {
-    "paper_settings": TaskSettings,
-    "small_settings": TaskSettings,
-    "windows": WindowPlan,
-    "table": TableFiles,
-}
 
 
 def task_to_record(task: TaskSpec) -> dict[str, Any]:
@@ -50,9 +41,6 @@ def task_from_record(record: Any, where: str | os.PathLike) -> TaskSpec:
             f"{where}: format_version is {version!r}, expected "
             f"{_FORMAT_VERSION}"
         )
-    for name, part in _PARTS.items():
-        if values.get(name) is not None:
-            values[name] = _make(part, values[name], f"{where}, {name}")
     return _make(TaskSpec, values, where)
 
 
@@ -112,6 +100,8 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
         and isinstance(value, bool) <= (hint is bool)
     ):
         return value
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return _make(hint, value, where)
     if isinstance(hint, enum.EnumMeta):
         known = [member.value for member in hint]
         if value in known:
@@ -122,6 +112,10 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     options = typing.get_args(hint)
+    if type(None) in options and isinstance(value, Mapping):
+        # A part that a task may have: what is wrong in it is to be said.
+        (hint,) = (option for option in options if option is not type(None))
+        return _checked(value, hint, where)
     if typing.get_origin(hint) is tuple and isinstance(value, list):
         if options[-1] is Ellipsis:
             options = options[:1] * len(value)

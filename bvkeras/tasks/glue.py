@@ -11,8 +11,6 @@ Reference:
     Natural Language Understanding".
 """
 
-import dataclasses
-
 from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.settings import paper_settings, small_settings
 from bvkeras.tasks.spec import TaskSpec
@@ -38,7 +36,7 @@ SST2 = TaskSpec(
     label_names=("negative", "positive"),
     metrics=("accuracy",),
     paper_settings=paper_settings(
-        2e-5, 32, head_learning_rate=9.74e-4, head_units=32
+        2e-5, 32, head_learning_rate=9.74e-4, units=32
     ),
     small_settings=small_settings(32, learning_rate=2e-4, max_tokens=64),
 )
@@ -51,7 +49,7 @@ MRPC = TaskSpec(
     label_names=("not_equivalent", "equivalent"),
     metrics=("accuracy", "f1"),
     paper_settings=paper_settings(
-        2e-5, 32, head_learning_rate=7.59e-4, head_units=16
+        2e-5, 32, head_learning_rate=7.59e-4, units=16
     ),
     small_settings=small_settings(32),
 )
@@ -100,7 +98,7 @@ QNLI = TaskSpec(
     label_names=("entailment", "not_entailment"),
     metrics=("accuracy",),
     paper_settings=paper_settings(
-        1e-5, 32, head_learning_rate=8.65e-4, head_units=32
+        1e-5, 32, head_learning_rate=8.65e-4, units=32
     ),
     small_settings=small_settings(32),
 )
@@ -113,14 +111,12 @@ RTE = TaskSpec(
     label_names=("entailment", "not_entailment"),
     metrics=("accuracy",),
     paper_settings=paper_settings(
-        2e-5, 16, head_learning_rate=3.59e-4, head_units=8, max_tokens=250
+        2e-5, 16, head_learning_rate=3.59e-4, units=8, max_tokens=250
     ),
     # More passes than one learn its pairs by heart, and rows that are like one
     # another are many, and not always answered alike; docs/reproduce.md.
-    small_settings=dataclasses.replace(
-        small_settings(16, max_tokens=250, epochs=2.0),
-        head_epochs=1,
-        head_projection_rate=0.3,
+    small_settings=small_settings(16, max_tokens=250, epochs=2.0).replaced(
+        head_epochs=1, head_projection_rate=0.3
     ),
 )
 

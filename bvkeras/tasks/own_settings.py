@@ -3,7 +3,6 @@
 docs/own_data.md says how the numbers were chosen.
 """
 
-import dataclasses
 import math
 
 from bvkeras.errors import ArgumentError
@@ -58,15 +57,14 @@ def own_settings(
         2e-5,
         batch_size,
         head_learning_rate=1e-3,
-        head_units=16,
+        units=16,
         max_tokens=max_tokens,
     )
     small = small_settings(batch_size, max_tokens=max_tokens)
     return tuple(
-        dataclasses.replace(
-            settings,
+        settings.replaced(
             epochs=float(epochs),
-            head_token_pooling="mean",
+            token_pooling="mean",
             head_batch_size=_BATCH_SIZE,
             head_epochs=_passes(
                 _HEAD_STEPS,
@@ -103,14 +101,12 @@ def own_span_settings(
     shared = {
         "batch_size": _BATCH_SIZE,
         "dropout": 0.1,
-        "head_units": 64,
-        "head_token_pooling": "flatten",
+        "units": 64,
+        "token_pooling": "flatten",
     }
     return (
-        dataclasses.replace(base, **shared),
-        dataclasses.replace(
-            small, learning_rate=2e-4, head_learning_rate=3e-3, **shared
-        ),
+        base.replaced(**shared),
+        small.replaced(learning_rate=2e-4, head_learning_rate=3e-3, **shared),
     )
 
 

@@ -1,49 +1,86 @@
 """The numbers a task is trained with, for the encoder and for the head."""
 
 import dataclasses
+from typing import Any
+
+from bvkeras.errors import ArgumentError
+from bvkeras.tasks.finetune_config import FinetuneConfig
+from bvkeras.tasks.head_config import HEAD_CHECKS, HeadConfig
+
+# Settings of a head that fine-tuning has not keep their names.
+_UNLIKE = ("units", "pooler", "token_pooling")
+# Names of all settings, side by side: to those of a config.
+FINETUNE_NAMES = tuple(
+    field.name for field in dataclasses.fields(FinetuneConfig)
+)
+HEAD_NAMES = {
+    field.name if field.name in _UNLIKE else f"head_{field.name}": field.name
+    for field in dataclasses.fields(HeadConfig)
+    if field.name != "seed"
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskSettings:
     """Hyperparameters of one task: fine-tuning, then the pooled head.
 
+    Side by side, as options, their names are those of `FinetuneConfig`, and
+    those of `HeadConfig` with `head_` in front: `learning_rate`,
+    `head_learning_rate`. Three that only a head has stay as they are: `units`,
+    `pooler` and `token_pooling`. Both have one `seed`.
+
     Args:
-        learning_rate: float. Peak rate of the encoder's AdamW.
-        batch_size: int. Examples per step of fine-tuning.
-        max_tokens: int. Longest input, special tokens included.
-        epochs: float. Passes over the training split.
-        head_units: int. Width of the shared linear map over the layers.
-        head_learning_rate: float. Peak rate of the head's AdamW.
-        head_projection_rate: float. The projection's share of that rate.
-        head_epochs: int. Passes over the cached hidden states.
-        head_batch_size: int. Examples per step of the head's training.
-        head_dropout: float in [0, 1). Dropout on the pooled features.
-        head_token_pooling: str. `"flatten"` or `"mean"`, as
-            `bvkeras.training.head.build_head` explains. Defaults to
-            `"flatten"`.
-        dropout: float in [0, 1). Dropout in fine-tuning, of the encoder and in
-            front of its head. Defaults to `0.1`, BERT's own.
+        finetune: FinetuneConfig.
+        head: HeadConfig.
     """
 
-    learning_rate: float
-    batch_size: int
-    max_tokens: int
-    epochs: float
-    head_units: int
-    head_learning_rate: float
-    head_projection_rate: float
-    head_epochs: int
-    head_batch_size: int
-    head_dropout: float
-    head_token_pooling: str = "flatten"
-    dropout: float = 0.1
+    finetune: FinetuneConfig
+    head: HeadConfig
+
+    def replaced(self, **settings: Any) -> "TaskSettings":
+        """The same with some settings replaced.
+
+        Args:
+            **settings: by their names side by side.
+
+        Raises:
+            ArgumentError: there is no such setting, or a value is out of its
+                range.
+        """
+        tuned, head = {}, {}
+        for name, value in settings.items():
+            if name in HEAD_NAMES:
+                HEAD_CHECKS[HEAD_NAMES[name]].require(name, value)
+                head[HEAD_NAMES[name]] = value
+            elif name in FINETUNE_NAMES:
+                tuned[name] = value
+            else:
+                raise ArgumentError(
+                    f"{name}: no such setting, expected one of "
+                    f"{', '.join([*FINETUNE_NAMES, *HEAD_NAMES])}"
+                )
+        if "seed" in settings:
+            head["seed"] = settings["seed"]
+        finetune = dataclasses.replace(self.finetune, **tuned)
+        return TaskSettings(finetune, dataclasses.replace(self.head, **head))
+
+    def as_options(self) -> dict[str, Any]:
+        """All settings as JSON values, by their names side by side."""
+        return {
+            **dataclasses.asdict(self.finetune),
+            "epochs": list(self.finetune.epochs),
+            **{
+                name: getattr(self.head, field)
+                for name, field in HEAD_NAMES.items()
+            },
+        }
 
 
 def paper_settings(
     learning_rate: float,
     batch_size: int,
     head_learning_rate: float,
-    head_units: int | None = None,
+    units: int | None = None,
     max_tokens: int = 128,
 ) -> TaskSettings:
     """Settings of the authors' published code: one epoch for both models.
@@ -52,21 +89,18 @@ def paper_settings(
         learning_rate: float. Peak rate of the encoder.
         batch_size: int. For the encoder and for the head.
         head_learning_rate: float. Peak rate of the head.
-        head_units: int or None. None leaves the units at the number of
-            tokens, as the authors do where they did not tune them.
+        units: int or None. None leaves the units at the number of tokens,
+            as the authors do where they did not tune them.
         max_tokens: int. Longest input, special tokens included.
     """
     return TaskSettings(
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        max_tokens=max_tokens,
-        epochs=1.0,
-        head_units=max_tokens if head_units is None else head_units,
-        head_learning_rate=head_learning_rate,
-        head_projection_rate=1.0,
-        head_epochs=1,
-        head_batch_size=batch_size,
-        head_dropout=0.0,
+        FinetuneConfig(learning_rate, batch_size, max_tokens),
+        HeadConfig(
+            units=max_tokens if units is None else units,
+            learning_rate=head_learning_rate,
+            epochs=1,
+            batch_size=batch_size,
+        ),
     )
 
 
@@ -90,16 +124,8 @@ def small_settings(
         epochs: float. Passes over the training split.
     """
     return TaskSettings(
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        max_tokens=max_tokens,
-        epochs=epochs,
-        dropout=0.0,
-        head_units=16,
-        head_learning_rate=1e-3,
-        head_token_pooling="mean",
-        head_projection_rate=1.0,
-        head_epochs=6,
-        head_batch_size=16,
-        head_dropout=0.0,
+        FinetuneConfig(
+            learning_rate, batch_size, max_tokens, (epochs,), dropout=0.0
+        ),
+        HeadConfig(token_pooling="mean", epochs=6),
     )

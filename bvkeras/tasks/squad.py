@@ -9,8 +9,6 @@ Reference:
     Questions for SQuAD".
 """
 
-import dataclasses
-
 from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.settings import paper_settings, small_settings
 from bvkeras.tasks.spec import TaskSpec
@@ -28,12 +26,13 @@ SQUAD_V2 = TaskSpec(
     ),
     # Every token has the same projection, of a few hundred numbers: it may
     # move as fast as the pooling. docs/squad.md says how these were chosen.
-    small_settings=dataclasses.replace(
-        small_settings(16, learning_rate=2e-4, max_tokens=384),
+    small_settings=small_settings(
+        16, learning_rate=2e-4, max_tokens=384
+    ).replaced(
         dropout=0.1,
-        head_units=64,
+        units=64,
         head_learning_rate=3e-3,
-        head_token_pooling="flatten",
+        token_pooling="flatten",
         head_epochs=3,
     ),
     windows=WindowPlan(),

@@ -6,7 +6,6 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -28,7 +27,7 @@ from bvkeras.data.token_batches import (
 from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
-from bvkeras.errors import ArgumentError, DataError, DivergedError
+from bvkeras.errors import DataError, DivergedError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.printable import one_line
@@ -42,6 +41,7 @@ from bvkeras.schema import (
     record_of,
 )
 from bvkeras.tasks.description import task_from_record, task_to_record
+from bvkeras.tasks.finetune_config import FinetuneConfig
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
 from bvkeras.training.freezing import (
@@ -53,13 +53,6 @@ from bvkeras.training.head import HISTORY_SCHEMA
 from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.sample_weights import weights_digest
-from bvkeras.training.setting_checks import (
-    ABOVE_ZERO,
-    DROPOUT,
-    SEED,
-    SHARE,
-    whole_number,
-)
 from bvkeras.training.state import (
     load_state,
     read_progress,
@@ -196,19 +189,12 @@ def finetune(
     task: str | TaskSpec,
     examples: Examples | SpanExamples,
     directory: str | os.PathLike,
+    config: FinetuneConfig | None = None,
     *,
-    learning_rate: float,
-    batch_size: int = 32,
-    max_tokens: int = 128,
-    epochs: Sequence[float] = (1.0,),
-    dropout: float = 0.1,
-    warmup_fraction: float = 0.1,
-    seed: int = 0,
     start: Snapshot | None = None,
-    freeze_layers: int = 0,
-    freeze_embeddings: bool = False,
     save_every_seconds: float = 60.0,
     weights: np.ndarray | None = None,
+    **settings: Any,
 ) -> list[Snapshot]:
     """Trains encoder and head, and keeps a snapshot at every stop point.
 
@@ -229,34 +215,25 @@ def finetune(
         examples: Examples or SpanExamples. The training split.
         directory: str or path. Gets `epoch_<stop>/` for each stop point, and
             the state of the run while it is under way.
-        learning_rate: float. The highest rate.
-        batch_size: int. Examples a step. Defaults to `32`.
-        max_tokens: int. Longer examples are cut. Defaults to `128`.
-        epochs: sequence of floats. Stop points in epochs, fractions allowed.
-        dropout: float. Dropout in front of the head. Defaults to `0.1`.
-        warmup_fraction: float. Part of the steps that warms up. Defaults to
-            `0.1`.
-        seed: int. Seed of the head's start, the order of batches and dropout.
-        start: Snapshot. Its head is the starting point, for training an
-            encoder on that was opened from it. Defaults to a new head.
-        freeze_layers: int. So many of the lowest transformer layers are not
-            trained, and stay frozen in `encoder`; see
-            `bvkeras.training.freezing.freeze`. Defaults to `0`.
-        freeze_embeddings: bool. Whether the embeddings are not trained.
-            Defaults to `False`. The head always is, and BERT's pooler
+        config: FinetuneConfig, or None: what `settings` say. What it freezes
+            stays frozen in `encoder`; the head never is, nor BERT's pooler
             wherever it is used: not for spans, nor with the mean as sentence
             pooling.
+        start: Snapshot. Its head is the starting point, for training an
+            encoder on that was opened from it. Defaults to a new head.
         save_every_seconds: float. How often the state is saved.
         weights: float array `(examples,)`, or None. What an error on each
             example counts; not of spans. Defaults to `None`: 1 each.
+        **settings: fields of FinetuneConfig that replace those of `config`:
+            `learning_rate=2e-5`, `epochs=(0.5, 1)`.
 
     Returns:
         list of Snapshot, in the order of the stop points.
 
     Raises:
-        ArgumentError: a stop point is not positive, another setting is out of
-            its range, no example of the task is given, or `freeze_layers` is
-            not a number of layers that the encoder has.
+        ArgumentError: a setting is out of its range, no example of the task
+            is given, or `freeze_layers` is not a number of layers that the
+            encoder has.
         DataError: a label is none of the task's; names the example.
         DivergedError: the loss became infinite. The snapshots of earlier stop
             points go with the run: `directory` is free for another rate.
@@ -266,51 +243,36 @@ def finetune(
     task = tasks.spec_of(task)
     check_examples(task, examples)
     directory = pathlib.Path(directory)
-    stops = sorted({float(stop) for stop in epochs})
-    if not stops or not all(0 < stop < math.inf for stop in stops):
-        raise ArgumentError(
-            f"epochs: expected numbers above 0, got {list(epochs)}"
-        )
-    for name, check, value in (
-        ("learning_rate", ABOVE_ZERO, learning_rate),
-        ("batch_size", whole_number(1), batch_size),
-        ("dropout", DROPOUT, dropout),
-        ("warmup_fraction", SHARE, warmup_fraction),
-        ("seed", SEED, seed),
-    ):
-        check.require(name, value)
-    encoder.check_max_tokens(max_tokens)
-    check_freeze_layers(encoder.backbone, freeze_layers)
-    settings = {
+    config = (
+        dataclasses.replace(config, **settings)
+        if config
+        else FinetuneConfig(**settings)
+    )
+    encoder.check_max_tokens(config.max_tokens)
+    check_freeze_layers(encoder.backbone, config.freeze_layers)
+    record = {
         "task": task.name,
         "label_names": task.label_names and list(task.label_names),
         "encoder": encoder.digest(),
         "data": examples.digest,
         "start": start and start.digest(),
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "max_tokens": max_tokens,
+        **dataclasses.asdict(config),
+        "epochs": list(config.epochs),
         **examples.window_identity,
-        "epochs": stops,
-        "dropout": dropout,
         "encoder_dropout": encoder.backbone.dropout,
-        "warmup_fraction": warmup_fraction,
-        "seed": seed,
         "weights": weights_digest(weights, len(examples)),
-        "freeze_layers": int(freeze_layers),
-        "freeze_embeddings": bool(freeze_embeddings),
         # Outputs of tokens need nothing that stands for a whole text.
         "sentence_pooling": (
             None if task.traits.per_token else encoder.sentence_pooling
         ),
         **target_settings(task),
     }
-    paths = [snapshot_directory(directory, stop) for stop in stops]
+    paths = [snapshot_directory(directory, stop) for stop in config.epochs]
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
         for path in directory.glob(f"epoch_*/{_SNAPSHOT_FILE}"):
             found = fileio.read_json(path, _SCHEMA)["settings"]
-            fileio.require_same(path.parent, found, settings)
+            fileio.require_same(path.parent, found, record)
         if not all((path / _SNAPSHOT_FILE).exists() for path in paths):
             try:
                 _train(
@@ -318,7 +280,8 @@ def finetune(
                     task,
                     examples,
                     directory,
-                    settings,
+                    config,
+                    record,
                     start,
                     save_every_seconds,
                     weights,
@@ -375,25 +338,22 @@ def _train(
     task: TaskSpec,
     examples: Examples | SpanExamples,
     directory: pathlib.Path,
+    config: FinetuneConfig,
     settings: dict[str, Any],
     start: Snapshot | None,
     save_every_seconds: float,
     weights: np.ndarray | None,
 ) -> None:
-    learning_rate, seed = settings["learning_rate"], settings["seed"]
-    batch_size, stops = settings["batch_size"], settings["epochs"]
+    learning_rate, seed = config.learning_rate, config.seed
+    batch_size, stops = config.batch_size, config.epochs
     state_path = directory / _STATE_FILE
     # Also frees what was frozen before: `HiddenStates` does so to the pooler.
-    freeze(
-        encoder.backbone,
-        settings["freeze_layers"],
-        settings["freeze_embeddings"],
-    )
-    tokens = tokenize_examples(examples, encoder, settings["max_tokens"])
+    freeze(encoder.backbone, **config.freezing)
+    tokens = tokenize_examples(examples, encoder, config.max_tokens)
     model = finetuning_model(
         encoder.backbone,
         task.num_labels,
-        dropout=settings["dropout"],
+        dropout=config.dropout,
         seed=seed,
         per_token=task.traits.per_token,
         answers_only=task.traits.has_windows,
@@ -410,7 +370,7 @@ def _train(
     optimizer = adamw(
         learning_rate,
         stop_steps[-1],
-        warmup_fraction=settings["warmup_fraction"],
+        warmup_fraction=config.warmup_fraction,
     )
     optimizer.build(model.trainable_variables)
     variables = [*state_variables(model), *optimizer.variables]

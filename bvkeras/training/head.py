@@ -17,7 +17,7 @@ from bvkeras.cache.format import IDENTITY_SCHEMA
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
 from bvkeras.errors import ArgumentError, DataError, DivergedError
-from bvkeras.models.pooling_model import POOLERS
+from bvkeras.models.pooling_model import PoolingModel
 from bvkeras.models.saved import load_head_model
 from bvkeras.progress import Bar, progress_bar
 from bvkeras.schema import (
@@ -31,19 +31,12 @@ from bvkeras.schema import (
     table_of,
 )
 from bvkeras.tasks.description import task_from_record, task_to_record
-from bvkeras.tasks.kind import TOKEN_POOLINGS, Kind
+from bvkeras.tasks.head_config import HeadConfig
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.sample_weights import weights_digest
-from bvkeras.training.setting_checks import (
-    ABOVE_ZERO,
-    AT_LEAST_ZERO,
-    DROPOUT,
-    SEED,
-    one_of,
-    whole_number,
-)
 from bvkeras.training.state import (
     load_state,
     read_progress,
@@ -56,27 +49,11 @@ from bvkeras.training.target_scale import (
     target_settings,
 )
 
-PROJECTION_STARTS = ("zeros", "glorot_uniform")
-
 # Kinds of heads.
 POOLED = "pooled"
 REGRESSION = "regression"
 
 RESULT_FILE = "head.json"
-# What the settings of a head may be, by the names of `train_head`.
-HEAD_CHECKS = {
-    "units": whole_number(1),
-    "learning_rate": ABOVE_ZERO,
-    "epochs": whole_number(1),
-    "batch_size": whole_number(1),
-    "dropout": DROPOUT,
-    "pooler": one_of(*POOLERS),
-    "token_pooling": one_of(*TOKEN_POOLINGS),
-    "projection_rate": ABOVE_ZERO,
-    "weight_decay": AT_LEAST_ZERO,
-    "projection_initializer": one_of(*PROJECTION_STARTS),
-    "seed": SEED,
-}
 
 _MODEL_FILE = "head.keras"
 _STATE_FILE = "state.safetensors"
@@ -168,14 +145,9 @@ class TrainedHead:
 def build_head(
     task: TaskSpec,
     cache: HiddenStateBatches,
-    *,
-    units: int = 16,
-    dropout: float = 0.0,
-    pooler: str = "linear",
-    token_pooling: str = "flatten",
-    projection_initializer: str = "zeros",
-    seed: int = 0,
-) -> keras.Model:
+    config: HeadConfig | None = None,
+    **settings: Any,
+) -> PoolingModel:
     """The pooled head for a task, of the size a cache asks for.
 
     Its bias starts at the mean of the cache's scores, or at the logarithm of
@@ -190,39 +162,30 @@ def build_head(
         task: TaskSpec. Classifier, regressor, or finder of spans.
         cache: HiddenStateBatches of the training split. Gives tokens,
             layers, features, and the labels the bias starts from.
-        units: int. Width of the linear pooling. Defaults to `16`.
-        dropout: float. Dropout on the pooled features. Defaults to `0.0`.
-        pooler: str. `"linear"` or `"scalar_mix"`. Defaults to `"linear"`.
-        token_pooling: str. `"flatten"`, the paper's: a projection with weights
-            for each position. `"mean"`: one for all tokens, and the mean over
-            them. Of spans, whose outputs are of tokens, neither. Defaults to
-            `"flatten"`.
-        projection_initializer: str. `"zeros"` or `"glorot_uniform"`.
-            Defaults to `"zeros"`.
-        seed: int. Seed of the start and of dropout.
+        config: HeadConfig, or None. Of it the rates, passes and batches do
+            not count here. Defaults to `HeadConfig()`.
+        **settings: fields of HeadConfig that replace those of `config`.
 
     Raises:
-        ArgumentError: `token_pooling` or `projection_initializer` is not one
-            of those.
+        ArgumentError: a setting is out of its range.
     """
-    check_token_pooling(task, token_pooling)
-    settings = {
-        "units": units,
+    config = dataclasses.replace(config or HeadConfig(), **settings)
+    check_token_pooling(task, config.token_pooling)
+    arguments = {
+        "units": config.units,
         "num_layers": cache.num_layers,
         "hidden_dim": cache.hidden_dim,
-        "dropout": dropout,
-        "pooler": pooler,
-        "kernel_initializer": keras.initializers.GlorotUniform(seed),
-        "projection_initializer": projection_start(
-            projection_initializer, seed
-        ),
-        "seed": seed,
+        "dropout": config.dropout,
+        "pooler": config.pooler,
+        "kernel_initializer": keras.initializers.GlorotUniform(config.seed),
+        "projection_initializer": projection_start(config),
+        "seed": config.seed,
         "name": "head",
     }
-    if token_pooling == "flatten" and not task.traits.per_token:
-        settings["sequence_length"] = cache.max_tokens
+    if config.token_pooling == "flatten" and not task.traits.per_token:
+        arguments["sequence_length"] = cache.max_tokens
     kind = kind_of(task.kind)
-    model = kind.head(task, settings)
+    model = kind.head(task, arguments)
     model.bias.assign(kind.starting_bias(task, cache))
     return model
 
@@ -244,13 +207,8 @@ def check_token_pooling(task: TaskSpec, token_pooling: str) -> None:
     """Refuses a way to pool tokens that a task's head does not have.
 
     Raises:
-        ArgumentError: it is none of `TOKEN_POOLINGS`, or the mean for spans.
+        ArgumentError: it is the mean, for outputs of tokens.
     """
-    if token_pooling not in TOKEN_POOLINGS:
-        raise ArgumentError(
-            f"token_pooling: expected one of {', '.join(TOKEN_POOLINGS)}, got "
-            f"{token_pooling!r}"
-        )
     known = task.traits.token_poolings
     if token_pooling not in known:
         raise ArgumentError(
@@ -291,45 +249,27 @@ def check_cache_task(task: TaskSpec, cache: HiddenStateBatches) -> None:
         )
 
 
-def projection_start(name: str, seed: int) -> keras.initializers.Initializer:
+def projection_start(config: HeadConfig) -> keras.initializers.Initializer:
     """The initializer of a head's projection.
 
     Args:
-        name: str. `"zeros"` or `"glorot_uniform"`.
-        seed: int. Seed of a random start.
-
-    Raises:
-        ArgumentError: there is no such start.
+        config: HeadConfig.
     """
-    if name not in PROJECTION_STARTS:
-        raise ArgumentError(
-            f"projection_initializer: expected one of "
-            f"{', '.join(PROJECTION_STARTS)}, got {name!r}"
-        )
-    if name == "zeros":
+    if config.projection_initializer == "zeros":
         return keras.initializers.Zeros()
-    return keras.initializers.GlorotUniform(seed)
+    return keras.initializers.GlorotUniform(config.seed)
 
 
 def train_head(
     task: str | TaskSpec,
     cache: HiddenStateCache,
     directory: str | os.PathLike,
+    config: HeadConfig | None = None,
     *,
-    units: int = 16,
-    learning_rate: float = 1e-3,
-    epochs: int = 3,
-    batch_size: int = 16,
-    dropout: float = 0.0,
-    pooler: str = "linear",
-    token_pooling: str = "flatten",
-    projection_rate: float = 1.0,
-    weight_decay: float = 0.01,
-    projection_initializer: str = "zeros",
-    seed: int = 0,
     weights: np.ndarray | None = None,
     validation_cache: HiddenStateCache | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    **settings: Any,
 ) -> TrainedHead:
     """Trains a head by `model.fit` and saves it.
 
@@ -348,22 +288,7 @@ def train_head(
         task: TaskSpec, or its name.
         cache: HiddenStateCache of the training split.
         directory: str or path. Gets `head.keras`.
-        units: int. Width of the linear pooling. Defaults to `16`.
-        learning_rate: float. Highest rate; 10% warm-up, linear decay.
-        epochs: int. Defaults to `3`.
-        batch_size: int. Defaults to `16`.
-        dropout: float. Dropout on the pooled features. Defaults to `0.0`.
-        pooler: str. `"linear"` or `"scalar_mix"`. Defaults to `"linear"`.
-        token_pooling: str. `"flatten"`, the paper's, or `"mean"`; see
-            `build_head`. Defaults to `"flatten"`.
-        projection_rate: float. The projection's share of the learning rate.
-            Adam moves each of its weights by the rate, and a flattened output
-            is a sum over thousands of them: at the pooling's rate it moves
-            too far in a step. Defaults to `1.0`.
-        weight_decay: float. AdamW's. Defaults to `0.01`.
-        projection_initializer: str. `"zeros"` or `"glorot_uniform"`.
-            Defaults to `"zeros"`.
-        seed: int. Seed of the start, of dropout and of the order.
+        config: HeadConfig, or None. Defaults to `HeadConfig()`.
         weights: float array `(examples,)`, or None. What an error on each
             example counts. Defaults to `None`: 1 each.
         validation_cache: HiddenStateCache, or None. Its loss is computed
@@ -372,6 +297,8 @@ def train_head(
         callbacks: sequence of Keras callbacks. Told of every epoch and batch;
             they may stop the training. What they remember is not kept when it
             is interrupted. Defaults to none.
+        **settings: fields of HeadConfig that replace those of `config`:
+            `units=32`, `epochs=6`.
 
     Returns:
         TrainedHead.
@@ -391,29 +318,15 @@ def train_head(
             f"cache: expected a HiddenStateCache, got {type(cache).__name__}"
         )
     directory = pathlib.Path(directory)
-    settings = {
-        "units": units,
-        "learning_rate": learning_rate,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "dropout": dropout,
-        "pooler": pooler,
-        "token_pooling": token_pooling,
-        "projection_rate": projection_rate,
-        "weight_decay": weight_decay,
-        "projection_initializer": projection_initializer,
-        "seed": seed,
-        "weights": weights_digest(weights, len(cache)),
-    }
-    for name, check in HEAD_CHECKS.items():
-        check.require(name, settings[name])
-    check_token_pooling(task, token_pooling)
+    config = dataclasses.replace(config or HeadConfig(), **settings)
+    check_token_pooling(task, config.token_pooling)
     check_cache_task(task, cache)
-    settings = {
+    record = {
         "cache": cache.manifest.identity,
         "label_names": task.label_names and list(task.label_names),
         "head": POOLED,
-        **settings,
+        **dataclasses.asdict(config),
+        "weights": weights_digest(weights, len(cache)),
         **target_settings(task),
     }
     result_path = directory / RESULT_FILE
@@ -421,7 +334,7 @@ def train_head(
         fileio.remove_leftovers(directory)
         if result_path.exists():
             found = fileio.read_json(result_path, RESULT_SCHEMA)["settings"]
-            require_same_head(directory, found, settings)
+            require_same_head(directory, found, record)
         else:
             try:
                 with naming_damage(cache):
@@ -429,7 +342,8 @@ def train_head(
                         task,
                         cache,
                         directory,
-                        settings,
+                        config,
+                        record,
                         weights,
                         validation_cache,
                         callbacks,
@@ -446,34 +360,25 @@ def _train(
     task: TaskSpec,
     cache: HiddenStateCache,
     directory: pathlib.Path,
+    config: HeadConfig,
     settings: dict[str, Any],
     weights: np.ndarray | None,
     validation_cache: HiddenStateCache | None,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     state_path = directory / _STATE_FILE
-    seed, epochs = settings["seed"], settings["epochs"]
-    batch_size = settings["batch_size"]
+    seed, epochs, batch_size = config.seed, config.epochs, config.batch_size
     keras.utils.set_random_seed(seed)
-    model = build_head(
-        task,
-        cache,
-        units=settings["units"],
-        dropout=settings["dropout"],
-        pooler=settings["pooler"],
-        token_pooling=settings["token_pooling"],
-        projection_initializer=settings["projection_initializer"],
-        seed=seed,
-    )
+    model = build_head(task, cache, config)
     scale = TargetScale.of(task, cache.labels())
     model.bias.assign(scale.standardized(model.bias.numpy()))
     steps_per_epoch = math.ceil(len(cache) / batch_size)
     model.compile(
         adamw(
-            settings["learning_rate"],
+            config.learning_rate,
             steps_per_epoch * epochs,
-            settings["weight_decay"],
-            rates={model.projection.name: settings["projection_rate"]},
+            config.weight_decay,
+            rates={model.projection.name: config.projection_rate},
         ),
         kind_of(task.kind).loss(),
         # Keras measures what has weights by these alone.
@@ -538,7 +443,7 @@ def _train(
                         bar,
                         history,
                         epoch * steps_per_epoch,
-                        settings["learning_rate"],
+                        config.learning_rate,
                     ),
                     _Teller(told),
                 ],

@@ -1,5 +1,6 @@
 """The hypermodel `EncoderHyperModel`."""
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -12,11 +13,12 @@ import tensorflow as tf
 
 from bvkeras.data.examples import Examples
 from bvkeras.data.token_batches import bucketed_batches, tokenize_examples
+from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
 from bvkeras.errors import ArgumentError
 from bvkeras.models.finetuning_model import finetuning_model
-from bvkeras.tasks.settings import TaskSettings
+from bvkeras.tasks.finetune_config import FinetuneConfig
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import predict_scores
 from bvkeras.training.kinds import kind_of
@@ -108,8 +110,7 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         self.compute_dtype = compute_dtype
         self.sentence_pooling = sentence_pooling
         self.objective = objective(task)
-        self._max_tokens = max_tokens
-        self._dropout = dropout
+        self._given = {"max_tokens": max_tokens, "dropout": dropout}
         rows = max(2, round(rows_share * len(examples)))
         examples = examples.limit(rows, _ROWS_SEED)
         self._parts = [
@@ -131,41 +132,47 @@ class EncoderHyperModel(keras_tuner.HyperModel):
     @property
     def max_tokens(self) -> int:
         """Longer examples are cut."""
-        return self._max_tokens or self._own_settings.max_tokens
+        return self._own_config.max_tokens
 
     @property
     def dropout(self) -> float:
         """Dropout of the encoder and in front of its head."""
-        if self._dropout is None:
-            return self._own_settings.dropout
-        return self._dropout
+        return self._own_config.dropout
 
-    def declare_hyperparameters(self, hp):
-        self.space.declare(hp)
+    def config(self, hp: keras_tuner.HyperParameters) -> FinetuneConfig:
+        """The settings of a trial."""
+        return dataclasses.replace(self._own_config, **self.space.declare(hp))
 
-    def build(self, hp):
-        settings = self.space.declare(hp)
-        encoder = load_backbone(
+    def open_encoder(self) -> Encoder:
+        """The encoder as it came, to be fine-tuned."""
+        return load_backbone(
             self.backbone,
             dropout=self.dropout,
             dtype=self.compute_dtype,
             sentence_pooling=self.sentence_pooling,
         )
+
+    def declare_hyperparameters(self, hp):
+        self.space.declare(hp)
+
+    def build(self, hp):
+        config = self.config(hp)
+        encoder = self.open_encoder()
         model = finetuning_model(
             encoder.backbone,
             self.task.num_labels,
-            dropout=self.dropout,
-            seed=settings["seed"],
+            dropout=config.dropout,
+            seed=config.seed,
             sentence_pooling=encoder.sentence_pooling,
         )
-        seed_dropout(model, settings["seed"])
+        seed_dropout(model, config.seed)
         model.compile(
             adamw(
-                settings["learning_rate"],
-                self._steps(settings),
+                config.learning_rate,
+                self._steps(config),
                 # Not for other rates: for the right norm of gradients.
                 rates={},
-                warmup_fraction=settings["warmup"],
+                warmup_fraction=config.warmup_fraction,
             ),
             kind_of(self.task.kind).loss(),
             jit_compile=False,
@@ -193,13 +200,13 @@ class EncoderHyperModel(keras_tuner.HyperModel):
             dict: the objective's score; `loss`, the mean of all steps;
             `epochs`, the passes made.
         """
-        settings = self.space.declare(hp)
+        config = self.config(hp)
         train, held_out = self._tokens
-        steps = self._steps(settings)
+        steps = self._steps(config)
         labels = self.scale.standardized(self._parts[0].labels)
 
         def batches() -> Iterator:
-            for indices in self._batches(train.lengths, settings, steps):
+            for indices in self._batches(train.lengths, config, steps):
                 yield train.batch(indices), labels[indices]
 
         dataset = tf.data.Dataset.from_generator(
@@ -225,27 +232,28 @@ class EncoderHyperModel(keras_tuner.HyperModel):
                 self._parts[1].labels,
             ),
             "loss": history.history["loss"][0],
-            "epochs": float(settings["epochs"]),
+            "epochs": config.epochs[-1],
         }
 
-    def _steps(self, settings) -> int:
-        steps_per_epoch = math.ceil(self.training_rows / settings["batch_size"])
-        return max(1, round(settings["epochs"] * steps_per_epoch))
+    def _steps(self, config: FinetuneConfig) -> int:
+        steps_per_epoch = math.ceil(self.training_rows / config.batch_size)
+        return max(1, round(config.epochs[-1] * steps_per_epoch))
 
-    def _batches(self, lengths, settings, steps) -> Iterator[np.ndarray]:
+    def _batches(self, lengths, config, steps) -> Iterator[np.ndarray]:
         """The rows of each step, in the order `finetune` has them."""
         epochs = (
-            bucketed_batches(
-                lengths, settings["batch_size"], settings["seed"], epoch
-            )
+            bucketed_batches(lengths, config.batch_size, config.seed, epoch)
             for epoch in itertools.count()
         )
         return itertools.islice(itertools.chain.from_iterable(epochs), steps)
 
     @functools.cached_property
-    def _own_settings(self) -> TaskSettings:
-        encoder = load_backbone(self.backbone, dropout=0.0)
-        return self.task.settings_for(encoder.hidden_dim)
+    def _own_config(self) -> FinetuneConfig:
+        """The task's settings for the encoder, but for what was given."""
+        hidden_dim = load_backbone(self.backbone, dropout=0.0).hidden_dim
+        given = {k: v for k, v in self._given.items() if v is not None}
+        own = self.task.settings_for(hidden_dim).finetune
+        return dataclasses.replace(own, **given)
 
     @functools.cached_property
     def _tokens(self):

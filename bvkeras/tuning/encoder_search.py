@@ -110,14 +110,13 @@ def tune_encoder(
     encoder = load_backbone(
         backbone, dropout=0.0, sentence_pooling=sentence_pooling
     )
-    own = task.settings_for(encoder.hidden_dim)
     model = EncoderHyperModel(
         task,
         backbone,
         examples["train"],
         space,
-        max_tokens=max_tokens or own.max_tokens,
-        dropout=own.dropout if dropout is None else dropout,
+        max_tokens=max_tokens,
+        dropout=dropout,
         sentence_pooling=encoder.sentence_pooling,
         **settings,
     )
@@ -159,7 +158,7 @@ def tune_encoder(
             hp = tuner.oracle.trials[ranked[0].trial].hyperparameters
             snapshot, scores = _retrain(
                 model,
-                model.space.declare(hp),
+                model.config(hp),
                 examples,
                 directory / "best" / ranked[0].trial,
             )
@@ -196,24 +195,9 @@ def _timed(tuner: ResumableTuner, path: pathlib.Path) -> float:
     return seconds
 
 
-def _retrain(model, settings, examples, directory):
+def _retrain(model, config, examples, directory):
     snapshot = finetune(
-        load_backbone(
-            model.backbone,
-            dropout=model.dropout,
-            dtype=model.compute_dtype,
-            sentence_pooling=model.sentence_pooling,
-        ),
-        model.task,
-        examples["train"],
-        directory,
-        learning_rate=settings["learning_rate"],
-        batch_size=settings["batch_size"],
-        max_tokens=model.max_tokens,
-        epochs=(settings["epochs"],),
-        dropout=model.dropout,
-        warmup_fraction=settings["warmup"],
-        seed=settings["seed"],
+        model.open_encoder(), model.task, examples["train"], directory, config
     )[0]
     scores = {
         split: evaluate_snapshot(

@@ -13,7 +13,7 @@ from bvkeras import fileio
 from bvkeras.evaluation.metric_direction import goodness
 from bvkeras.progress import Bar, progress_bar
 from bvkeras.schema import COUNT, NUMBER, OBJECT, list_of, record_of
-from bvkeras.tasks.settings import TaskSettings
+from bvkeras.tasks.head_config import HeadConfig
 from bvkeras.training.target_scale import target_settings
 from bvkeras.tuning.finalist import Finalist
 from bvkeras.tuning.head_hypermodel import HeadHyperModel
@@ -27,17 +27,17 @@ _FIRST_SEED = 10_000
 
 
 def known_settings(
-    own: TaskSettings, paper: TaskSettings
+    own: HeadConfig, paper: HeadConfig
 ) -> list[tuple[str, HeadSettings]]:
     """The settings that are always in the final round, with their names.
 
     Args:
-        own: TaskSettings. The task's, for the encoder at hand.
-        paper: TaskSettings. The paper's; left out where they are the same.
+        own: HeadConfig. The task's, for the encoder at hand.
+        paper: HeadConfig. The paper's; left out where they are the same.
     """
-    known = [("default", HeadSettings.of_task(own))]
+    known = [("default", HeadSettings.of(own))]
     if paper != own:
-        known.append(("paper", HeadSettings.of_task(paper)))
+        known.append(("paper", HeadSettings.of(paper)))
     return known
 
 

@@ -15,6 +15,7 @@ from bvkeras.cache.part import CachePart
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.metric_direction import goodness
+from bvkeras.tasks.setting_checks import one_of
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.head import (
     build_head,
@@ -24,7 +25,6 @@ from bvkeras.training.head import (
 )
 from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
-from bvkeras.training.setting_checks import one_of
 from bvkeras.training.target_scale import TargetScale
 from bvkeras.tuning.head_settings import HeadSettings
 from bvkeras.tuning.held_out import (
@@ -129,7 +129,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
     def build(self, hp):
         settings = self.settings(hp)
         train, _ = self.parts(settings.layers)
-        model = build_head(self.task, train, **settings.start())
+        model = build_head(self.task, train, settings.config)
         model.bias.assign(self.scale.standardized(model.bias.numpy()))
         model.compile(
             adamw(

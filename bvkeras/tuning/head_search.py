@@ -25,9 +25,9 @@ from bvkeras.schema import (
     TEXT,
     record_of,
 )
+from bvkeras.tasks.setting_checks import whole_number
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.head import TrainedHead, train_head
-from bvkeras.training.setting_checks import whole_number
 from bvkeras.tuning.final_round import (
     choose_finalists,
     known_settings,
@@ -406,17 +406,7 @@ def _finish(
         task,
         caches[0],
         place,
-        units=settings.units,
-        learning_rate=settings.learning_rate,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        dropout=settings.dropout,
-        pooler=settings.pooler,
-        token_pooling=settings.token_pooling,
-        projection_rate=settings.projection_rate,
-        weight_decay=settings.weight_decay,
-        projection_initializer=settings.projection_initializer,
-        seed=settings.seed,
+        settings.config,
     )
     scores = {
         one.manifest.identity["split"]: evaluate_head(
@@ -459,7 +449,8 @@ def _final_round(
         return []
     task, model = search.spec, tuner.hypermodel
     known = known_settings(
-        task.settings_for(model.cache.hidden_dim), task.paper_settings
+        task.settings_for(model.cache.hidden_dim).head,
+        task.paper_settings.head,
     )
     trials = [(one.trial, _settings_made(search, tuner, one)) for one in ranked]
     return run_final_round(

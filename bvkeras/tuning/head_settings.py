@@ -1,12 +1,11 @@
 """The settings of one head that a search tries."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import keras_tuner
 
-from bvkeras.tasks.settings import TaskSettings
+from bvkeras.tasks.head_config import HeadConfig
 from bvkeras.tuning.layer_names import parsed_layers
 from bvkeras.tuning.spaces import HeadSpace
 
@@ -17,30 +16,20 @@ _STARTING_TRIAL = "tuner/trial_id"
 
 
 @dataclasses.dataclass(frozen=True)
-class HeadSettings:
-    """Settings of one trial; `HeadSpace` says what each of them is.
+class HeadSettings(HeadConfig):
+    """Settings of one trial: a `HeadConfig`, and what only a search has.
 
-    Attributes:
+    `epochs` are those of the trial it starts from included.
+
+    Args:
         layers: tuple of int, or None. Hidden states that are used, counted
-            from 0 in the cache; None for all.
-        epochs: int. Passes over the training rows, those of the trial it
-            starts from included.
+            from 0 in the cache. Defaults to `None`: all.
         first_epoch: int. Passes that trial has made. Defaults to `0`.
         starting_trial: str or None. The trial whose weights it starts from.
+            Defaults to `None`: none.
     """
 
-    units: int
-    learning_rate: float
-    projection_rate: float
-    dropout: float
-    weight_decay: float
-    batch_size: int
-    epochs: int
-    pooler: str
-    token_pooling: str
-    layers: tuple[int, ...] | None
-    projection_initializer: str
-    seed: int
+    layers: tuple[int, ...] | None = None
     first_epoch: int = 0
     starting_trial: str | None = None
 
@@ -66,26 +55,15 @@ class HeadSettings:
         return cls(**values)
 
     @classmethod
-    def of_task(cls, own: TaskSettings) -> "HeadSettings":
-        """What `bvkeras train` uses where nothing is said.
+    def of(cls, config: HeadConfig) -> "HeadSettings":
+        """Those of a config, on all layers, from the start."""
+        return cls(**dataclasses.asdict(config))
 
-        Args:
-            own: TaskSettings.
-        """
-        return cls(
-            units=own.head_units,
-            learning_rate=own.head_learning_rate,
-            projection_rate=own.head_projection_rate,
-            dropout=own.head_dropout,
-            weight_decay=0.01,
-            batch_size=own.head_batch_size,
-            epochs=own.head_epochs,
-            pooler="linear",
-            token_pooling=own.head_token_pooling,
-            layers=None,
-            projection_initializer="zeros",
-            seed=0,
-        )
+    @property
+    def config(self) -> HeadConfig:
+        """What `train_head` takes of them."""
+        names = [field.name for field in dataclasses.fields(HeadConfig)]
+        return HeadConfig(**{name: getattr(self, name) for name in names})
 
     def as_json(self) -> dict[str, Any]:
         """The settings as a JSON value."""
@@ -103,15 +81,3 @@ class HeadSettings:
             self.layers,
             self.first_epoch,
         )
-
-    def start(self) -> Mapping[str, Any]:
-        """Arguments of `build_head`."""
-        names = (
-            "units",
-            "dropout",
-            "pooler",
-            "token_pooling",
-            "projection_initializer",
-            "seed",
-        )
-        return {name: getattr(self, name) for name in names}

@@ -8,14 +8,9 @@ from typing import Any
 import keras_tuner
 
 from bvkeras.errors import ArgumentError
-from bvkeras.training.head import HEAD_CHECKS
-from bvkeras.training.setting_checks import (
-    ABOVE_ZERO,
-    SEED,
-    SHARE,
-    SettingCheck,
-    whole_number,
-)
+from bvkeras.tasks.finetune_config import FINETUNE_CHECKS
+from bvkeras.tasks.head_config import HEAD_CHECKS
+from bvkeras.tasks.setting_checks import ABOVE_ZERO, SettingCheck
 from bvkeras.tuning.layer_names import ALL_LAYERS, parsed_layers
 
 _POWERS_OF_TWO = (8, 16, 32, 64, 128, 256)
@@ -133,19 +128,9 @@ class HeadSpace(_Space):
         ArgumentError: a value cannot be that of its setting.
 
     Attributes:
-        units: int. Width of the linear pooling.
-        learning_rate: float. Highest rate; 10% warm-up, linear decay.
-        projection_rate: float. The projection's share of that rate.
-        dropout: float. Dropout on the pooled features.
-        weight_decay: float. AdamW's.
-        batch_size: int. Examples a step.
-        epochs: int. Passes over the training rows.
-        pooler: str. `"linear"` or `"scalar_mix"`.
-        token_pooling: str. `"flatten"` or `"mean"`.
         layers: str. Hidden states that are used, as `"0+3+6"`, or `"all"`.
-        projection_initializer: str. How the projection starts: `"zeros"` or
-            `"glorot_uniform"`.
-        seed: int. Seed of the start and of dropout.
+        units, learning_rate, ...: as of `bvkeras.tasks.HeadConfig`, which says
+            what each is.
     """
 
     units: Any = Choice(_POWERS_OF_TWO)
@@ -174,28 +159,22 @@ class EncoderSpace(_Space):
         ArgumentError: a value cannot be that of its setting.
 
     Attributes:
-        learning_rate: float. Highest rate; linear decay behind the warm-up.
-        batch_size: int. Examples a step.
-        warmup: float. Part of the steps that warms up.
         epochs: float. Passes over the training rows, fractions allowed.
-        seed: int. Seed of the head's start, of the order and of dropout.
+        learning_rate, ...: as of `bvkeras.tasks.FinetuneConfig`, which says
+            what each is.
     """
 
     learning_rate: Any = Range(1e-6, 3e-4, log=True)
     batch_size: Any = Choice((16, 32))
-    warmup: Any = Choice((0.06, 0.1, 0.2))
+    warmup_fraction: Any = Choice((0.06, 0.1, 0.2))
     epochs: Any = 1.0
     seed: Any = Range(0, _MAX_SEED)
 
     @staticmethod
     def _checks() -> dict[str, SettingCheck]:
-        return {
-            "learning_rate": ABOVE_ZERO,
-            "batch_size": whole_number(1),
-            "warmup": SHARE,
-            "epochs": ABOVE_ZERO,
-            "seed": SEED,
-        }
+        names = ("learning_rate", "batch_size", "warmup_fraction", "seed")
+        checks = {name: FINETUNE_CHECKS[name] for name in names}
+        return {**checks, "epochs": ABOVE_ZERO}
 
 
 def paper_head(batch_size: int = 16, epochs: int = 1) -> HeadSpace:
@@ -234,7 +213,7 @@ def paper_encoder(batch_size: int = 32) -> EncoderSpace:
     return EncoderSpace(
         learning_rate=Range(1e-7, 3e-5),
         batch_size=batch_size,
-        warmup=0.1,
+        warmup_fraction=0.1,
         epochs=1.0,
     )
 

@@ -204,12 +204,7 @@ class _Block:
         # In the order in which a head's model has them.
         starts = {
             "projection": tf.stack(
-                [
-                    projection_start(s.projection_initializer, s.seed)(
-                        (positions, task.num_labels)
-                    )
-                    for s in own
-                ]
+                [projection_start(s)((positions, task.num_labels)) for s in own]
             ),
             "bias": tf.tile(
                 tf.constant(

@@ -7,7 +7,7 @@ TEXTS = [
 LABELS = ["good" if i % 2 else "bad" for i in range(24)]
 FAST = {
     "head_epochs": 3,
-    "head_units": 4,
+    "units": 4,
     "head_learning_rate": 3e-2,
     "batch_size": 8,
 }

@@ -669,9 +669,9 @@ def test_run_of_an_encoder_trained_with_the_mean(tiny_bert, glue_dir, tmp_path):
 def test_dropout_of_fine_tuning(tiny_bert, glue_dir, tmp_path, monkeypatch):
     rates = []
 
-    def finetune(encoder, *arguments, dropout, **options):
-        rates.append((encoder.backbone.dropout, dropout))
-        return original(encoder, *arguments, dropout=dropout, **options)
+    def finetune(encoder, task, examples, directory, config, **options):
+        rates.append((encoder.backbone.dropout, config.dropout))
+        return original(encoder, task, examples, directory, config, **options)
 
     original = fine_tuning.finetune
     monkeypatch.setattr(fine_tuning, "finetune", finetune)
@@ -718,12 +718,14 @@ def test_limit_keeps_the_same_rows_for_every_seed(
 def test_settings_default_to_the_task_and_the_size_of_the_encoder():
     task = tasks.get("rte")
     small = pipeline.RunSettings.for_task(task, 384, seed=None, epochs=None)
-    assert small.epochs == (task.small_settings.epochs,)
-    assert (small.seed, small.max_tokens) == (0, 250)
+    assert small.finetune.epochs == task.small_settings.finetune.epochs
+    assert (small.seed, small.finetune.max_tokens) == (0, 250)
     large = pipeline.RunSettings.for_task(task, 768, batch_size=7)
-    assert large.units == task.paper_settings.head_units
-    assert (small.dropout, large.dropout) == (0, 0.1)
-    assert large.batch_size == 7
+    assert large.head.units == task.paper_settings.head.units
+    assert (small.finetune.dropout, large.finetune.dropout) == (0, 0.1)
+    assert large.finetune.batch_size == 7
+    seeds = pipeline.RunSettings.for_task(task, 768, seed=5)
+    assert (seeds.finetune.seed, seeds.head.seed) == (5, 5)
 
 
 @pytest.mark.parametrize(

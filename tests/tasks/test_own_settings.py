@@ -1,5 +1,6 @@
 """Settings by the number of rows: enough steps, and not too many."""
 
+import numpy as np
 import pytest
 
 from bvkeras.errors import ArgumentError
@@ -12,16 +13,20 @@ def test_few_rows_are_seen_more_often():
         settings = own_settings(num_rows)
         if earlier:
             for before, after in zip(earlier, settings, strict=True):
-                assert before.epochs >= after.epochs >= 1
-                assert before.head_epochs >= after.head_epochs >= 1
+                for kind in ("finetune", "head"):
+                    more, fewer = (
+                        np.max(getattr(one, kind).epochs)
+                        for one in (before, after)
+                    )
+                    assert more >= fewer >= 1
         earlier = settings
     for one in own_settings(357):
-        assert one.head_epochs * 357 / one.head_batch_size > 900
-        assert one.epochs * 357 / one.batch_size > 200
+        assert one.head.epochs * 357 / one.head.batch_size > 900
+        assert one.finetune.epochs[0] * 357 / one.finetune.batch_size > 200
 
 
 def test_small_encoders_have_their_rate_and_no_dropout():
-    base, small = own_settings(1000, 64)
+    base, small = (one.finetune for one in own_settings(1000, 64))
     assert (base.max_tokens, small.max_tokens) == (64, 64)
     assert base.learning_rate < small.learning_rate
     assert (base.dropout, small.dropout) == (0.1, 0.0)

@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 
 from bvkeras import tasks
@@ -100,17 +98,22 @@ def test_settings_from_768_features_on_are_the_papers(
     name, rate, batch, tokens, units, head_rate
 ):
     assert tasks.get(name).settings_for(768) == tasks.TaskSettings(
-        learning_rate=rate,
-        batch_size=batch,
-        max_tokens=tokens,
-        epochs=1.0,
-        head_units=units,
-        head_learning_rate=head_rate,
-        head_token_pooling="flatten",
-        head_projection_rate=1.0,
-        head_epochs=1,
-        head_batch_size=batch,
-        head_dropout=0.0,
+        tasks.FinetuneConfig(
+            learning_rate=rate,
+            batch_size=batch,
+            max_tokens=tokens,
+            epochs=(1.0,),
+            dropout=0.1,
+        ),
+        tasks.HeadConfig(
+            units=units,
+            learning_rate=head_rate,
+            token_pooling="flatten",
+            projection_rate=1.0,
+            epochs=1,
+            batch_size=batch,
+            dropout=0.0,
+        ),
     )
 
 
@@ -146,9 +149,9 @@ def test_settings_from_768_features_on_are_the_papers(
                 "learning_rate": 2e-4,
                 "max_tokens": 384,
                 "dropout": 0.1,
-                "head_units": 64,
+                "units": 64,
                 "head_learning_rate": 3e-3,
-                "head_token_pooling": "flatten",
+                "token_pooling": "flatten",
                 "head_epochs": 3,
             },
         ),
@@ -156,18 +159,22 @@ def test_settings_from_768_features_on_are_the_papers(
 )
 def test_settings_below_768_features_are_the_small_encoders(name, changes):
     small = tasks.TaskSettings(
-        learning_rate=1e-4,
-        batch_size=32,
-        max_tokens=128,
-        epochs=1.0,
-        dropout=0.0,
-        head_units=16,
-        head_learning_rate=1e-3,
-        head_token_pooling="mean",
-        head_projection_rate=1.0,
-        head_epochs=6,
-        head_batch_size=16,
-        head_dropout=0.0,
+        tasks.FinetuneConfig(
+            learning_rate=1e-4,
+            batch_size=32,
+            max_tokens=128,
+            epochs=(1.0,),
+            dropout=0.0,
+        ),
+        tasks.HeadConfig(
+            units=16,
+            learning_rate=1e-3,
+            token_pooling="mean",
+            projection_rate=1.0,
+            epochs=6,
+            batch_size=16,
+            dropout=0.0,
+        ),
     )
-    expected = dataclasses.replace(small, **changes)
+    expected = small.replaced(**changes)
     assert tasks.get(name).settings_for(767) == expected

@@ -42,15 +42,13 @@ def test_a_fault_is_found_and_named(spec, changes, message):
 @pytest.mark.parametrize(
     ("spec", "setting", "value"),
     [
-        (RTE, "epochs", 0.0),
-        (RTE, "max_tokens", 3),
-        (RTE, "head_dropout", 1.0),
-        (RTE, "head_token_pooling", "cls"),
-        (SQUAD, "head_token_pooling", "mean"),
+        (RTE, "finetune.max_tokens", 3),
+        (SQUAD, "head.token_pooling", "mean"),
     ],
 )
-def test_a_setting_out_of_range_is_named(spec, setting, value):
-    settings = dataclasses.replace(spec.small_settings, **{setting: value})
+def test_a_setting_that_is_not_the_kinds_is_named(spec, setting, value):
+    changes = {setting.partition(".")[-1]: value}
+    settings = spec.small_settings.replaced(**changes)
     wrong = dataclasses.replace(spec, name="mine", small_settings=settings)
     with pytest.raises(CheckError, match=f"small_settings.{setting}: received"):
         bvkeras.testing.check_task(wrong)

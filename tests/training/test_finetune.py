@@ -350,7 +350,7 @@ def test_batches_of_one_and_a_rest(run, tmp_path):
         ("epochs: .*-0.5", {"epochs": (1, -0.5)}),
         ("epochs: .*nan", {"epochs": (1, float("nan"))}),
         ("epochs: .*inf", {"epochs": (float("inf"),)}),
-        (r"epochs: .*\[\]", {"epochs": ()}),
+        (r"epochs: .*\(\)", {"epochs": ()}),
         ("batch_size: .*got 0", {"batch_size": 0}),
         ("examples: .*none", {"examples": make_examples(2).take([])}),
         ("max_tokens must be at most", {"max_tokens": 10**6}),

@@ -21,7 +21,7 @@ from tests.tiny_runs import CLASSES, SCORES, fail_at_call, make_examples
 _SPACE = EncoderSpace(
     learning_rate=Range(1e-3, 1e-2),
     batch_size=Choice((4, 8)),
-    warmup=Choice((0.1, 0.5)),
+    warmup_fraction=Choice((0.1, 0.5)),
     epochs=0.5,
 )
 # SST-2 is one of the tasks that are tuned on a tenth of their rows.
@@ -103,7 +103,7 @@ def test_trial_is_what_finetune_does(
         sentence_pooling=sentence_pooling,
     )
     hp = keras_tuner.HyperParameters()
-    hp.values = {"batch_size": 4, "warmup": 0.5, "learning_rate": 5e-3}
+    hp.values = {"batch_size": 4, "warmup_fraction": 0.5, "learning_rate": 5e-3}
     hp.values["seed"] = 3
     trained = model.build(hp)
     model.fit(hp, trained)

@@ -111,7 +111,7 @@ def test_more_trainings_go_on_with_those_there_are(
 
 
 def test_finalists_are_the_known_and_the_best_that_differ():
-    own, paper = CLASSES.small_settings, CLASSES.paper_settings
+    own, paper = CLASSES.small_settings.head, CLASSES.paper_settings.head
     known = known_settings(own, paper)
     assert [name for name, _ in known] == ["default", "paper"]
     assert [name for name, _ in known_settings(paper, paper)] == ["default"]

@@ -55,7 +55,7 @@ def test_the_papers_space_of_encoders():
     drawn = _drawn(paper_encoder())
     assert max(drawn["learning_rate"]) <= 3e-5
     assert len(set(drawn["seed"])) > 150
-    assert set(drawn["warmup"]) == {0.1}
+    assert set(drawn["warmup_fraction"]) == {0.1}
 
 
 def test_logarithm_is_uniform():
@@ -163,7 +163,11 @@ def test_head_settings_that_cannot_be(settings, message):
 
 
 def test_encoder_settings_that_cannot_be():
-    for name, value in (("warmup", 2), ("epochs", 0), ("batch_size", 1.5)):
+    for name, value in (
+        ("warmup_fraction", 2),
+        ("epochs", 0),
+        ("batch_size", 1.5),
+    ):
         with pytest.raises(ArgumentError, match=f"{name}: expected"):
             EncoderSpace().replaced({name: value})
 

@@ -17,7 +17,7 @@ class ControlRow(Step):
 
     @property
     def inputs(self) -> list[pathlib.Path]:
-        place = self.state.place(self.state.settings.epochs[-1])
+        place = self.state.place(self.state.settings.finetune.epochs[-1])
         return [self.state.output_dir / "finetune" / place / "snapshot.json"]
 
     @property

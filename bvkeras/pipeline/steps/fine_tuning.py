@@ -1,5 +1,6 @@
 """The encoder fine-tuned on the task, with a snapshot at each stop point."""
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 
@@ -25,7 +26,7 @@ class FineTuning(Step):
         folder = self.state.output_dir / "finetune"
         return [
             folder / self.state.place(epochs) / "snapshot.json"
-            for epochs in self.state.settings.epochs
+            for epochs in self.state.settings.finetune.epochs
         ]
 
     def perform(self) -> None:
@@ -34,7 +35,7 @@ class FineTuning(Step):
             state,
             state.backbone,
             state.output_dir / "finetune",
-            state.settings.epochs,
+            state.settings.finetune.epochs,
         )
 
 
@@ -54,10 +55,10 @@ def finetune_with_settings(
         epochs: sequence of float. Stop points.
         start: Snapshot, or None. Whose head to go on with.
     """
-    settings = state.settings
+    settings, config = state.settings, state.settings.finetune
     encoder = load_backbone(
         backbone,
-        dropout=settings.dropout,
+        dropout=config.dropout,
         dtype=settings.compute_dtype,
         sentence_pooling=state.encoder.sentence_pooling,
     )
@@ -66,12 +67,6 @@ def finetune_with_settings(
         state.task,
         state.examples["train"],
         directory,
-        learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
-        max_tokens=settings.max_tokens,
-        epochs=epochs,
-        dropout=settings.dropout,
-        seed=settings.seed,
+        dataclasses.replace(config, epochs=epochs),
         start=start,
-        **settings.freezing,
     )

@@ -35,21 +35,13 @@ class HeadRow(Step):
         return [folder / "head.json", *self.evaluated(folder / "evaluation")]
 
     def perform(self) -> None:
-        state, settings = self.state, self.state.settings
-        name, caches = self._name, state.caches[self.epochs]
+        state, name = self.state, self._name
+        caches = state.caches[self.epochs]
         head = train_head(
             state.task,
             caches["train"],
             state.output_dir / "head" / self._place,
-            units=settings.units,
-            learning_rate=settings.head_learning_rate,
-            epochs=settings.head_epochs,
-            batch_size=settings.head_batch_size,
-            dropout=settings.head_dropout,
-            pooler=settings.pooler,
-            token_pooling=settings.token_pooling,
-            projection_rate=settings.head_projection_rate,
-            seed=settings.seed,
+            state.settings.head,
         )
         state.histories[name] = head.history
         state.add_file(name, head.model_path)

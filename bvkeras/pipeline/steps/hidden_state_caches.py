@@ -38,7 +38,7 @@ class HiddenStateCaches(Step):
                 state.task,
                 examples,
                 self._directory / split,
-                max_tokens=settings.max_tokens,
+                max_tokens=settings.finetune.max_tokens,
                 dtype=settings.cache_dtype,
                 compute_dtype=settings.extraction_dtype,
             )

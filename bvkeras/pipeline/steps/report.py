@@ -1,6 +1,5 @@
 """The comparison of all rows, and its report."""
 
-import dataclasses
 import datetime
 import importlib.metadata
 import pathlib
@@ -56,7 +55,7 @@ class Report(Step):
             created=datetime.datetime.now(datetime.UTC).isoformat(
                 timespec="seconds"
             ),
-            settings=dataclasses.asdict(state.settings),
+            settings=state.settings.as_record(),
             files=state.files,
             versions=_versions(),
             histories=state.histories,

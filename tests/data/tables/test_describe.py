@@ -266,10 +266,10 @@ def test_held_out_is_said(tmp_path):
 def test_tokens_and_settings_fit_the_rows(tmp_path):
     path = write_rows(tmp_path / "a.csv", topics())
     table = described(path, token_lengths=lambda a, b: [70] * len(a))
-    assert table.spec.small_settings.max_tokens == 80
-    assert table.spec.paper_settings.max_tokens == 80
-    assert table.spec.small_settings.head_epochs > 6
-    assert described(path).spec.small_settings.max_tokens == 128
+    assert table.spec.small_settings.finetune.max_tokens == 80
+    assert table.spec.paper_settings.finetune.max_tokens == 80
+    assert table.spec.small_settings.head.epochs > 6
+    assert described(path).spec.small_settings.finetune.max_tokens == 128
 
 
 def test_many_rows_are_counted_in_part(tmp_path):

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bvkeras.errors import ArgumentError
@@ -65,6 +65,16 @@ DROPOUT = SettingCheck(
     "a number in [0, 1)", lambda value: _is_number(value) and 0 <= value < 1
 )
 SEED = whole_number(0, (1 << 32) - 1)
+
+
+def check_fields(config: Any, checks: Mapping[str, SettingCheck]) -> None:
+    """Refuses a config with a value that cannot be its setting's.
+
+    Raises:
+        ArgumentError: there is one; names it.
+    """
+    for name, check in checks.items():
+        check.require(name, getattr(config, name))
 
 
 def _is_whole(value: Any) -> bool:
