@@ -21,7 +21,10 @@ _ORDER = (
     ("bvkeras", "bvkeras.errors", "bvkeras._native"),
     ("bvkeras.printable",),
     ("bvkeras.schema",),
-    ("bvkeras.fileio", "bvkeras.progress", "bvkeras.stored_weights"),
+    (
+        *("bvkeras.fileio", "bvkeras.progress", "bvkeras.stored_weights"),
+        "bvkeras.terminal_table",
+    ),
     ("bvkeras.ops",),
     ("bvkeras.layers",),
     ("bvkeras.encoders", "bvkeras.tasks"),

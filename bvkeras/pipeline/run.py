@@ -85,11 +85,11 @@ def run(
         backbone,
         output_dir,
         data_dir,
-        skip_bad=skip_bad,
+        overrides,
         dev_threshold=dev_threshold,
         threshold_metric=threshold_metric,
+        skip_bad=skip_bad,
         notes=notes,
-        overrides=overrides,
         command=command,
     )
     with fileio.directory_lock(output_dir):
@@ -139,12 +139,7 @@ def check_run(
         backbone,
         pathlib.Path(output_dir),
         data_dir,
-        skip_bad=False,
-        dev_threshold=False,
-        threshold_metric=None,
-        notes=(),
-        overrides=overrides,
-        command="",
+        overrides,
     )
 
 
@@ -153,13 +148,11 @@ def _prepared(
     backbone: str,
     output_dir: pathlib.Path,
     data_dir: str | os.PathLike | None,
-    *,
-    skip_bad: bool,
-    dev_threshold: bool,
-    threshold_metric: str | None,
-    notes: Sequence[str],
     overrides: dict[str, Any],
-    command: str,
+    *,
+    dev_threshold: bool = False,
+    threshold_metric: str | None = None,
+    **options: Any,
 ) -> tuple[RunState, dict[str, Any]]:
     """A run before its first step, and the record of its settings."""
     task = tasks.spec_of(task)
@@ -182,12 +175,10 @@ def _prepared(
         backbone,
         output_dir,
         data_dir,
-        skip_bad=skip_bad,
+        overrides,
         dev_threshold=dev_threshold,
         threshold_metric=threshold_metric,
-        notes=notes,
-        overrides=overrides,
-        command=command,
+        **options,
     )
     record = {"task": task.name, **state.settings.as_record()}
     _check_directory(output_dir, record, state.task)

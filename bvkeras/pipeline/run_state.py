@@ -31,11 +31,11 @@ class RunState:
         backbone: str. What `load_backbone` opens.
         output_dir: path. Everything is written below it.
         data_dir: str, path or None. As `load_examples`.
-        skip_bad: bool. As `load_examples`.
+        overrides: dict. Settings that replace the task's own.
         dev_threshold: bool. As `bvkeras.pipeline.run`.
         threshold_metric: str. As `bvkeras.pipeline.run`.
+        skip_bad: bool. As `load_examples`. Defaults to `False`.
         notes: sequence of str. As `bvkeras.pipeline.run`.
-        overrides: dict. Settings that replace the task's own.
         command: str. As `bvkeras.pipeline.run`.
 
     Attributes:
@@ -62,12 +62,12 @@ class RunState:
         backbone: str,
         output_dir: pathlib.Path,
         data_dir: str | os.PathLike | None,
+        overrides: dict[str, Any],
         *,
-        skip_bad: bool,
         dev_threshold: bool,
         threshold_metric: str,
-        notes: Sequence[str],
-        overrides: dict[str, Any],
+        skip_bad: bool = False,
+        notes: Sequence[str] = (),
         command: str = "",
     ):
         self.task = task

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from bvkeras.data.tables.columns import find_columns
 from bvkeras.data.tables.table_batch import TableBatch
-from bvkeras.data.tables.text_file import open_text, undecodable
+from bvkeras.data.tables.text_file import numbered_lines, undecodable_line
 from bvkeras.errors import DataError
 
 COLUMNS = ("words", "tags")
@@ -49,14 +49,7 @@ def read_conll(
                 yield _batch(path, columns, sentences)
                 sentences = []
     except UnicodeDecodeError:
-        raise undecodable(
-            path,
-            encoding,
-            lambda errors: (
-                (number, [line])
-                for number, line in _lines(path, encoding, errors)
-            ),
-        ) from None
+        raise undecodable_line(path, encoding) from None
     if sentences:
         yield _batch(path, columns, sentences)
 
@@ -69,7 +62,7 @@ def _batch(path, columns, sentences):
 
 def _sentences(path, encoding, with_tags):
     first, words, tags = 0, [], []
-    for number, line in _lines(path, encoding):
+    for number, line in numbered_lines(path, encoding):
         parts = line.split()
         if not parts or parts[0] == _DOCUMENT_START:
             if words:
@@ -87,8 +80,3 @@ def _sentences(path, encoding, with_tags):
         tags.append(parts[-1])
     if words:
         yield first, words, tags
-
-
-def _lines(path, encoding, errors="strict"):
-    with open_text(path, encoding, errors) as file:
-        yield from enumerate(file, start=1)

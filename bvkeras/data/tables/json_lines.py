@@ -8,7 +8,7 @@ from typing import Any
 
 from bvkeras.data.tables.columns import find_columns
 from bvkeras.data.tables.table_batch import TableBatch
-from bvkeras.data.tables.text_file import open_text, undecodable
+from bvkeras.data.tables.text_file import numbered_lines, undecodable_line
 from bvkeras.errors import DataError
 
 
@@ -42,14 +42,7 @@ def read_json_lines(
     try:
         yield from _batches(path, columns, encoding, batch_rows)
     except UnicodeDecodeError:
-        raise undecodable(
-            path,
-            encoding,
-            lambda errors: (
-                (number, [line])
-                for number, line in _lines(path, encoding, errors)
-            ),
-        ) from None
+        raise undecodable_line(path, encoding) from None
 
 
 def _batches(path, columns, encoding, batch_rows):
@@ -69,18 +62,13 @@ def _batches(path, columns, encoding, batch_rows):
 
 
 def _objects(path, encoding) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    lines = _lines(path, encoding)
+    lines = numbered_lines(path, encoding)
     for number, line in lines:
         text = line.strip()
         if number == 1 and text.startswith("["):
             yield from _listed(path, text + "".join(text for _, text in lines))
             return
         yield number, _checked(path, number, text) if text else None
-
-
-def _lines(path, encoding, errors="strict"):
-    with open_text(path, encoding, errors) as file:
-        yield from enumerate(file, start=1)
 
 
 def _listed(path, text):

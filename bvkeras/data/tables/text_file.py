@@ -88,6 +88,37 @@ def open_text(
             text.detach().detach()
 
 
+def numbered_lines(
+    path: pathlib.Path, encoding: str | None, errors: str = "strict"
+) -> Iterator[tuple[int, str]]:
+    """The lines of a text file, as `open_text` gives them, from 1.
+
+    Args:
+        path: path. The file.
+        encoding: str, or None. As `open_text`.
+        errors: str. As `open_text`.
+    """
+    with open_text(path, encoding, errors) as file:
+        yield from enumerate(file, start=1)
+
+
+def undecodable_line(path: pathlib.Path, encoding: str | None) -> DataError:
+    """The error for a line that is not of a file's encoding.
+
+    Args:
+        path: path. The file.
+        encoding: str, or None. As it was read.
+    """
+    return undecodable(
+        path,
+        encoding,
+        lambda errors: (
+            (number, [line])
+            for number, line in numbered_lines(path, encoding, errors)
+        ),
+    )
+
+
 def undecodable(
     path: pathlib.Path,
     encoding: str | None,

@@ -3,20 +3,17 @@
 import pathlib
 
 from bvkeras.evaluation.comparison import (
-    ENCODER,
     FROZEN_HEAD,
     FROZEN_REGRESSION,
     HEAD,
     REGRESSION,
-    SystemResult,
 )
-from bvkeras.evaluation.compression import compression
 from bvkeras.evaluation.evaluate import evaluate_head
-from bvkeras.pipeline.step import Step
+from bvkeras.pipeline.steps.cached_row import CachedRow
 from bvkeras.training.regression import train_regression
 
 
-class RegressionRow(Step):
+class RegressionRow(CachedRow):
     """Fits a regression to the caches of a stop point, and scores it.
 
     It comes behind the head of the same caches, which it is compared with.
@@ -25,13 +22,6 @@ class RegressionRow(Step):
     @property
     def title(self) -> str:
         return f"fit and score the {self._name}"
-
-    @property
-    def inputs(self) -> list[pathlib.Path]:
-        folder = self.state.output_dir / "cache" / self._place
-        return [
-            folder / split / "manifest.json" for split in self.state.examples
-        ]
 
     @property
     def outputs(self) -> list[pathlib.Path]:
@@ -59,27 +49,13 @@ class RegressionRow(Step):
         )
         head = state.system(HEAD if self.epochs else FROZEN_HEAD, self.epochs)
         state.compared_with_regression.append((head.name, name))
-        seconds = {
-            "extract": sum(cache.manifest.seconds for cache in caches.values()),
-            "fit regression": probe.seconds,
-            "predict": predict_seconds,
-        }
-        if self.epochs:
-            encoder = state.system(ENCODER, self.epochs)
-            seconds = {"fine-tune": encoder.seconds["fine-tune"], **seconds}
-        state.systems.append(
-            SystemResult(
-                name=name,
-                scores=scores,
-                trained_parameters=probe.parameters,
-                total_parameters=state.encoder_parameters + probe.parameters,
-                compression=compression(
-                    state.encoder_parameters, probe.parameters
-                ),
-                seconds=seconds,
-                kind=REGRESSION if self.epochs else FROZEN_REGRESSION,
-                epochs=self.epochs,
-            )
+        self.add_row(
+            probe,
+            "fit regression",
+            scores,
+            predict_seconds,
+            name=name,
+            kind=REGRESSION if self.epochs else FROZEN_REGRESSION,
         )
 
     @property
@@ -88,10 +64,6 @@ class RegressionRow(Step):
             return "regression on the frozen encoder"
         suffix = self.state.suffix(self.epochs)
         return f"regression on the mean of its hidden states{suffix}"
-
-    @property
-    def _place(self) -> str:
-        return self.state.place(self.epochs)
 
     @property
     def _directory(self) -> pathlib.Path:
