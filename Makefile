@@ -39,6 +39,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(PYTEST)
 
 test-full: test
@@ -72,6 +73,7 @@ check-wheel: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/mypy
 
 # The native library is built for the TensorFlow that is installed, so that
 # comes first, with what limits its version. Without a compiler bvkeras
@@ -93,4 +95,4 @@ $(VENV)/installed: pyproject.toml $(KERNELS)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(DOCS_VENV) site build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(DOCS_VENV) site build dist .pytest_cache .ruff_cache .mypy_cache

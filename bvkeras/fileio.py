@@ -215,9 +215,9 @@ def parse_json(
         raise error(f"{where}: is not JSON in UTF-8 ({problem})") from None
     if _is_deeper(value, _RECORD_DEPTH):
         raise error(f"{where}: is nested more than {_RECORD_DEPTH} deep")
-    problem = schema and find_problem(value, schema)
-    if problem:
-        raise error(f"{where}: {problem}")
+    found = schema and find_problem(value, schema)
+    if found:
+        raise error(f"{where}: {found}")
     return value
 
 
@@ -342,13 +342,14 @@ def first_difference(
         for a message; None if they are equal.
     """
     for name in [*wanted, *(name for name in found if name not in wanted)]:
-        values = [side.get(name) for side in (found, wanted)]
-        if values[0] == values[1]:
+        was, wants = found.get(name), wanted.get(name)
+        if was == wants:
             continue
-        if all(isinstance(value, dict) for value in values):
-            inner, *texts = first_difference(*values)
-            return f"{name}.{inner}", *texts
-        return name, *(_short(value) for value in values)
+        if isinstance(was, dict) and isinstance(wants, dict):
+            inner = first_difference(was, wants)
+            assert inner is not None
+            return f"{name}.{inner[0]}", inner[1], inner[2]
+        return name, _short(was), _short(wants)
     return None
 
 

@@ -1,7 +1,7 @@
 """Computing a few batches ahead, in order."""
 
 import collections
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ _WORKERS = 2
 
 def computed_ahead(
     function: Callable[[_Item], _Result], items: Iterable[_Item]
-) -> Iterator[tuple[_Item, _Result]]:
+) -> Generator[tuple[_Item, _Result], None, None]:
     """Calls a function on each item, two at a time, and gives them in order.
 
     Two batches at once keep the cores busy where one batch has to wait for

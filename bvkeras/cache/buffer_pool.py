@@ -53,6 +53,6 @@ class BufferPool:
                 buffer = aligned_bytes(int(num_bytes * _HEADROOM))
         # An array of its own, not a view: NumPy lets views of a view hold
         # the first array alone, and the last of them would go unseen.
-        array = np.frombuffer(memoryview(buffer), np.uint8, num_bytes)
+        array = np.frombuffer(buffer.data, np.uint8, num_bytes)
         weakref.finalize(array, self._returned.append, buffer).atexit = False
         return array

@@ -5,6 +5,7 @@ import os
 import pathlib
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -171,7 +172,7 @@ class _Conversion:
     def _record(self, row: int, manifest: Manifest) -> bytes:
         index = self.cache.index
         length = int(index.lengths[row])
-        arrays = {
+        arrays: dict[str, Any] = {
             name: aligned_bytes(length * layout.item_bytes)
             for name, layout in self.layouts.items()
         }

@@ -131,10 +131,10 @@ def _writing(target, name: str):
         return
     # Always the same name, so that nothing is left in the end. Not every file
     # system shortens a file that is opened anew.
-    temporary = join(target, _TEMPORARY + name)
+    other = join(target, _TEMPORARY + name)
     with as_os_error():
-        if tf.io.gfile.exists(temporary):
-            tf.io.gfile.remove(temporary)
-        with tf.io.gfile.GFile(temporary, "wb") as file:
+        if tf.io.gfile.exists(other):
+            tf.io.gfile.remove(other)
+        with tf.io.gfile.GFile(other, "wb") as file:
             yield file.write
-        tf.io.gfile.rename(temporary, join(target, name), overwrite=True)
+        tf.io.gfile.rename(other, join(target, name), overwrite=True)

@@ -1,6 +1,7 @@
 """Where every record of a cache lies, and all that is small in it."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -69,7 +70,9 @@ class RecordIndex:
                 what the manifest says; names shard and record.
         """
         parser = RecordParser(manifest)
-        shards, places, records = [], [], []
+        shards: list[int] = []
+        places: list[tuple[int, int]] = []
+        records: list[Record] = []
         for number, shard in enumerate(manifest.shards):
             path = join(directory, shard.file)
             with RandomAccessFile(path) as file:
@@ -118,9 +121,7 @@ def _scan_shard(
             )
             message = place + FRONT_BYTES
             record = parser.parse(
-                lambda offset, num_bytes, message=message: window.read(
-                    message + offset, num_bytes
-                ),
+                functools.partial(window.read_behind, message),
                 size,
             )
             if record.index != first + number:
@@ -155,6 +156,9 @@ class _Window:
             self._start, start = offset, 0
             self._bytes = self._file.read(offset, _WINDOW_BYTES)
         return self._bytes[start : start + num_bytes]
+
+    def read_behind(self, place: int, offset: int, num_bytes: int) -> bytes:
+        return self.read(place + offset, num_bytes)
 
 
 def _padded(rows):

@@ -162,7 +162,9 @@ class HiddenStateCache(HiddenStateBatches):
         return self._load()
 
     def take(
-        self, rows: Sequence[int], layers: Sequence[int] | None = None
+        self,
+        rows: Sequence[int] | np.ndarray,
+        layers: Sequence[int] | None = None,
     ) -> CachePart:
         """Some of the examples, with some of their hidden states.
 

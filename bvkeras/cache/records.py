@@ -116,7 +116,7 @@ class RecordParser:
         self._manifest = manifest
         self._max_tokens = manifest.identity["max_tokens"]
         self._arrays = stored_arrays(manifest)
-        self._scalars = ("index", "id", "length", "label")
+        self._scalars: tuple[str, ...] = ("index", "id", "length", "label")
         if manifest.spans:
             self._scalars += ("context",)
         self._names = sorted([*self._scalars, *self._arrays, *manifest.extras])

@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -83,7 +83,9 @@ class RandomAccessFile:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self._descriptor = self._file = None
+        self._descriptor: int | None = None
+        # Open where there is no descriptor.
+        self._file: Any = None
         if is_local(path) and hasattr(os, "preadv"):
             with fileio.open_plain(path, error=CacheError) as file:
                 self._descriptor = os.dup(file.fileno())
@@ -120,7 +122,9 @@ class RandomAccessFile:
             Bytes read: fewer than the buffers hold at the file's end.
         """
         if self._descriptor is not None:
-            return os.preadv(self._descriptor, buffers, offset)
+            return os.preadv(
+                self._descriptor, [b.data for b in buffers], offset
+            )
         data = self.read(offset, sum(buffer.size for buffer in buffers))
         place = 0
         for buffer in buffers:

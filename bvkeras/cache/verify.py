@@ -121,7 +121,7 @@ def _repeated_ids(directory, checks: list[ShardCheck]) -> list[Problem]:
     (name, count), *_ = counts.most_common(1) or [(b"", 1)]
     if count == 1:
         return []
-    name = name.decode("utf-8", "replace")
+    shown = name.decode("utf-8", "replace")
     return [
-        Problem(str(directory), None, f"{count} examples have the id {name!r}")
+        Problem(str(directory), None, f"{count} examples have the id {shown!r}")
     ]

@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -108,7 +109,7 @@ def write_cache(
     task = tasks.spec_of(task)
     check_examples(task, examples)
     compute_dtype = compute_dtype or encoder.backbone.compute_dtype
-    _check_choice("dtype", dtype, DTYPES)
+    _check_choice("dtype", dtype, tuple(DTYPES))
     _check_choice("compute_dtype", compute_dtype, COMPUTE_DTYPES)
     extras = _kept_extras(extras, examples)
     if max_batch_tokens < 1:
@@ -119,7 +120,9 @@ def write_cache(
     directory = pathlib.Path(directory)
     layer_indices = encoder.layer_indices(layers)
     if len(set(layer_indices)) < len(layer_indices):
-        raise ArgumentError(f"layers: expected each once, got {list(layers)}")
+        raise ArgumentError(
+            f"layers: expected each once, got {list(layers or ())}"
+        )
     identity = {
         "task": task.name,
         "split": examples.split,
@@ -333,6 +336,9 @@ def _records(
     """The records of one batch, by row."""
     values, scales, finite = outputs
     extras, identity = manifest.extras, manifest.identity
+    # There where they are asked for.
+    offsets: Any = tokens.offsets
+    contexts: Any = tokens.contexts
     records = {}
     for place, row in enumerate(rows.tolist()):
         length = tokens.lengths[row]
@@ -348,8 +354,8 @@ def _records(
             values[place, :length],
             None if scales is None else scales[place, :length],
             tokens.rows[row][0] if "token_ids" in extras else None,
-            tokens.offsets[row] if "offsets" in extras else None,
-            int(tokens.contexts[row]) if manifest.spans else None,
+            offsets[row] if "offsets" in extras else None,
+            int(contexts[row]) if manifest.spans else None,
         )
     return records
 

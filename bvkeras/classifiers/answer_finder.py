@@ -143,6 +143,8 @@ class AnswerFinder(TextTask):
         return {"exact": float(exact.mean()), "f1": float(f1.mean())}
 
     def _kept_answer(self, answer: FoundAnswer) -> FoundAnswer | None:
+        # Set by training.
+        assert self.threshold is not None
         if answer.no_answer_probability > self.threshold or not answer.text:
             return None
         return answer
@@ -202,6 +204,7 @@ class AnswerFinder(TextTask):
         texts: containers.Texts,
         labels: list[SpanQuestion],
     ) -> SpanExamples:
+        assert spec.windows is not None
         return SpanExamples(
             spec.name, split, tuple(labels), spec.windows, "memory"
         )

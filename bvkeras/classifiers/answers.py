@@ -66,15 +66,15 @@ def _cells(y: Any, x: Any) -> list:
     if containers.is_table(y):
         names = containers.column_names(y)
         found = [
-            next((name for name in known if name in names), None)
+            [name for name in known if name in names]
             for known in (_TEXT, _START)
         ]
-        if None in found:
+        if not all(found):
             raise ArgumentError(
                 f"y: has the columns {', '.join(names)}, expected text and "
                 "start"
             )
-        return list(zip(*(_column(y, name) for name in found), strict=True))
+        return list(zip(*(_column(y, name) for name, *_ in found), strict=True))
     if isinstance(y, str | bytes) or not hasattr(y, "__iter__"):
         raise ArgumentError(
             f"y: expected answers, one a question, got {type(y).__name__}"
@@ -124,13 +124,15 @@ def _several(cell: Any, row: int) -> list[tuple[str, int | None]]:
 
 
 def _of_mapping(cell: Mapping, row: int) -> list[tuple[str, int | None]]:
-    texts = next((cell[name] for name in _TEXT if name in cell), None)
-    starts = next((cell[name] for name in _START if name in cell), None)
+    texts: Any = next((cell[name] for name in _TEXT if name in cell), None)
+    starts: Any = next((cell[name] for name in _START if name in cell), None)
     if texts is None and len(cell):
         raise ArgumentError(
             f"y: row {row} has {', '.join(map(str, cell))}, expected text and "
             "answer_start"
         )
+    if texts is None:
+        texts = []
     if isinstance(texts, str):
         texts, starts = [texts], [starts]
     if starts is None:

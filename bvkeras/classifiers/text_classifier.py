@@ -72,7 +72,7 @@ class TextClassifier(TextTask):
             labels = _kept(list(labels), "labels")
             if not labels:
                 raise ArgumentError("labels: expected at least one, got none")
-        self.labels = labels
+        self.labels = [] if labels is None else list(labels)
         self._given = labels is not None
 
     def predict(
@@ -137,7 +137,7 @@ class TextClassifier(TextTask):
                 f"{len(labels)} rows; expected classes that come again: are x "
                 "and y swapped?"
             )
-        metrics = ("accuracy", "macro_f1")
+        metrics: tuple[str, ...] = ("accuracy", "macro_f1")
         if several:
             metrics = ("micro_f1", "macro_f1", "subset_accuracy")
         return {
@@ -153,7 +153,9 @@ class TextClassifier(TextTask):
                 f"y: expected {kinds[spec.several_labels]} a text, as in "
                 f"training, got {kinds[not spec.several_labels]}"
             )
-        places = {name: place for place, name in enumerate(spec.label_names)}
+        places = {
+            name: place for place, name in enumerate(spec.label_names or ())
+        }
         if spec.several_labels:
             matrix = np.zeros((len(labels), len(places)), np.float32)
             for row, several in enumerate(labels):
@@ -191,7 +193,7 @@ def _found(labels: list) -> list:
     """The classes or labels that training has, sorted."""
     if isinstance(labels[0], np.ndarray):
         return list(range(len(labels[0])))
-    found = set()
+    found: set[Any] = set()
     for row, label in enumerate(labels):
         several = label if isinstance(label, tuple) else (label,)
         found.update(_checked(one, row) for one in several)

@@ -111,7 +111,7 @@ class TextTask(abc.ABC):
         """What training labels say of the task: fields of `TaskSpec`."""
 
     @abc.abstractmethod
-    def _numbers(self, spec: TaskSpec, labels: list) -> np.ndarray:
+    def _numbers(self, spec: TaskSpec, labels: list) -> Any:
         """Labels as numbers, of the type and shape that `Kind` says."""
 
     @abc.abstractmethod
@@ -221,7 +221,7 @@ class TextTask(abc.ABC):
         history.history = head.epoch_history
         return history
 
-    def predict(self, x: Any) -> np.ndarray:
+    def predict(self, x: Any) -> np.ndarray | list:
         """The answer to each text.
 
         Args:
@@ -499,7 +499,9 @@ class TextTask(abc.ABC):
         trained = self._trained()
         texts = x
         if not isinstance(x, containers.Texts):
-            texts = containers.read_texts(x, self.text, self.task.label_column)
+            label = self.task.label_column
+            assert isinstance(label, str)
+            texts = containers.read_texts(x, self.text, label)
         return trained.texts.predict(*texts.columns)
 
     def _trained(self) -> "_Trained":

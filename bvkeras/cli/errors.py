@@ -147,6 +147,7 @@ def _report(options: argparse.Namespace) -> str:
 def _span_report(options: argparse.Namespace) -> str:
     from bvkeras.data.left_out import write_left_out
     from bvkeras.data.sources import load_examples
+    from bvkeras.data.span_examples import SpanExamples
     from bvkeras.evaluation.spans import error_report as span_error_report
     from bvkeras.evaluation.spans import errors as span_errors
     from bvkeras.evaluation.spans.answers_file import read_answers
@@ -164,6 +165,7 @@ def _span_report(options: argparse.Namespace) -> str:
         options.data_dir,
         skip_bad=options.skip_bad,
     )
+    assert isinstance(examples, SpanExamples)
     first, second = (
         read_answers(path, examples) for path in (options.first, options.second)
     )
@@ -232,12 +234,14 @@ def _texts_of(outcomes, options: argparse.Namespace) -> list[list[str]]:
     """The texts of examples, as columns, as far as they are known."""
     ids = outcomes.ids
     if options.task is not None:
+        from bvkeras.data.examples import Examples
         from bvkeras.data.sources import load_examples
         from bvkeras.evaluation.task_labels import check_labels
 
         spec = options.task
         split = options.split or spec.evaluation_splits[0]
         examples = load_examples(spec, split, options.data_dir)
+        assert isinstance(examples, Examples)
         check_labels(outcomes, spec, examples)
         return examples.texts_of(ids)
     if options.texts is None:

@@ -286,7 +286,7 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="seed of everything (0)")
 
 
-def add_limit(parser: argparse.ArgumentParser) -> None:
+def add_limit(parser: argparse._ActionsContainer) -> None:
     """Adds `--limit`."""
     parser.add_argument(
         "--limit", type=int, help="use at most so many training rows"

@@ -298,7 +298,7 @@ def given_settings(texts: list[str]) -> dict[str, Any]:
     """
     from bvkeras.tuning.spaces import Choice, Range
 
-    settings = {}
+    settings: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):

@@ -1,5 +1,8 @@
 """Whether examples are what a task asks for; named by example if not."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from bvkeras.data.examples import Examples
@@ -55,7 +58,7 @@ def _check_scores(task: TaskSpec, examples: Examples) -> None:
 
 def _check_classes(task: TaskSpec, examples: Examples) -> None:
     labels, last = examples.labels, task.num_labels - 1
-    names = ", ".join(task.label_names)
+    names = ", ".join(task.label_names or ())
     expected = f"a class from 0 to {last} ({names}), as int64"
     if labels.dtype.kind not in "iu":
         raise _wrong(examples, 0, expected)
@@ -63,7 +66,7 @@ def _check_classes(task: TaskSpec, examples: Examples) -> None:
 
 
 def _check_label_sets(task: TaskSpec, examples: Examples) -> None:
-    labels, names = examples.labels, ", ".join(task.label_names)
+    labels, names = examples.labels, ", ".join(task.label_names or ())
     expected = f"0 or 1 for each of {task.num_labels} labels ({names})"
     if labels.ndim != 2 or labels.shape[1] != task.num_labels:
         raise _wrong(examples, 0, expected)
@@ -85,7 +88,7 @@ def _check_tags(task: TaskSpec, examples: TokenExamples) -> None:
 
 
 # The class of a kind's examples, and the check of their labels.
-_CHECKS = {
+_CHECKS: dict[Kind, tuple[type, Callable[[TaskSpec, Any], None]]] = {
     Kind.CLASSES: (Examples, _check_classes),
     Kind.LABELS: (Examples, _check_label_sets),
     Kind.SCORE: (Examples, _check_scores),

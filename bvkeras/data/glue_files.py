@@ -79,7 +79,7 @@ def written_labels(spec: TaskSpec) -> tuple[str, ...]:
     In the order of `spec.label_names`: those names, or numbers from 0.
     """
     if _LAYOUTS[spec.name].named_labels:
-        return spec.label_names
+        return spec.label_names or ()
     return tuple(map(str, range(spec.num_labels)))
 
 

@@ -107,12 +107,14 @@ def read_test_file(
         DataError: the file is not what the task says it is; names the row.
     """
     if path.name == MSR_TEST:
-        for index, (_, texts) in enumerate(read_table(path, spec.text_columns)):
-            yield str(index), texts
+        for place, (_, cells) in enumerate(read_table(path, spec.text_columns)):
+            yield str(place), list(map(str, cells))
         return
     index_column = _OTHER_INDEX.get(spec.name, _INDEX)
     rows = read_table(path, (index_column, *spec.text_columns))
-    for expected, (number, (index, *texts)) in enumerate(rows):
+    for expected, (number, cells) in enumerate(rows):
+        # No row is short: `read_table` refuses it.
+        index, *texts = map(str, cells)
         if index != str(expected):
             raise DataError(
                 f"{path}: row {number}: {index_column} is {index!r}, expected "

@@ -69,7 +69,8 @@ def read_questions(
             question; or something in it is malformed, which is named by
             article and question id.
     """
-    questions, problems = {}, []
+    questions: dict[str, SpanQuestion] = {}
+    problems: list[str] = []
     for entry in _entries(path):
         try:
             question = _question(*entry)

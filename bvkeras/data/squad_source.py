@@ -39,6 +39,8 @@ def read_squad(
     Raises:
         DataError: the data is not there or is malformed.
     """
+    # Of spans, which this reader brings.
+    assert spec.windows is not None
     file_split = "train" if split == spec.threshold_split else split
     questions, left_out, source = _read(
         file_split, data_dir, download, skip_bad

@@ -89,7 +89,8 @@ def read_table(
         columns = tuple(header)
     positions = [columns.index(name) for name in wanted]
     has_rows = False
-    for number, fields in rows:
+    for number, cells in rows:
+        fields: list[str | None] = [*cells]
         missing = len(columns) - len(fields)
         if allow_short and missing > 0:
             if fields == [""]:

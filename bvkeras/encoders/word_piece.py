@@ -57,7 +57,7 @@ class WordPiece:
             lowercase if strip_accents is None else strip_accents
         )
         self.tokenize_chinese_chars = bool(tokenize_chinese_chars)
-        ids = {}
+        ids: dict[str, int] = {}
         for index, piece in enumerate(self.vocabulary):
             if ids.setdefault(piece, index) != index:
                 raise BackboneError(
@@ -115,7 +115,7 @@ class WordPiece:
                 str or no valid Unicode.
         """
         texts = _checked_texts(texts)
-        ids = []
+        ids: list[np.ndarray] = []
         for start in range(0, len(texts), _TEXTS_PER_CALL):
             encodings = self._tokenizer._tokenizer.encode_batch_fast(
                 texts[start : start + _TEXTS_PER_CALL],
@@ -143,7 +143,7 @@ class WordPiece:
             ArgumentError: as `encode`.
         """
         texts = _checked_texts(texts)
-        pieces = []
+        pieces: list[tuple[np.ndarray, np.ndarray]] = []
         for start in range(0, len(texts), _TEXTS_PER_CALL):
             encodings = self._tokenizer._tokenizer.encode_batch(
                 texts[start : start + _TEXTS_PER_CALL],

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bvkeras.errors import ArgumentError, DataError
@@ -121,8 +121,8 @@ class Comparison:
     )
     baseline_name: str = "the most frequent class"
     notes: list[str] = dataclasses.field(default_factory=list)
-    histories: dict[str, list[dict[str, float | None]]] = dataclasses.field(
-        default_factory=dict
+    histories: Mapping[str, Sequence[Mapping[str, float | None]]] = (
+        dataclasses.field(default_factory=dict)
     )
     tables: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     encoder_parameters: int | None = None

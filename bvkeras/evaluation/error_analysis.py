@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -108,7 +109,7 @@ class ErrorAnalysis:
     rows: int
     classes: list[str]
     systems: list[ClassErrors] | list[LabelErrors] | list[ScoreErrors]
-    pair: dict[str, float | int | tuple[float, float]]
+    pair: dict[str, Any]
 
 
 def analyze_errors(

@@ -8,6 +8,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from bvkeras.evaluation.error_analysis import (
     ClassErrors,
     ErrorAnalysis,
@@ -66,7 +68,7 @@ def report_errors(
 
 def write_differences(
     path: str | os.PathLike,
-    rows: Sequence[int],
+    rows: Sequence[int] | np.ndarray,
     first: Outcomes,
     second: Outcomes,
     names: Sequence[str],

@@ -69,7 +69,7 @@ def evaluate_head(
     task = tasks.spec_of(task)
     threshold = _checked_threshold(task, threshold)
     _check_belongs(task, head, cache)
-    settings = {
+    settings: dict[str, Any] = {
         "head": fileio.file_digest(head.model_path),
         "cache": cache.manifest.identity,
     }
@@ -123,7 +123,7 @@ def evaluate_snapshot(
     def predict() -> SystemOutputs:
         encoder, model = snapshot.load_model()
         cut = examples
-        if task.traits.has_windows:
+        if isinstance(examples, SpanExamples) and snapshot.windows:
             cut = dataclasses.replace(examples, windows=snapshot.windows)
         tokens = tokenize_examples(cut, encoder, snapshot.max_tokens)
         outputs = predict_scores(model, tokens)
@@ -145,8 +145,9 @@ def _predict_from_cache(
 ) -> SystemOutputs:
     ids: list[str] = []
     offsets: list[np.ndarray] = []
-    lengths = cache.lengths() if per_token else None
-    outputs, at_once = None, _TOKENS if per_token else _TEXTS
+    lengths = cache.lengths()
+    outputs: np.ndarray | None = None
+    at_once = _TOKENS if per_token else _TEXTS
     for batch, found in _outputs(model, cache, at_once):
         if outputs is None:
             tokens = (int(lengths.max()),) if per_token else ()
@@ -165,6 +166,8 @@ def _predict_from_cache(
         else:
             outputs[rows] = found
         ids += [name.decode("utf-8") for name in batch["id"].numpy()]
+    # A cache has at least one row.
+    assert outputs is not None
     return SystemOutputs(
         ids, cache.labels(), outputs, offsets if offsets else None
     )

@@ -28,6 +28,7 @@ def label_table(
     systems = {}
     for name, path in paths.items():
         found = read_predictions(path)
+        assert found.label_names is not None
         counts = LabelCounts.of(found.labels, found.predictions)
         systems[name] = by_label(counts, found.label_names)
     rows = [

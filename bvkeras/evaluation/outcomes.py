@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -170,7 +171,7 @@ def read_table(
             the file is not UTF-8 or not CSV; names the line.
         OSError: the file cannot be read.
     """
-    form = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    form: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
     if os.fspath(path).endswith(".csv"):
         form = {"strict": True}
     rows: list[tuple[int, list[str]]] = []

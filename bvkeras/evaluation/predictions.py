@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Predictions:
 
 def write_predictions(
     path: str | os.PathLike,
-    ids: Sequence[int | str],
+    ids: Sequence[int | str] | np.ndarray,
     predictions: np.ndarray,
     labels: np.ndarray,
     scores: np.ndarray,
@@ -82,10 +82,9 @@ def write_predictions(
     ids = [_cell("ids", value) for value in ids]
     scores = np.asarray(scores)
     several = np.ndim(labels) == 2
-    if label_names is None:
-        score_shape = (len(ids),)
-        score_columns = ["score"]
-    else:
+    score_shape: tuple[int, ...] = (len(ids),)
+    score_columns = ["score"]
+    if label_names is not None:
         label_names = [_cell("label_names", name) for name in label_names]
         if len(set(label_names)) != len(label_names):
             raise ArgumentError(
@@ -98,7 +97,7 @@ def write_predictions(
         raise ArgumentError(
             f"scores: received shape {scores.shape}; expected {score_shape}"
         )
-    column_of = _set_column if several else _column
+    column_of: Callable[..., list[str]] = _set_column if several else _column
     columns = [
         ids,
         column_of("predictions", predictions, len(ids), label_names),
@@ -133,8 +132,8 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
             "file"
         ) from None
     # Not splitlines(): it would also split at U+2028 and others inside an id.
-    header, *rows = text.removesuffix("\n").split("\n")
-    header = header.split("\t")
+    first, *rows = text.removesuffix("\n").split("\n")
+    header = first.split("\t")
     score_columns = header[3:]
     regression = score_columns == ["score"]
     several = header[3:4] != [] and header[3].startswith(LABEL_SCORE)
@@ -155,7 +154,7 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
         )
     classes = {name: index for index, name in enumerate(label_names)}
     value_of = _label_set if several else _class_index
-    ids, outcomes, scores = [], [], []
+    ids, outcome_rows, score_rows = [], [], []
     for number, row in enumerate(rows, start=2):
         cells = row.split("\t")
         if len(cells) != len(header):
@@ -165,7 +164,7 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
             )
         where = f"{path}, line {number}"
         ids.append(cells[0])
-        outcomes.append(
+        outcome_rows.append(
             [
                 _number(f"{where}, {column}", cell)
                 if regression
@@ -173,16 +172,18 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
                 for column, cell in zip(header[1:3], cells[1:3], strict=True)
             ]
         )
-        scores.append(
+        score_rows.append(
             [
                 _number(f"{where}, {column}", cell)
                 for column, cell in zip(score_columns, cells[3:], strict=True)
             ]
         )
     outcomes = np.array(
-        outcomes, dtype=np.float64 if regression else np.int64
+        outcome_rows, dtype=np.float64 if regression else np.int64
     ).reshape(-1, 2, *([len(label_names)] if several else []))
-    scores = np.array(scores, dtype=np.float64).reshape(-1, len(score_columns))
+    scores = np.array(score_rows, dtype=np.float64).reshape(
+        -1, len(score_columns)
+    )
     return Predictions(
         ids=np.array(ids, dtype=str),
         predictions=outcomes[:, 0],

@@ -3,18 +3,19 @@
 import abc
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from bvkeras.data.examples import Examples
-from bvkeras.data.span_examples import SpanExamples
 from bvkeras.evaluation.evaluation import Evaluation
 from bvkeras.evaluation.system_outputs import SystemOutputs
 from bvkeras.tasks.spec import TaskSpec
 
+# The examples of a kind.
+E = TypeVar("E")
 
-class ScoredKind(abc.ABC):
+
+class ScoredKind(abc.ABC, Generic[E]):
     """Predictions, their files, and the analysis of errors of a kind."""
 
     @abc.abstractmethod
@@ -41,7 +42,7 @@ class ScoredKind(abc.ABC):
         self,
         task: TaskSpec,
         split: str,
-        examples: Examples | SpanExamples | None,
+        examples: E | None,
         directory: pathlib.Path,
         settings: dict[str, Any],
         predict: Callable[[], SystemOutputs],
@@ -71,7 +72,7 @@ class ScoredKind(abc.ABC):
     def evaluate_ensemble(
         self,
         task: TaskSpec,
-        examples: Examples | SpanExamples,
+        examples: E,
         folders: Sequence[pathlib.Path],
         directory: pathlib.Path,
         rule: str,
@@ -92,7 +93,7 @@ class ScoredKind(abc.ABC):
     @abc.abstractmethod
     def report_errors(
         self,
-        examples: Examples | SpanExamples,
+        examples: E,
         predictions: Sequence[pathlib.Path],
         directory: pathlib.Path,
         **options: Any,

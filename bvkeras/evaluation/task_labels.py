@@ -49,7 +49,7 @@ def check_labels(
             f"{task.name} has {kinds[task.several_labels]}"
         )
     found = outcomes.labels
-    if task.several_labels:
+    if task.several_labels and task.label_names:
         shown = np.array(
             [
                 sorted_labels(join_labels(task.label_names, row))

@@ -25,7 +25,7 @@ from bvkeras.tasks.spec import TaskSpec
 _SCHEMA = record_of(metrics=table_of(NUMBER), seconds=SECONDS, settings=OBJECT)
 
 
-class ScoredTexts(ScoredKind):
+class ScoredTexts(ScoredKind[Examples]):
     """One row of predictions a text, in `<split>.tsv`."""
 
     def evaluate(
@@ -73,6 +73,7 @@ class ScoredTexts(ScoredKind):
         folders: Sequence[pathlib.Path],
         directory: pathlib.Path,
         rule: str,
+        *threshold: float | str,
     ) -> Evaluation:
         name = f"{examples.split}.tsv"
         first, second = (folder / name for folder in folders)
@@ -85,10 +86,10 @@ class ScoredTexts(ScoredKind):
         directory: pathlib.Path,
         **options: Any,
     ) -> str:
-        outcomes = [read_outcomes(path) for path in predictions]
-        texts = examples.texts_of(outcomes[0].ids)
+        first, second = (read_outcomes(path) for path in predictions)
+        texts = examples.texts_of(first.ids)
         return error_note(
-            report_errors(*outcomes, directory, texts=texts, **options)
+            report_errors(first, second, directory, texts=texts, **options)
         )
 
 

@@ -53,12 +53,13 @@ def get_hidden_act(backbone: keras.Model) -> str:
         for layer in backbone.transformer_layers
     }
     hidden_acts = {_HIDDEN_ACT_OF.get(name) for name in names}
-    if len(hidden_acts) != 1 or None in hidden_acts:
+    hidden_act = hidden_acts.pop() if len(hidden_acts) == 1 else None
+    if hidden_act is None:
         raise ArgumentError(
             "backbone must compute one GELU in all its transformer layers, "
             f"got the activations {sorted(names)}"
         )
-    return hidden_acts.pop()
+    return hidden_act
 
 
 def set_hidden_act(backbone: keras.Model, hidden_act: str) -> None:

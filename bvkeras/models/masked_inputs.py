@@ -40,17 +40,20 @@ def built_sizes(
     """
     if _is_pair(input_shape, _rank_of_shape):
         input_shape = input_shape[0]
-    sizes = stacked_shape(input_shape)[2:]
-    names = ("num_layers", "hidden_dim")
+    sizes: list[int] = []
     for name, expected, received in zip(
-        names, (num_layers, hidden_dim), sizes, strict=True
+        ("num_layers", "hidden_dim"),
+        (num_layers, hidden_dim),
+        stacked_shape(input_shape)[2:],
+        strict=True,
     ):
         if received is None or expected not in (None, received):
             raise ArgumentError(
                 f"{name}: received hidden states with {received}, expected"
                 f" {expected or 'a size known beforehand'}"
             )
-    return sizes
+        sizes.append(received)
+    return sizes[0], sizes[1]
 
 
 def real_tokens(mask: Any, tokens: Any) -> Any:

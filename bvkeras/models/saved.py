@@ -1,11 +1,10 @@
 """Opening a head's `.keras` file, which may be anybody's."""
 
-import io
 import math
 import os
 import zipfile
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import keras
@@ -86,7 +85,7 @@ def load_head_model(path: str | os.PathLike) -> keras.Model:
         raise DataError(f"{path} is damaged: {one_line(error)}") from None
 
 
-def _check(file: io.IOBase, path: str | os.PathLike) -> None:
+def _check(file: IO[bytes], path: str | os.PathLike) -> None:
     with zipfile.ZipFile(file) as archive:
         for name in (_CONFIG_FILE, _METADATA_FILE):
             size = archive.getinfo(name).file_size

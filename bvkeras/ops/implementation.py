@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import threading
+import types
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -139,7 +140,7 @@ def _check(name: str, implementation: str) -> None:
 
 
 def _is_exporting() -> bool:
-    frame = sys._getframe(1)
+    frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_globals.get("__name__", "").startswith(_EXPORTERS):
             return True

@@ -62,7 +62,7 @@ def load() -> ModuleType:
             TensorFlow, or cannot be loaded.
     """
     operations, problem = _load()
-    if problem is not None:
+    if operations is None:
         raise NativeLibraryError(
             f"the native library cannot be used: {problem}; in a checkout of "
             f"bvkeras, build it with: {BUILD_COMMAND}"
@@ -133,7 +133,7 @@ def path() -> pathlib.Path:
         NativeLibraryError: As `load`.
     """
     load()
-    return _directory() / _LIBRARY_FILE
+    return _found() / _LIBRARY_FILE
 
 
 @functools.cache
@@ -164,6 +164,13 @@ def _directory() -> pathlib.Path | None:
     return None
 
 
+def _found() -> pathlib.Path:
+    """The directory, of a library that was loaded and so is there."""
+    directory = _directory()
+    assert directory is not None
+    return directory
+
+
 def stamp_problem(stamp: dict[str, Any]) -> str | None:
     """Why a library with this stamp cannot be loaded here, or `None`.
 
@@ -184,7 +191,7 @@ def stamp_problem(stamp: dict[str, Any]) -> str | None:
 
 
 def _stamp() -> dict[str, Any]:
-    return _read_stamp(_directory())
+    return _read_stamp(_found())
 
 
 def _read_stamp(directory: pathlib.Path) -> dict[str, Any]:
@@ -195,7 +202,7 @@ def _read_stamp(directory: pathlib.Path) -> dict[str, Any]:
 
 def _cuda_versions() -> tuple[int, int]:
     """Of the driver, 0 for none, and of the build, as CUDA numbers them."""
-    loaded = ctypes.CDLL(str(_directory() / _LIBRARY_FILE))
+    loaded = ctypes.CDLL(str(_found() / _LIBRARY_FILE))
     return (
         loaded.bvkeras_cuda_driver_version(),
         loaded.bvkeras_cuda_build_version(),

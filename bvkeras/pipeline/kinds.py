@@ -144,10 +144,13 @@ class ReportedSpans(ReportedKind):
         return {"baseline_name": "nothing"}
 
     def notes(self, state: RunState) -> list[str]:
-        held_out = state.examples[state.task.threshold_split]
+        task = state.task
+        assert task.windows is not None
+        assert task.threshold_split is not None
+        held_out = state.examples[task.threshold_split]
         return [
             *source_notes(state.examples),
-            window_note(state.task.windows, state.settings.finetune.max_tokens),
+            window_note(task.windows, state.settings.finetune.max_tokens),
             *(
                 threshold_note(
                     None if state.dev_threshold else held_out,

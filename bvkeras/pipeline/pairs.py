@@ -97,7 +97,10 @@ class PairReports:
             for split in self.task.evaluation_splits:
                 paths = self._paths(other, head, split)
                 found = measured_difference(
-                    metric, *paths, paths[1].parent / f"{file}_{split}.json"
+                    metric,
+                    paths[0],
+                    paths[1],
+                    paths[1].parent / f"{file}_{split}.json",
                 )
                 differences.append(
                     {

@@ -165,7 +165,7 @@ def _is_finished(run: _Run, backbone: str, rows: set[str]) -> bool:
     found = {name: report.settings.get(name) for name in settings}
     wanted = dict(settings)
     # Where none are given they are the task's, whatever those are.
-    wanted["epochs"] = list(settings["epochs"] or found["epochs"])
+    wanted["epochs"] = list(settings["epochs"] or found["epochs"] or ())
     path = pathlib.Path(backbone).expanduser()
     found["backbone"] = report.backbone
     wanted["backbone"] = path.resolve().name if path.is_dir() else backbone

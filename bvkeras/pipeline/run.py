@@ -11,6 +11,7 @@ from bvkeras.errors import ArgumentError, DivergedError
 from bvkeras.evaluation.comparison import Comparison
 from bvkeras.pipeline.plan import plan
 from bvkeras.pipeline.run_state import RunState
+from bvkeras.pipeline.steps.report import Report
 from bvkeras.schema import OBJECT
 from bvkeras.tasks.spec import TaskSpec
 
@@ -109,7 +110,10 @@ def run(
             if step is steps[0]:
                 tasks.write_task(state.task, output_dir / tasks.TASK_FILE)
                 fileio.write_json(output_dir / _SETTINGS_FILE, record)
-        return steps[-1].comparison
+        report = steps[-1]
+        assert isinstance(report, Report)
+        assert report.comparison is not None
+        return report.comparison
 
 
 def check_run(
@@ -144,7 +148,7 @@ def check_run(
 
 
 def _prepared(
-    task: str | TaskSpec,
+    task: str | os.PathLike | TaskSpec,
     backbone: str,
     output_dir: pathlib.Path,
     data_dir: str | os.PathLike | None,

@@ -7,9 +7,7 @@ from typing import Any
 
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.data.example_checks import check_examples
-from bvkeras.data.examples import Examples
 from bvkeras.data.sources import load_examples
-from bvkeras.data.span_examples import SpanExamples
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.evaluation.comparison import SystemResult
 from bvkeras.evaluation.evaluation import Evaluation
@@ -83,9 +81,9 @@ class RunState:
             sentence_pooling=overrides.get("sentence_pooling"),
         )
         # Where outputs are of tokens nothing is pooled, whatever is asked for.
-        pooling = self.encoder.sentence_pooling
-        if task.traits.per_token:
-            pooling = None
+        pooling = (
+            None if task.traits.per_token else self.encoder.sentence_pooling
+        )
         self.settings = RunSettings.for_task(
             task,
             self.encoder.hidden_dim,
@@ -94,7 +92,8 @@ class RunState:
         config = self.settings.finetune
         check_freeze_layers(self.encoder.backbone, config.freeze_layers)
         self.encoder.check_max_tokens(config.max_tokens)
-        self.examples: dict[str, Examples | SpanExamples] = {
+        # Of a class that the kind of the task decides.
+        self.examples: dict[str, Any] = {
             split: load_examples(task, split, data_dir, skip_bad=skip_bad)
             for split in task.splits
         }
@@ -109,7 +108,7 @@ class RunState:
         self.histories: dict[str, list[dict[str, float]]] = {}
         self.layer_importance: dict[str, list[float]] = {}
         self.files: dict[str, str] = {}
-        self.evaluations: dict[str, dict[str, Evaluation]] = {}
+        self.evaluations: dict[str, dict[str, Any]] = {}
         self.compared: list[tuple[str, str]] = []
         self.compared_with_regression: list[tuple[str, str]] = []
 
@@ -180,7 +179,7 @@ class RunState:
             return ()
         if self.dev_threshold:
             return (self.threshold_metric,)
-        held_out = evaluate(
+        held_out: Any = evaluate(
             self.task.threshold_split, directory, self.threshold_metric
         )
         return (held_out.threshold,)

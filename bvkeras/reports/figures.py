@@ -5,6 +5,7 @@ needs a display or touches another program's figures.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -26,7 +27,7 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def line_style(number: int) -> dict[str, object]:
+def line_style(number: int) -> dict[str, Any]:
     """Colour, marker and dashes of a figure's line `number`, from 0.
 
     Later lines are drawn on top: where they coincide with earlier ones, those

@@ -46,7 +46,7 @@ def write_paper_report(
         picture.save(directory / PLOTS)
     document = paper_document(tables, pictures)
     for section in document.sections:
-        if section.title in _CSV_FILES:
+        if section.title in _CSV_FILES and section.table:
             write_text(
                 directory / _CSV_FILES[section.title],
                 csv_text(section.table.columns, section.table.rows),

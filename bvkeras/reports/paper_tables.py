@@ -14,7 +14,7 @@ from bvkeras.evaluation.paired_bootstrap import (
     ScoreDifference,
     paired_difference,
 )
-from bvkeras.evaluation.predictions import read_predictions
+from bvkeras.evaluation.predictions import Predictions, read_predictions
 from bvkeras.reports.run_group import KINDS, RunGroup, read_run_groups
 from bvkeras.tasks.glue import GLUE
 
@@ -263,18 +263,19 @@ def _difference(group: RunGroup) -> Difference:
     return Difference(
         score,
         _seed_interval(score),
-        bootstrap and (bootstrap.low, bootstrap.high),
+        (bootstrap.low, bootstrap.high) if bootstrap else None,
     )
 
 
 def _bootstrap(group: RunGroup, seeds: list[int]) -> ScoreDifference | None:
-    paths = [
-        [group.predictions_path(seed, kind) for seed in seeds]
-        for kind in (ENCODER, HEAD)
-    ]
-    if not all(path and path.suffix == ".tsv" for row in paths for path in row):
-        return None
-    first, second = ([read_predictions(path) for path in row] for row in paths)
+    runs: list[list[Predictions]] = []
+    for kind in (ENCODER, HEAD):
+        paths = [group.predictions_path(seed, kind) for seed in seeds]
+        tables = [path for path in paths if path and path.suffix == ".tsv"]
+        if len(tables) < len(seeds):
+            return None
+        runs.append([read_predictions(path) for path in tables])
+    first, second = runs
     return paired_difference(
         group.first.main_metric,
         first[0].labels,
@@ -350,7 +351,7 @@ def _variant_dict(variant: Variant) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}

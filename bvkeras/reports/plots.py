@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from collections.abc import Mapping, Sequence
 
 import matplotlib.axes
 import numpy as np
@@ -102,7 +103,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
 
 
 def training_figure(
-    histories: dict[str, list[dict[str, float | None]]],
+    histories: Mapping[str, Sequence[Mapping[str, float | None]]],
 ) -> Figure:
     """Draws the training loss of each system against its steps.
 
@@ -140,7 +141,7 @@ def training_figure(
 def _draw_losses(
     axes: matplotlib.axes.Axes,
     name: str,
-    records: list[dict[str, float | None]],
+    records: Sequence[Mapping[str, float | None]],
     colour: str,
 ) -> None:
     unit = "step" if records and "step" in records[0] else "epoch"

@@ -24,20 +24,20 @@ ORDINARY = 1 << LENGTH_SHIFT
 class CharacterTable(NamedTuple):
     """Cleaning, case, accents and word boundaries, character by character.
 
-    The value of a code point `c` is `pages[256 * index[c // 256] + c % 256]`.
+    The value of a code point `c` is `pages[256 * page_of[c // 256] + c % 256]`.
     Its lowest bit says that `c` is a word of its own (punctuation, Chinese),
     the next that it ends a word and is in none (blanks); the next three are
     the number of characters that `c` becomes, and the rest is where those
     stand in `replacements`, or 0 if `c` stays as it is.
 
     Attributes:
-        index: int32 array `(4352,)`.
+        page_of: int32 array `(4352,)`.
         pages: int32 array `(256 · pages,)`. Pages that are equal are one.
         replacements: int32 array. Code points; the first is not used.
         longest: int. Most characters that one becomes.
     """
 
-    index: np.ndarray
+    page_of: np.ndarray
     pages: np.ndarray
     replacements: np.ndarray
     longest: int

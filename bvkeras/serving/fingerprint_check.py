@@ -42,7 +42,7 @@ def check_fingerprint(version: pathlib.Path) -> None:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path} cannot be read: {reason}") from None
     # By another version of TensorFlow hashes can be of other parts.
-    names = _HASHES
+    names: tuple[str, ...] = _HASHES
     if written.version.producer != made.version.producer:
         names = ("checkpoint_hash",)
     for name in names:

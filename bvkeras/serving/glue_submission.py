@@ -132,7 +132,7 @@ def _parts(rows: Iterator) -> Iterator[list]:
 
 
 def _written(spec: TaskSpec, answers: dict[str, np.ndarray]) -> Sequence[str]:
-    if spec.is_regression:
+    if spec.label_range is not None:
         scores = np.clip(answers["score"], *spec.label_range)
         return [f"{score:.4f}" for score in scores]
     labels = written_labels(spec)

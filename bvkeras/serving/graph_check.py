@@ -5,7 +5,7 @@ import functools
 import graphlib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework import types_pb2
@@ -157,7 +157,7 @@ def _unusual_attributes(node, is_outside: bool) -> Iterator[str]:
         if name.startswith("_") and name not in _HINTS:
             yield f"has the attribute {name!r}"
         kind = value.WhichOneof("value")
-        types = ()
+        types: Sequence[int] = ()
         if kind == "type":
             types = (value.type,)
         elif kind == "list":
@@ -227,7 +227,7 @@ def _unusual_calls(meta_graph) -> Iterator[str]:
     except graphlib.CycleError:
         yield "functions call each other round a circle"
         return
-    sizes = {}
+    sizes: dict[str, int] = {}
     for name in order:
         sizes[name] = len(functions.get(name, graph.node)) + sum(
             sizes.get(called, 0) for called in calls[name]

@@ -146,7 +146,9 @@ class ServedLabels(ServedTexts):
     def token_answer(self, task: "ServedTask", logits: tf.Tensor) -> Tensors:
         probabilities = tf.sigmoid(logits)
         return {
-            "labels": _joined(task.label_names, probabilities >= CHOSEN_FROM),
+            "labels": _joined(
+                task.label_names or (), probabilities >= CHOSEN_FROM
+            ),
             "probabilities": probabilities,
         }
 
@@ -175,6 +177,7 @@ class ServedSpans(ServedKind):
     ) -> tuple[Tensors, Any]:
         both, num_rows = _both_texts(task, texts)
         pieces = text_graph(both, offsets=True)
+        assert task.windows is not None
         windows = span_graph.make_windows(
             pieces, num_rows, task.max_tokens, task.windows
         )

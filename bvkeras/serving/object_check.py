@@ -216,7 +216,7 @@ def _check_structure(value, where: str, is_record: bool = False) -> None:
             raise DataError(f"{where} has a record of another name")
         inner = [pair.value for pair in value.named_tuple_value.values]
     elif kind in _STRUCTURES:
-        inner = _parts(value, kind)
+        inner = list(_parts(value, kind))
     else:
         raise DataError(f"{where} has a {kind} among its inputs or outputs")
     for part in inner:

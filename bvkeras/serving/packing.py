@@ -71,7 +71,7 @@ def pack(
     in_first = places <= behind_a
     sources = rows.first_a[:, tf.newaxis] + places - 1
     is_sep = places == behind_a
-    if rows.length_b is not None:
+    if rows.first_b is not None:
         in_second = rows.first_b[:, tf.newaxis] + places - behind_a - 1
         sources = tf.where(in_first, sources, in_second)
         is_sep |= places == last

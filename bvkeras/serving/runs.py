@@ -86,7 +86,7 @@ def export_runs(
     ]
     first = sources[0]
     opened = None if add and first.digest else _open_encoder(first)
-    digest = first.digest or opened.digest()
+    digest = first.digest or (opened.digest() if opened else "")
     for source in sources[1:]:
         found = source.digest or _open_encoder(source).digest()
         if found != digest:
@@ -101,6 +101,7 @@ def export_runs(
         about = layout.read_description(version)["tokenizer"]
         _check_tokenizer(sources, about["digest"])
         return add_tasks(served, directory, encoder_digest=digest)
+    opened = opened or _open_encoder(first)
     if opened.digest() != digest:
         raise ArgumentError(
             f"encoder: {opened.name} is not the one that the head in "

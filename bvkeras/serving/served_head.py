@@ -62,7 +62,7 @@ class ServedHead:
             if self._pooling not in known:
                 raise DataError(f"head: {config} describes none")
             self.variables = [
-                tf.Variable(weight, trainable=False) for weight in weights
+                tf.Variable(weight, trainable=False) for weight in weights or ()
             ]
             return
         self._model = _pooling_model(config)
@@ -82,7 +82,7 @@ class ServedHead:
             ArgumentError: it is something else, or not built.
         """
         name = type(model).__name__
-        if not isinstance(model, _MODELS.get(name, ())):
+        if type(model) is not _MODELS.get(name):
             raise ArgumentError(
                 f"head: received a {name}, expected one of {', '.join(_MODELS)}"
             )

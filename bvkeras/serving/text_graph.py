@@ -60,7 +60,7 @@ class TextGraph:
 
     def __init__(self, tokenizer: WordPiece):
         characters = table.character_table(**tokenizer.settings)
-        self._index = tf.constant(characters.index)
+        self._index = tf.constant(characters.page_of)
         self._pages = tf.constant(characters.pages)
         self._replacements = tf.constant(characters.replacements)
         self._longest = characters.longest

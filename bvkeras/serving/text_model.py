@@ -147,7 +147,7 @@ class TextModel:
         tasks = layout.read_description(version)["tasks"]
         if task is None and len(tasks) == 1:
             task = next(iter(tasks))
-        if task not in tasks:
+        if task is None or task not in tasks:
             raise ArgumentError(
                 f"task: {version} has {', '.join(tasks)}, got {task}"
             )

@@ -57,7 +57,8 @@ def read_index(data: bytes) -> dict[str, Stored]:
     for _ in range(4):
         number, place = _varint(footer, place)
         handle.append(number)
-    entries, last = [], b""
+    entries: list[tuple[bytes, bytes]] = []
+    last = b""
     for separator, block_handle in _block(data, *handle[2:]):
         offset, place = _varint(block_handle, 0)
         size, _ = _varint(block_handle, place)
@@ -113,7 +114,8 @@ def _block(data: bytes, offset: int, size: int) -> list[tuple[bytes, bytes]]:
         raise ValueError("a block has no place for its restarts")
     restarts = struct.unpack_from(f"<{num_restarts}I", data, entries_end)
     block = data[offset:entries_end]
-    entries, starts, place, key = [], {0}, 0, b""
+    entries: list[tuple[bytes, bytes]] = []
+    starts, place, key = {0}, 0, b""
     while place < len(block):
         start = place
         shared, place = _varint(block, place)

@@ -100,10 +100,11 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
         and isinstance(value, bool) <= (hint is bool)
     ):
         return value
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+    is_part = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+    if is_part and isinstance(value, Mapping):
         return _make(hint, value, where)
     if isinstance(hint, enum.EnumMeta):
-        known = [member.value for member in hint]
+        known = [member.value for member in list[enum.Enum](hint)]
         if value in known:
             return hint(value)
         raise DataError(

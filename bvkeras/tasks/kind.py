@@ -125,8 +125,8 @@ class Kind(enum.Enum):
         ),
     )
 
-    def __new__(cls, value: str, traits: KindTraits) -> "Kind":
+    def __new__(cls, value: str, *traits: KindTraits) -> "Kind":
         kind = object.__new__(cls)
         kind._value_ = value
-        kind.traits = traits
+        (kind.traits,) = traits
         return kind

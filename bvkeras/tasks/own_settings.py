@@ -61,7 +61,7 @@ def own_settings(
         max_tokens=max_tokens,
     )
     small = small_settings(batch_size, max_tokens=max_tokens)
-    return tuple(
+    found = [
         settings.replaced(
             epochs=float(epochs),
             token_pooling="mean",
@@ -75,7 +75,8 @@ def own_settings(
             ),
         )
         for settings, is_small in ((base, False), (small, True))
-    )
+    ]
+    return found[0], found[1]
 
 
 def own_span_settings(

@@ -178,7 +178,7 @@ class TaskSpec:
         token.
         """
         if self.traits.num_outputs is None:
-            return len(self.label_names)
+            return len(self.label_names or ())
         return self.traits.num_outputs
 
     @property

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -51,7 +52,7 @@ def checks_of(
 ) -> list[Check]:
     """A check for each function, which is given `value`."""
     return [
-        Check(subject, name, lambda function=function: function(value))
+        Check(subject, name, functools.partial(function, value))
         for name, function in functions.items()
     ]
 

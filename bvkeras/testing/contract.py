@@ -47,7 +47,7 @@ class Contract:
 
 def list_equals_stacked(contract: Contract) -> None:
     """A list of layers gives what the stacked tensor gives."""
-    layer, states, mask = contract.made(), *_sample()
+    layer, (states, mask) = contract.made(), _sample()
     expect_close(
         contract.compared(layer(samples.layers_of(states), mask=mask), mask),
         contract.compared(layer(states, mask=mask), mask),
@@ -57,7 +57,7 @@ def list_equals_stacked(contract: Contract) -> None:
 
 def padding_changes_nothing(contract: Contract) -> None:
     """What stands at padding reaches neither outputs nor gradients."""
-    layer, states, mask = contract.made(), *_sample()
+    layer, (states, mask) = contract.made(), _sample()
     longer = np.pad(states, [(0, 0), (0, 1), (0, 0), (0, 0)])
     expected, gradients = _outputs_and_gradients(contract, layer, states, mask)
     for value, message in (
@@ -84,7 +84,7 @@ def padding_changes_nothing(contract: Contract) -> None:
 
 def every_weight_has_a_gradient(contract: Contract) -> None:
     """Each trainable weight has a gradient, finite and not all zero."""
-    layer, states, mask = contract.made(), *_sample()
+    layer, (states, mask) = contract.made(), _sample()
     _, gradients = _outputs_and_gradients(contract, layer, states, mask)
     for weight, gradient in zip(
         layer.trainable_weights, gradients, strict=True
@@ -97,7 +97,7 @@ def every_weight_has_a_gradient(contract: Contract) -> None:
 
 def empty_batch(contract: Contract) -> None:
     """No text gives no outputs, and no error."""
-    layer, states, mask = contract.made(), *_sample()
+    layer, (states, mask) = contract.made(), _sample()
     expected = (0, *layer(states, mask=mask).shape[1:])
     found = tuple(layer(states[:0], mask=mask[:0]).shape)
     expect(
@@ -108,7 +108,7 @@ def empty_batch(contract: Contract) -> None:
 
 def dtype_policies(contract: Contract) -> None:
     """Mixed precision gives nearly the same, of weights in float32."""
-    reference, states, mask = contract.made(), *_sample()
+    reference, (states, mask) = contract.made(), _sample()
     expected = contract.compared(reference(states, mask=mask), mask)
     for policy in ("mixed_bfloat16", "mixed_float16"):
         layer = contract.made(dtype=policy)

@@ -217,7 +217,7 @@ def check_token_pooling(task: TaskSpec, token_pooling: str) -> None:
         )
 
 
-def check_cache_task(task: TaskSpec, cache: HiddenStateBatches) -> None:
+def check_cache_task(task: TaskSpec, cache: HiddenStateCache) -> None:
     """Refuses the hidden states of another task, whose labels are others.
 
     Raises:
@@ -387,7 +387,7 @@ def _train(
     )
     model.optimizer.build(model.trainable_variables)
     variables = [*state_variables(model), *model.optimizer.variables]
-    record = {
+    record: dict[str, Any] = {
         "epoch": 0,
         "seconds": 0.0,
         "history": [],
@@ -400,7 +400,7 @@ def _train(
         record = load_state(state_path, variables)
     history, earlier_seconds = record["history"], record["seconds"]
     began = time.monotonic()
-    batches = cache
+    batches: HiddenStateBatches = cache
     if epochs - record["epoch"] > 1:
         batches = cache.load_if_it_fits(_MEMORY_SHARE)
     validation = {}

@@ -5,7 +5,7 @@ import json
 import pathlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras_tuner
 import numpy as np
@@ -50,11 +50,17 @@ _ORACLE = record_of(
     display=OBJECT,
 )
 # What KerasTuner raises of a state that has the right fields and is none.
-_UNUSABLE = (ValueError, TypeError, LookupError, AttributeError)
-_UNUSABLE += (ArithmeticError, RuntimeError)
+_UNUSABLE = (
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, RuntimeError),
+)
 
 
-class DurableOracle:
+# Mixed into an oracle of any class, whose attributes it has then.
+_Oracle: Any = keras_tuner.Oracle if TYPE_CHECKING else object
+
+
+class DurableOracle(_Oracle):
     """What `durable` adds to an oracle; comes first among its bases.
 
     Files are written whole or not at all, and a trial is written twice: in
@@ -65,6 +71,8 @@ class DurableOracle:
     """
 
     _saves_put_off = 0
+    _written: dict[str, str]
+    tuner_ids: set[str]
 
     def save(self):
         if self._saves_put_off:

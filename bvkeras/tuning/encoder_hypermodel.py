@@ -5,6 +5,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import keras_tuner
@@ -110,7 +111,10 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         self.compute_dtype = compute_dtype
         self.sentence_pooling = sentence_pooling
         self.objective = objective(task)
-        self._given = {"max_tokens": max_tokens, "dropout": dropout}
+        self._given: dict[str, Any] = {
+            "max_tokens": max_tokens,
+            "dropout": dropout,
+        }
         rows = max(2, round(rows_share * len(examples)))
         examples = examples.limit(rows, _ROWS_SEED)
         self._parts = [

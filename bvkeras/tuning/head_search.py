@@ -391,7 +391,7 @@ def _finish(
     settings = winner.settings
     place = directory / "best" / winner.name
     caches = [cache, *evaluation_caches]
-    if len(settings.layers or ()) not in (0, cache.num_layers):
+    if settings.layers and len(settings.layers) != cache.num_layers:
         # A cache numbers its layers as its encoder does.
         numbers = cache.manifest.identity["layers"]
         caches = [
@@ -465,6 +465,8 @@ def _settings_made(
     search: HeadSearch, tuner: StackedTuner, result: TrialResult
 ) -> HeadSettings:
     """A trial's settings, with as many passes as it made, from the start."""
+    # Of a trial that has ended.
+    assert result.epochs is not None
     values = tuner.oracle.trials[result.trial].hyperparameters
     return dataclasses.replace(
         HeadSettings.declared(search.space, values),

@@ -87,8 +87,12 @@ def best_results(
         results: iterable of TrialResult.
         metric: str. What they are scored by.
     """
-    scored = [result for result in results if result.score is not None]
-    return sorted(scored, key=lambda one: -goodness(metric, one.score))
+    scored = [
+        (-goodness(metric, result.score), result)
+        for result in results
+        if result.score is not None
+    ]
+    return [result for _, result in sorted(scored, key=lambda pair: pair[0])]
 
 
 def _cell(value: Any) -> Any:

@@ -58,6 +58,7 @@ class Range:
             )
 
 
+@dataclasses.dataclass(frozen=True)
 class _Space:
     """What the two kinds of spaces have in common."""
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import keras_tuner
 import numpy as np
@@ -130,7 +131,7 @@ class StackedTuner(ResumableTuner):
     def _run_wave(
         self, trials: Sequence[Trial], settings: Sequence[HeadSettings]
     ) -> None:
-        identity = [
+        identity: list[Any] = [
             [t.trial_id, dataclasses.asdict(own)]
             for t, own in zip(trials, settings, strict=True)
         ]

@@ -68,7 +68,7 @@ class Wave:
             CacheError: a shard of the cache is damaged.
         """
         heads, path = self.heads, self._state_path
-        record = {
+        record: dict[str, Any] = {
             "epoch": self._settings[0].first_epoch,
             "scores": [[] for _ in self._settings],
             "results": [None for _ in self._settings],
@@ -92,7 +92,8 @@ class Wave:
 
     def _train_pass(self, epoch: int) -> np.ndarray:
         """One pass over the cache; gives the mean losses, `(heads,)`."""
-        sums, rows, steps = 0.0, 0, 0
+        sums = np.zeros(len(self._settings), np.float32)
+        rows, steps = 0, 0
         batches = self._model.batches(
             self._train, self._settings[0].batch_size, epoch
         )
@@ -113,13 +114,13 @@ class Wave:
         last = np.array([own.epochs <= epochs for own in self._settings])
         if not (heads.live & (last | (patience is not None))).any():
             return
-        outputs, labels = [], []
+        found, found_labels = [], []
         for inputs, batch_labels in self._model.scored_batches(self._held_out):
-            outputs.append(heads.outputs(inputs))
-            labels.append(batch_labels.numpy())
-        outputs = self._model.scale.restored(np.concatenate(outputs, axis=1))
-        labels = np.concatenate(labels)
-        for number in np.flatnonzero(heads.live):
+            found.append(heads.outputs(inputs))
+            found_labels.append(batch_labels.numpy())
+        outputs = self._model.scale.restored(np.concatenate(found, axis=1))
+        labels = np.concatenate(found_labels)
+        for number in np.flatnonzero(heads.live).tolist():
             score = held_out_score(self._model.task, outputs[number], labels)
             record["scores"][number].append(score)
             if last[number] or self._model.out_of_patience(

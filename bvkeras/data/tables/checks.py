@@ -83,7 +83,8 @@ def label_findings(
         labels: array of shape `(n,)`, of several labels a text `(n, labels)`.
     """
     first: dict[Hashable, int] = {}
-    again, disputed = [], {}
+    again: list[int] = []
+    disputed: dict[Hashable, tuple[int, int]] = {}
     for index, key in enumerate(keys):
         earlier = first.setdefault(key, index)
         if earlier == index:

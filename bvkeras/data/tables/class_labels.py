@@ -43,7 +43,7 @@ def learn_classes(rows: TableRows, column: str) -> tuple[str, ...]:
     numbers = [as_number(cell) for cell in rows.labels]
     if None not in numbers:
         for index, number in enumerate(numbers):
-            if not number.is_integer():
+            if number is not None and not number.is_integer():
                 raise DataError(
                     f"{rows.where(index)}: {column} is {rows.labels[index]}, "
                     "expected a class (a name or a whole number); numbers "

@@ -123,7 +123,7 @@ def describe_table(
             )
         )
     if kind == Kind.LABELS.value:
-        found_kind = LabelKind(kind)
+        found_kind = LabelKind(Kind.LABELS.value)
         read = _read_several(files, text_columns, columns)
     else:
         read = read_rows(files, files.train, text_columns, columns)
@@ -251,6 +251,7 @@ def _findings(
         )
         train_keys = keys
     else:
+        assert spec.table is not None
         findings.append(
             checks.held_out_finding(
                 splits.held_out,

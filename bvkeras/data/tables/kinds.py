@@ -108,7 +108,7 @@ class TableClasses(TableKind):
     def labels(
         self, rows: TableRows, columns: Sequence[str], names: Names
     ) -> np.ndarray:
-        return class_indices(rows, columns[0], names)
+        return class_indices(rows, columns[0], names or ())
 
     def held_out_classes(self, labels: np.ndarray) -> np.ndarray:
         return labels
@@ -116,13 +116,13 @@ class TableClasses(TableKind):
     def without_unseen(
         self, rows: TableRows, columns: Sequence[str], names: Names
     ) -> TableRows:
-        return drop_unseen(rows, columns[0], names)
+        return drop_unseen(rows, columns[0], names or ())
 
     def note(self, spec: TaskSpec) -> str:
-        return f"{len(spec.label_names)} classes: {_some(spec.label_names)}"
+        return f"{spec.num_labels} classes: {_some(spec.label_names or ())}"
 
     def findings(self, labels: np.ndarray, names: Names) -> list[Finding]:
-        return checks.class_findings(labels, names)
+        return checks.class_findings(labels, names or ())
 
 
 class TableLabels(TableKind):
@@ -143,7 +143,7 @@ class TableLabels(TableKind):
     def labels(
         self, rows: TableRows, columns: Sequence[str], names: Names
     ) -> np.ndarray:
-        return label_matrix(rows, columns, names)
+        return label_matrix(rows, columns, names or ())
 
     def held_out_classes(self, labels: np.ndarray) -> np.ndarray:
         return rarest_labels(labels)
@@ -151,13 +151,13 @@ class TableLabels(TableKind):
     def without_unseen(
         self, rows: TableRows, columns: Sequence[str], names: Names
     ) -> TableRows:
-        return drop_unseen_labels(rows, columns, names)
+        return drop_unseen_labels(rows, columns, names or ())
 
     def note(self, spec: TaskSpec) -> str:
-        return f"{len(spec.label_names)} labels: {_some(spec.label_names)}"
+        return f"{spec.num_labels} labels: {_some(spec.label_names or ())}"
 
     def findings(self, labels: np.ndarray, names: Names) -> list[Finding]:
-        return checks.label_set_findings(labels, names)
+        return checks.label_set_findings(labels, names or ())
 
 
 class TableScores(TableKind):
@@ -186,7 +186,7 @@ class TableScores(TableKind):
         return rows
 
     def note(self, spec: TaskSpec) -> str:
-        low, high = spec.label_range
+        low, high = spec.label_range or (0.0, 1.0)
         return f"scores from {low:g} to {high:g}"
 
 

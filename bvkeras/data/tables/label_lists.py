@@ -63,7 +63,8 @@ def row_label_lists(
         )
     places = {name: place for place, name in enumerate(names)}
     return LabelLists(
-        names, tuple(tuple(sorted(row, key=places.get)) for row in found)
+        names,
+        tuple(tuple(sorted(row, key=places.__getitem__)) for row in found),
     )
 
 

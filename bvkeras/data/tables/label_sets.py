@@ -84,7 +84,7 @@ def drop_unseen_labels(
         DataError: more than a tenth of the rows are such.
     """
     known = set(names)
-    unseen = {}
+    unseen: dict[int, str] = {}
     for row, labels in enumerate(row_label_lists(rows, columns).labels):
         for name in labels:
             if name not in known:

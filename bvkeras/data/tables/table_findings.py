@@ -33,7 +33,7 @@ class TableFindings:
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Header and rows, all str: a mark, what, how many, share, note."""
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 "!" if item.is_warning else "",
                 item.what,

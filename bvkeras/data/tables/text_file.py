@@ -7,7 +7,7 @@ import io
 import pathlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 from bvkeras.errors import ArgumentError, DataError
 
@@ -17,7 +17,7 @@ _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @contextlib.contextmanager
-def open_bytes(path: pathlib.Path) -> Iterator[BinaryIO]:
+def open_bytes(path: pathlib.Path) -> Iterator[io.BufferedIOBase]:
     """Opens a file, unpacked where it is packed by gzip.
 
     Failures inside the block, of opening, reading or unpacking, become one

@@ -135,15 +135,15 @@ def evaluate_answers(
     if all((folder / name).exists() for name in files):
         record = fileio.read_json(record_path, _SCHEMA)
         fileio.require_same(record_path, record["settings"], settings)
-        texts, na_probs = (
+        kept = [
             _of_each(examples, folder / name, values)
             for name, values in zip(_FILES[1:], (TEXT, NUMBER), strict=True)
-        )
+        ]
         return _scored(
             examples,
             folder,
-            texts,
-            np.array(na_probs),
+            kept[0],
+            np.array(kept[1]),
             threshold,
             record["seconds"],
         )

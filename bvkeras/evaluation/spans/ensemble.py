@@ -119,7 +119,7 @@ def evaluate_span_ensemble(
                     raise DataError(f"{path}: question {name!r}: {problem}")
         texts, na_probs, nbest = [], [], {}
         for name in examples.ids:
-            both = combine_candidates(*(part[name] for part in nbests), rule)
+            both = combine_candidates(nbests[0][name], nbests[1][name], rule)
             text = next((text for text in both if text), _NO_ANSWER)
             texts.append(text)
             none = both.get(_NO_ANSWER, 0.0)

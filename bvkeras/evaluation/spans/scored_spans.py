@@ -22,7 +22,7 @@ from bvkeras.evaluation.system_outputs import SystemOutputs
 from bvkeras.tasks.spec import TaskSpec
 
 
-class ScoredSpans(ScoredKind):
+class ScoredSpans(ScoredKind[SpanExamples]):
     """Answers to questions, in the official files, in a folder a split."""
 
     def read_outputs(
@@ -36,15 +36,20 @@ class ScoredSpans(ScoredKind):
         self,
         task: TaskSpec,
         split: str,
-        examples: SpanExamples,
+        examples: SpanExamples | None,
         directory: pathlib.Path,
         settings: dict[str, Any],
         predict: Callable[[], SystemOutputs],
-        threshold: float | str,
+        threshold: float | str | None,
     ) -> SpanEvaluation:
         def logits() -> WindowLogits:
             found = predict()
+            assert found.offsets is not None
             return WindowLogits(found.ids, found.outputs, found.offsets)
+
+        # Those of a span task, which were checked.
+        assert examples is not None
+        assert threshold is not None
 
         return evaluate_spans(examples, directory, settings, logits, threshold)
 
@@ -58,11 +63,11 @@ class ScoredSpans(ScoredKind):
         folders: Sequence[pathlib.Path],
         directory: pathlib.Path,
         rule: str,
-        threshold: float | str,
+        *threshold: float | str,
     ) -> SpanEvaluation:
         first, second = (folder / examples.split for folder in folders)
         return evaluate_span_ensemble(
-            examples, first, second, directory, rule, threshold
+            examples, first, second, directory, rule, *threshold
         )
 
     def report_errors(
@@ -72,9 +77,9 @@ class ScoredSpans(ScoredKind):
         directory: pathlib.Path,
         **options: Any,
     ) -> str:
-        answers = [read_answers(path, examples) for path in predictions]
+        first, second = (read_answers(path, examples) for path in predictions)
         return span_error_note(
             report_span_errors(
-                examples.questions, *answers, directory, **options
+                examples.questions, first, second, directory, **options
             )
         )

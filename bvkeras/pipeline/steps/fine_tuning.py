@@ -67,6 +67,6 @@ def finetune_with_settings(
         state.task,
         state.examples["train"],
         directory,
-        dataclasses.replace(config, epochs=epochs),
+        dataclasses.replace(config, epochs=tuple(epochs)),
         start=start,
     )

@@ -79,8 +79,9 @@ class App:
                 Mount("/static", page.static_files()),
             ],
             exception_handlers={
-                RequestError: _refused,
-                HTTPException: _not_found,
+                # Starlette's stubs know no handler of one kind of error.
+                RequestError: _refused,  # type: ignore[dict-item]
+                HTTPException: _not_found,  # type: ignore[dict-item]
                 Exception: _broken,
             },
             lifespan=self._lifespan,

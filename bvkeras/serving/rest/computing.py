@@ -28,7 +28,7 @@ def compute(batch: Sequence[Part]) -> list[Outputs | RequestError]:
         except Exception as error:
             return [_failed(error)] * len(batch)
         if together is not None:
-            return together
+            return [*together]
     return [_compute(part) for part in batch]
 
 
@@ -64,7 +64,10 @@ def _compute_together(batch: Sequence[Part]) -> list[Outputs] | None:
     """Outputs of each part; None if the outputs cannot be told apart."""
     version, signature = batch[0].job.version, batch[0].signature
     if len({part.signature for part in batch}) > 1:
-        signature = version.together(signature)
+        # They are of one batch because there is one.
+        shared = version.together(signature)
+        assert shared is not None
+        signature = shared
     inputs = {
         name: np.concatenate([part.inputs[name] for part in batch])
         for name in batch[0].inputs

@@ -27,7 +27,11 @@ class Connection(H11Protocol):
         self._sending: asyncio.TimerHandle | None = None
         self._has_begun = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(
+        self,
+        # As uvicorn's stubs have it, of a narrower kind than asyncio's.
+        transport: asyncio.Transport,  # type: ignore[override]
+    ) -> None:
         super().connection_made(transport)
         if len(self.connections) > self._shared.most:
             oldest = next(iter(self._shared.waiting), None)

@@ -1,6 +1,6 @@
 """Connections that wait for a request, and how many there may be."""
 
-import asyncio
+from typing import Any
 
 from bvkeras.serving.rest.metrics import Metrics
 
@@ -23,4 +23,4 @@ class Connections:
 
     def __init__(self, most: int, timeout: float, metrics: Metrics):
         self.most, self.timeout, self.metrics = most, timeout, metrics
-        self.waiting: dict[asyncio.Protocol, None] = {}
+        self.waiting: dict[Any, None] = {}

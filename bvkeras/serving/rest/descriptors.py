@@ -3,8 +3,8 @@
 try:
     import resource
 except ModuleNotFoundError:
-    # Windows has no such bound.
-    resource = None
+    # Windows has no such bound; a module's name cannot be None to mypy.
+    resource = None  # type: ignore[assignment]
 
 # Files, the model's and others.
 _OWN = 256

@@ -1,7 +1,7 @@
 """A signature's outputs as the JSON of TensorFlow Serving's predict API."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -136,7 +136,7 @@ def _nested(array: np.ndarray, short: bool) -> Iterator[str]:
     if array.size <= _VALUES_AT_ONCE:
         yield _text(array, short)
         return
-    parts = array
+    parts: Iterable[np.ndarray] = array
     if array.ndim == 1:
         parts = np.split(
             array, range(_VALUES_AT_ONCE, len(array), _VALUES_AT_ONCE)

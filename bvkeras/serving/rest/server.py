@@ -126,7 +126,8 @@ def serve(
         )
         config = uvicorn.Config(
             app.asgi,
-            http=functools.partial(Connection, shared),
+            # Any callable will do; uvicorn's stubs know classes alone.
+            http=functools.partial(Connection, shared),  # type: ignore[arg-type]
             h11_max_incomplete_event_size=MOST_HEADER_BYTES,
             ws="none",
             log_config=None,

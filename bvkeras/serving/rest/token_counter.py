@@ -39,7 +39,7 @@ class TokenCounter:
         self._ids = None
         if tasks:
             heads = [task.get("head") or {} for task in tasks.values()]
-            self._ids = TokenIds.of(encoder, heads)
+            self._ids = TokenIds.of(encoder or {}, heads)
         own = {name: [_encoding(task)] for name, task in tasks.items()}
         # Tasks that are alike in it share a pass.
         every = list(dict.fromkeys(one for [one] in own.values()))
@@ -86,6 +86,7 @@ class TokenCounter:
         return RequestSize(np.stack(counts), np.stack(lengths))
 
     def _num_pieces(self, texts: np.ndarray) -> np.ndarray:
+        assert self._tokenizer is not None
         ids = self._tokenizer.encode([text.decode("utf-8") for text in texts])
         return np.array([len(one) for one in ids])
 
