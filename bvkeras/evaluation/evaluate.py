@@ -145,7 +145,7 @@ def _predict_from_cache(
 ) -> SystemOutputs:
     ids: list[str] = []
     offsets: list[np.ndarray] = []
-    lengths = cache.lengths()
+    lengths = cache.lengths() if per_token else np.empty(0, np.int64)
     outputs: np.ndarray | None = None
     at_once = _TOKENS if per_token else _TEXTS
     for batch, found in _outputs(model, cache, at_once):

@@ -222,29 +222,6 @@ def test_encoders_stand_apart(make_run, tmp_path):
     assert (tmp_path / "tables" / "plots" / "scores_3.png").exists()
 
 
-def test_runs_from_before_there_was_sentence_pooling(make_run):
-    first = make_run("cola")
-    cls, none = (
-        make_run("cola", seed, settings={"sentence_pooling": value})
-        for seed, value in ((1, "cls"), (2, None))
-    )
-    assert len(make_paper_tables([first, cls, none]).variants) == 1
-    mean = make_run("cola", 3, settings={"sentence_pooling": "mean"})
-    with pytest.raises(DataError, match=r"has sentence_pooling mean, .* cls"):
-        make_paper_tables([first, mean])
-
-
-def test_runs_from_before_there_was_token_pooling(make_run):
-    first = make_run("cola")
-    flatten, mean = (
-        make_run("cola", seed, settings={"token_pooling": value})
-        for seed, value in ((1, "flatten"), (2, "mean"))
-    )
-    assert len(make_paper_tables([first, flatten]).variants) == 1
-    with pytest.raises(DataError, match=r"has token_pooling .*mean"):
-        make_paper_tables([first, mean])
-
-
 def test_one_seed_has_no_deviation(make_run):
     runs = [make_run("cola", 0), make_run("cola", 1), make_run("rte", 0)]
     scores = paper_pictures(make_paper_tables(runs))[0]
@@ -258,17 +235,6 @@ def test_one_seed_has_no_deviation(make_run):
     assert drawn
     # RTE stands first.
     assert all(of_kind == [False, True] for of_kind in drawn)
-
-
-def test_runs_from_before_dropout_was_recorded(make_run):
-    first = make_run("cola")
-    with_it, without = (
-        make_run("cola", seed, settings={"dropout": value})
-        for seed, value in ((1, 0.1), (2, 0.0))
-    )
-    assert len(make_paper_tables([first, with_it]).variants) == 1
-    with pytest.raises(DataError, match=r"has dropout 0.0, .* 0.1"):
-        make_paper_tables([first, without])
 
 
 def test_what_is_written(make_run, tmp_path):

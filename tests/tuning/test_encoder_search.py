@@ -169,25 +169,9 @@ def test_checkpoint_with_two_rates_of_dropout(tiny_bert, tmp_path):
     assert len(result.trials) == 1
 
 
-def test_search_from_before_dropout_was_recorded(found, tiny_bert, tmp_path):
-    path = shutil.copytree(found[0], tmp_path / "search") / "settings.json"
-    settings = fileio.read_json(path)
-    assert settings.pop("dropout") == 0
-    fileio.write_json(path, settings)
-    with pytest.raises(RunError, match=r"dropout = 0.1, not 0.0"):
-        tune_encoder(
-            CLASSES,
-            str(tiny_bert),
-            _examples(),
-            path.parent,
-            trials=2,
-            **_SETTINGS,
-        )
-
-
 def test_search_that_was_made_with_cls(found, tiny_bert):
     settings = fileio.read_json(found[0] / "settings.json")
-    assert "sentence_pooling" not in settings
+    assert settings["sentence_pooling"] == "cls"
     with pytest.raises(RunError, match='sentence_pooling = "cls", not "mean"'):
         tune_encoder(
             CLASSES,
