@@ -312,7 +312,7 @@ def test_options_left_out_leave_the_choice_to_the_task(
         ("finetune rte --learning-rate 1e30", "learning_rate: the loss is nan"),
         ("finetune rte --batch-size 0", "batch_size: expected at least 1"),
         ("finetune rte --max-tokens 129", "max_tokens must be at most 128"),
-        ("finetune rte --seed -1", "seed: expected a number from 0"),
+        ("finetune rte --seed -1", "seed: expected a whole number from 0"),
         ("finetune rte --dropout 1", "dropout: expected a number in [0, 1)"),
         ("finetune rte --limit 0", "limit: expected at least 1"),
         ("extract rte --encoder nowhere", "'nowhere' is neither"),
