@@ -129,7 +129,7 @@ def own_tag_settings(
         ArgumentError: there is no sentence.
     """
     return tuple(
-        dataclasses.replace(settings, head_token_pooling="flatten")
+        settings.replaced(token_pooling="flatten")
         for settings in own_settings(num_sentences, max_tokens)
     )
 

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 import shutil
 import subprocess
 import sys
@@ -7,7 +6,6 @@ import sys
 import keras
 import numpy as np
 import pytest
-import safetensors.numpy
 
 from bvkeras import fileio
 from bvkeras.cache import memory
@@ -27,7 +25,6 @@ from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.training import head as head_module
 from bvkeras.training.head import TrainedHead, build_head, train_head
-from bvkeras.training.state import read_progress
 from tests.tiny_runs import (
     CLASSES,
     SCORES,
@@ -130,29 +127,6 @@ def test_scores_in_any_units(
     assert np.std(labels - outputs[1]) < np.std(labels) / 2
 
 
-def test_unfinished_regression_of_an_earlier_version(scores_cache, tmp_path):
-    calls = []
-
-    def stop(model, path):
-        calls.append(path)
-        raise OSError("stopped")
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(PoolingRegressor, "save", stop)
-        with pytest.raises(OSError, match="stopped"):
-            train_head(SCORES, scores_cache, tmp_path, **SETTINGS)
-    # Its state has a head of other units.
-    state = tmp_path / "state.safetensors"
-    tensors = safetensors.numpy.load_file(state)
-    progress = read_progress(state)
-    del progress["settings"]["targets"]
-    safetensors.numpy.save_file(
-        tensors, state, metadata={"progress": json.dumps(progress)}
-    )
-    with pytest.raises(RunError, match=r"with targets = .as they are., not"):
-        train_head(SCORES, scores_cache, tmp_path, **SETTINGS)
-
-
 def test_scalar_mix(classes_cache, tmp_path):
     head = train_head(
         CLASSES, classes_cache, tmp_path, **SETTINGS, pooler="scalar_mix"
@@ -171,24 +145,6 @@ def test_mean_over_tokens(classes_cache, tmp_path):
     assert head.parameters == parameters
     assert head.load_model().sequence_length is None
     assert accuracy(head, classes_cache) > 0.9
-
-
-def test_head_of_a_version_without_token_pooling(
-    classes_cache, trained, tmp_path
-):
-    directory = shutil.copytree(trained, tmp_path / "head")
-    record = fileio.read_json(directory / "head.json")
-    assert record["settings"].pop("token_pooling") == "flatten"
-    fileio.write_json(directory / "head.json", record)
-    train_head(CLASSES, classes_cache, directory, **SETTINGS)
-    with pytest.raises(RunError, match=r"with token_pooling = .flatten., not"):
-        train_head(
-            CLASSES,
-            classes_cache,
-            directory,
-            **SETTINGS,
-            token_pooling="mean",
-        )
 
 
 def test_unknown_token_pooling(classes_cache, tmp_path):

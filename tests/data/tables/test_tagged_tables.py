@@ -35,7 +35,7 @@ def test_a_table_of_words_is_a_task(tmp_path, write):
     assert (spec.kind, spec.tag_scheme) == (Kind.TOKENS, TagScheme.IOB2)
     assert spec.label_names == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
     assert spec.metrics[0] == "entity_f1"
-    assert spec.small_settings.head_token_pooling == "flatten"
+    assert spec.small_settings.head.token_pooling == "flatten"
     split = {name: table.examples[name] for name in spec.splits}
     assert sum(map(len, split.values())) == len(SENTENCES)
     texts = [{s.text for s in part.sentences} for part in split.values()]
