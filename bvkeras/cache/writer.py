@@ -58,7 +58,7 @@ _Forward = Callable[[dict[str, np.ndarray]], _Outputs]
 def write_cache(
     encoder: Encoder,
     task: str | TaskSpec,
-    examples: Examples | SpanExamples,
+    examples: Examples | SpanExamples | TokenExamples,
     directory: str | os.PathLike,
     *,
     max_tokens: int = 128,
@@ -170,7 +170,7 @@ def write_cache(
 
 def plan_cache(
     encoder: Encoder,
-    examples: Examples | SpanExamples,
+    examples: Examples | SpanExamples | TokenExamples,
     *,
     max_tokens: int = 128,
     layers: Sequence[int] | None = None,

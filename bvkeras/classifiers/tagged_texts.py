@@ -59,7 +59,10 @@ def read_tags(
             raise ArgumentError(
                 f"y: row {row} has {len(other)} tags for {len(one)} words"
             )
-    return [TaggedWords(*pair) for pair in zip(words, tags, strict=True)]
+    return [
+        TaggedWords(tuple(one), tuple(other))
+        for one, other in zip(words, tags, strict=True)
+    ]
 
 
 def _sequences(rows, column, name, what):

@@ -18,6 +18,7 @@ from bvkeras.cache.writer import write_cache
 from bvkeras.classifiers import containers
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
+from bvkeras.data.token_examples import TokenExamples
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
@@ -395,7 +396,7 @@ class TextTask(abc.ABC):
         split: str,
         texts: containers.Texts,
         labels: Any,
-    ) -> Examples | SpanExamples:
+    ) -> Examples | SpanExamples | TokenExamples:
         """What the steps of training take, of what `_numbers` gives."""
         first, *second = map(tuple, texts.columns)
         return Examples(

@@ -94,6 +94,7 @@ class TokenClassifier(TextTask):
             RunError: it was not trained yet.
         """
         scheme = self.task.tag_scheme
+        assert scheme is not None
         return [
             scheme.from_learned(tags) for tags in self._tags(self._words(x))
         ]
@@ -140,6 +141,7 @@ class TokenClassifier(TextTask):
         _, labels = self._read(x, y)
         if not labels:
             raise ArgumentError("x: expected at least one sentence, got none")
+        assert task.tag_scheme is not None
         counts = sentence_counts(
             [task.tag_scheme.to_learned(tags) for _, tags in labels],
             self._tags([words for words, _ in labels]),
@@ -157,7 +159,7 @@ class TokenClassifier(TextTask):
     def _tags(self, words: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
         """Tags as models learn them."""
         texts = containers.Texts([[" ".join(one) for one in words]], None)
-        names = self.task.label_names
+        names = self.task.label_names or ()
         return [
             word_tags(one, entities, names)
             for one, entities in zip(
@@ -193,14 +195,15 @@ class TokenClassifier(TextTask):
     def _numbers(
         self, spec: TaskSpec, labels: list[TaggedWords]
     ) -> list[TaggedSentence]:
-        known, sentences = set(spec.label_names), []
+        assert spec.tag_scheme is not None
+        names, sentences = spec.label_names or (), []
         for row, (words, tags) in enumerate(labels):
             learned = spec.tag_scheme.to_learned(tags)
             for tag in learned:
-                if tag not in known:
+                if tag not in names:
                     raise ArgumentError(
                         f"y: row {row} has the tag {tag!r}, expected one of "
-                        f"{', '.join(spec.label_names)}"
+                        f"{', '.join(names)}"
                     )
             sentences.append(TaggedSentence(str(row), words, learned))
         return sentences
@@ -212,7 +215,9 @@ class TokenClassifier(TextTask):
         texts: containers.Texts,
         labels: list[TaggedSentence],
     ) -> TokenExamples:
-        return TokenExamples(spec.name, split, tuple(labels), spec.label_names)
+        return TokenExamples(
+            spec.name, split, tuple(labels), spec.label_names or ()
+        )
 
     def _predicted(self, answers: dict[str, np.ndarray]) -> np.ndarray:
         return answers["entity"]

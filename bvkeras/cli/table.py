@@ -122,7 +122,7 @@ def describe(options: argparse.Namespace, backbone: str):
 
     is_tagged = options.kind == "tokens" or _is_conll(options.train[0])
     text, label = ("words", "tags") if is_tagged else ("text", "label")
-    text, label = options.text or text, options.label or [label]
+    text, labels = options.text or text, options.label or [label]
     table = describe_table(
         tasks.TableFiles(
             train=tuple(options.train),
@@ -134,7 +134,7 @@ def describe(options: argparse.Namespace, backbone: str):
             id_column=options.id_column,
         ),
         (text, options.text_b) if options.text_b else text,
-        label[0] if len(label) == 1 else label,
+        labels[0] if len(labels) == 1 else labels,
         kind=options.kind,
         name=options.name,
         token_lengths=lambda first, second: token_lengths(

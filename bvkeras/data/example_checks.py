@@ -13,7 +13,9 @@ from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 
 
-def check_examples(task: TaskSpec, examples: Examples | SpanExamples) -> None:
+def check_examples(
+    task: TaskSpec, examples: Examples | SpanExamples | TokenExamples
+) -> None:
     """Refuses examples that are not a task's, before anything is made of them.
 
     Args:
@@ -83,7 +85,7 @@ def _check_tags(task: TaskSpec, examples: TokenExamples) -> None:
         raise DataError(
             f"{examples.task} {examples.split}: has the tags "
             f"{', '.join(examples.label_names)}, expected "
-            f"{', '.join(task.label_names)}"
+            f"{', '.join(task.label_names or ())}"
         )
 
 

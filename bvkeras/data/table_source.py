@@ -38,7 +38,7 @@ def read_table_split(
             f"task: {spec.name} is of source 'table' and has no table files"
         )
     if spec.kind is Kind.TOKENS:
-        columns = (spec.text_columns[0], spec.label_column)
+        columns = (spec.text_columns[0], spec.label_columns[0])
         return split_tagged(
             spec.table,
             columns,

@@ -4,6 +4,7 @@ import numpy as np
 
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
+from bvkeras.data.token_examples import TokenExamples
 from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.encoder import Encoder
 
@@ -11,7 +12,7 @@ _BATCHES_SORTED_TOGETHER = 50
 
 
 def tokenize_examples(
-    examples: Examples | SpanExamples,
+    examples: Examples | SpanExamples | TokenExamples,
     encoder: Encoder,
     max_tokens: int,
     offsets: bool = False,

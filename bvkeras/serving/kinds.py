@@ -244,8 +244,13 @@ class ServedTokens(ServedKind):
     def answer(
         self, task: "ServedTask", logits: tf.Tensor, texts: Tensors, places: Any
     ) -> Tensors:
-        words = token_graph.find_words(logits, *places, task.max_tokens)
-        return token_graph.find_entities(words, texts["text"], task.label_names)
+        windows, pieces, tokenizer = places
+        words = token_graph.find_words(
+            logits, windows, pieces, tokenizer, task.max_tokens
+        )
+        return token_graph.find_entities(
+            words, texts["text"], task.label_names or ()
+        )
 
     def token_answer(self, task: "ServedTask", logits: tf.Tensor) -> Tensors:
         return {"logits": logits}

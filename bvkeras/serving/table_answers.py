@@ -90,7 +90,7 @@ def answer_table(
     )
     # What is wrong with the first rows is said before there is an output.
     first = next(batches)
-    made = _Answers(model, columns)
+    made: _Answers | _Entities = _Answers(model, columns)
     if model.kind == Kind.TOKENS.value:
         made = _Entities(model, columns, first)
     header = [id_column or "row", *keep, *made.header]
@@ -178,7 +178,8 @@ class _Entities:
         entities = entity_lists(
             self._model.predict([" ".join(words) for words in rows])
         )
-        names, scheme = self._model.label_names, self._model.tag_scheme
+        names, scheme = self._model.label_names or (), self._model.tag_scheme
+        assert scheme is not None
         tags = [
             list(scheme.from_learned(word_tags(words, found, names)))
             for words, found in zip(rows, entities, strict=True)

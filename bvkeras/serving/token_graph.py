@@ -114,6 +114,7 @@ def find_words(
         tf.reshape(logits, [-1, num_classes]), row * num_tokens + token
     )
     last = tf.concat([first[1:], [num_pieces]], 0)[: tf.shape(first)[0]] - 1
+    assert pieces.offsets is not None
     return Words(
         texts,
         tf.gather(pieces.offsets[:, 0], first),

@@ -128,9 +128,10 @@ def own_tag_settings(
     Raises:
         ArgumentError: there is no sentence.
     """
-    return tuple(
-        settings.replaced(token_pooling="flatten")
-        for settings in own_settings(num_sentences, max_tokens)
+    base, small = own_settings(num_sentences, max_tokens)
+    return (
+        base.replaced(token_pooling="flatten"),
+        small.replaced(token_pooling="flatten"),
     )
 
 

@@ -24,6 +24,7 @@ from bvkeras.data.token_batches import (
     token_budget_batches,
     tokenize_examples,
 )
+from bvkeras.data.token_examples import TokenExamples
 from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
@@ -187,7 +188,7 @@ def snapshot_directory(
 def finetune(
     encoder: Encoder,
     task: str | TaskSpec,
-    examples: Examples | SpanExamples,
+    examples: Examples | SpanExamples | TokenExamples,
     directory: str | os.PathLike,
     config: FinetuneConfig | None = None,
     *,
@@ -336,7 +337,7 @@ def predict_scores(
 def _train(
     encoder: Encoder,
     task: TaskSpec,
-    examples: Examples | SpanExamples,
+    examples: Examples | SpanExamples | TokenExamples,
     directory: pathlib.Path,
     config: FinetuneConfig,
     settings: dict[str, Any],

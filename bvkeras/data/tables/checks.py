@@ -73,7 +73,9 @@ def reading_findings(split: str, rows: TableRows) -> list[Finding]:
 
 
 def label_findings(
-    rows: TableRows, keys: Sequence[Hashable], labels: np.ndarray
+    rows: TableRows,
+    keys: Sequence[Hashable],
+    labels: np.ndarray | Sequence,
 ) -> list[Finding]:
     """Texts that come again, with the same label and with another one.
 

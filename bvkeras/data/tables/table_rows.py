@@ -234,7 +234,7 @@ def require_good_ids(rows: TableRows, id_column: str | None) -> None:
     """
     if id_column is None:
         return
-    seen = {}
+    seen: dict[str, Any] = {}
     for index, name in enumerate(rows.ids):
         where = f"{rows.where(index)}: {id_column} is {name!r}"
         if not name or not name.isprintable():

@@ -65,6 +65,7 @@ def tag_words(examples: TokenExamples, windows: SystemOutputs) -> TaggedAnswers:
     chances = [np.full(len(s.words), np.nan) for s in examples.sentences]
     for window, name in enumerate(of_windows):
         row = rows[name]
+        assert windows.offsets is not None
         offsets = windows.offsets[window]
         answered = windows.labels[window, : len(offsets)] != UNSCORED
         places = np.flatnonzero(answered)

@@ -30,9 +30,9 @@ class EntityCounts(NamedTuple):
     words: int = 0
 
 
-def learned_scheme(label_names: Sequence[str]) -> TagScheme:
+def learned_scheme(label_names: Sequence[str] | None) -> TagScheme:
     """The scheme of a task's labels, as models learn them."""
-    return TagScheme.IOB2 if OUTSIDE in label_names else TagScheme.PLAIN
+    return TagScheme.IOB2 if OUTSIDE in (label_names or ()) else TagScheme.PLAIN
 
 
 def sentence_counts(

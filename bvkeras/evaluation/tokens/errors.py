@@ -269,14 +269,15 @@ def _tag_errors(name, answers, scheme) -> TagErrors:
         .sum(axis=0)
         .tolist()
     )
-    errors, confused = collections.Counter(), collections.Counter()
+    errors: collections.Counter[str] = collections.Counter()
+    confused: collections.Counter[tuple[str, str]] = collections.Counter()
     for labels, tags in zip(answers.labels, answers.predictions, strict=True):
         wanted, found = scheme.entities(labels), scheme.entities(tags)
         right = set(wanted) & set(found)
         for entity in set(wanted) - right:
             what, other = _error(entity, set(found) - right)
             errors[what] += 1
-            if what == "wrong type":
+            if what == "wrong type" and other:
                 confused[entity.type, other.type] += 1
         for entity in found:
             if entity not in right and not _touching(entity, wanted):

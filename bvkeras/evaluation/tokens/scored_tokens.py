@@ -21,7 +21,7 @@ from bvkeras.evaluation.tokens.tagged_words_file import read_tagged
 from bvkeras.tasks.spec import TaskSpec
 
 
-class ScoredTokens(ScoredKind):
+class ScoredTokens(ScoredKind[TokenExamples]):
     """A tag for each word, scored by whole entities."""
 
     def read_outputs(
@@ -35,12 +35,14 @@ class ScoredTokens(ScoredKind):
         self,
         task: TaskSpec,
         split: str,
-        examples: TokenExamples,
+        examples: TokenExamples | None,
         directory: pathlib.Path,
         settings: dict[str, Any],
         predict: Callable[[], SystemOutputs],
         threshold: float | str | None,
     ) -> Evaluation:
+        # Those of a task of words, which were checked.
+        assert examples is not None
         return evaluate_tags(
             examples, task.metrics, directory, settings, predict
         )
@@ -67,9 +69,11 @@ class ScoredTokens(ScoredKind):
         directory: pathlib.Path,
         **options: Any,
     ) -> str:
+        first, second = map(read_tagged, predictions)
         return tag_error_note(
             report_tag_errors(
-                *map(read_tagged, predictions),
+                first,
+                second,
                 learned_scheme(examples.label_names),
                 directory,
                 **options,

@@ -120,7 +120,9 @@ class Connection(H11Protocol):
             h11.EndOfMessage(),
         )
         # At once: a client that still sends may read no second piece.
-        self.transport.write(b"".join(map(self.conn.send, events)))
+        self.transport.write(
+            b"".join(self.conn.send(event) or b"" for event in events)
+        )
         if self.cycle is not None:
             # What waits for the rest of the request shall not.
             self.cycle.disconnected = True

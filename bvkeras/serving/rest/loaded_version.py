@@ -164,7 +164,7 @@ class LoadedVersion:
             The outputs; those of which rows have not equally many values are
             lists of arrays, one a row.
         """
-        trimmed = {}
+        trimmed: dict[str, Any] = {}
         for name, task in self.tasks.items():
             kind = Kind(task["kind"])
             trimmed |= trim_rows(kind, outputs, f"{name}/")
