@@ -761,4 +761,6 @@ def test_errors_refuses_wrong_names(two_systems, options):
 )
 def test_spans_are_not_searched_for(arguments, capsys):
     assert cli.main(arguments) == 1
-    assert capsys.readouterr().err.startswith("error: task: squad_v2 finds")
+    assert capsys.readouterr().err.startswith(
+        "error: task: squad_v2 is of kind span, expected one for "
+    )

@@ -36,7 +36,7 @@ _KILLS = (
     # While the state after the first head's second epoch is written.
     ("safetensors.numpy:save_file", 2, signal.SIGKILL, -9),
     # Before the head's predictions; those of the encoder are there.
-    ("bvkeras.evaluation.evaluate:write_predictions", 1, signal.SIGINT, 130),
+    ("bvkeras.evaluation.text_kinds:write_predictions", 1, signal.SIGINT, 130),
 )
 # As above, stopped by an exception and in this process.
 _STOPS = (
@@ -45,7 +45,7 @@ _STOPS = (
     ("bvkeras.training.finetune:_save_snapshot", 2),
     ("bvkeras.cache.writer:write_shard", 2),
     ("bvkeras.training.head:save_state", 2),
-    ("bvkeras.evaluation.evaluate:write_predictions", 1),
+    ("bvkeras.evaluation.text_kinds:write_predictions", 1),
     ("bvkeras.pipeline.steps.head_row:train_head", 2),
     ("bvkeras.pipeline.steps.report:write_report", 1),
     ("bvkeras.reports.report:write_text", 1),

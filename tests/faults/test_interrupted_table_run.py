@@ -20,7 +20,7 @@ _KILLS = (
     ("bvkeras.fileio:write_json", 3),
     ("bvkeras.fileio:write_json", 2),
     # Before the encoder's predictions.
-    ("bvkeras.evaluation.evaluate:write_predictions", 1),
+    ("bvkeras.evaluation.text_kinds:write_predictions", 1),
     # Before the second shard of the first cache.
     ("bvkeras.cache.writer:write_shard", 2),
     # While the state after the head's second epoch is written.
