@@ -20,7 +20,7 @@ from bvkeras.cache.format import Manifest
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import BackboneError, BvkerasError, CacheError, DataError
-from bvkeras.evaluation import evaluate
+from bvkeras.evaluation.kinds import kind_of
 from bvkeras.pipeline.run import _check_directory
 from bvkeras.reports.compare import compare_reports
 from bvkeras.reports.markdown import to_markdown
@@ -98,8 +98,10 @@ def _open_snapshot(path):
 
 def _evaluate(path):
     path.with_suffix(".tsv").touch()
-    found = evaluate._evaluate(
-        CLASSES, path.stem, path.parent, {"head": "x"}, None
+    found = kind_of(CLASSES.kind).evaluate(
+        *(CLASSES, path.stem, None, path.parent, {"head": "x"}),
+        predict=None,
+        threshold=None,
     )
     assert all(
         isinstance(value, (int, float)) for value in found.metrics.values()
