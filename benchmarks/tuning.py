@@ -268,7 +268,7 @@ def _choose(options) -> list[dict]:
         (trial.trial_id, model.settings(trial.hyperparameters))
         for trial in tuner.oracle.get_best_trials(options.trials)
     ]
-    known = known_settings(task.small_settings, task.paper_settings)
+    known = known_settings(task.small_settings.head, task.paper_settings.head)
     finalists = run_final_round(
         model,
         choose_finalists(known, ranked, options.finalists),
