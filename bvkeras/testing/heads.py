@@ -220,16 +220,12 @@ def _exports(head):
     except ArgumentError:
         # An export makes its heads anew, and so of known kinds alone.
         return
-    # Of spans the first text's first token and the context can be answers.
-    segment_ids = np.where(mask, np.minimum(np.arange(mask.shape[1]), 1), 0)
-    inputs = {
-        "padding_mask": mask.astype("int32"),
-        "segment_ids": segment_ids.astype("int32"),
-    }
     if head.kind == "span":
-        mask = answer_positions(inputs["segment_ids"])
+        # The first text's first token and the context can be answers.
+        second = np.where(mask, np.minimum(np.arange(mask.shape[1]), 1), 0)
+        mask = answer_positions(second.astype("int32"))
     expect_close(
-        as_array(served(keras.ops.convert_to_tensor(states), inputs)),
+        as_array(served(*map(keras.ops.convert_to_tensor, (states, mask)))),
         as_array(model((states, mask))),
         "exported it gives something else",
     )
