@@ -86,6 +86,7 @@ def test_killed_run_comes_to_the_same_scores_and_weights(
     _assert_same(run(output_dir), output_dir, *uninterrupted)
 
 
+@pytest.mark.full
 def test_stopped_run_comes_to_the_same_scores_and_weights(
     run, uninterrupted, tmp_path
 ):
