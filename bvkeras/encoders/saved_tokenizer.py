@@ -7,7 +7,7 @@ from typing import Any
 import keras_hub
 
 from bvkeras import fileio
-from bvkeras.encoders.huggingface import read_object, read_vocabulary
+from bvkeras.encoders.checkpoint_files import read_object, read_vocabulary
 from bvkeras.encoders.tokenizer import Tokenizer
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import BackboneError

@@ -44,6 +44,8 @@ class Family(abc.ABC):
         entries: ConfigEntries. What config.json says.
         tensor_prefix: str. What names of tensors may begin with.
         layer_names: LayerNames. In Hugging Face's files.
+        idle_tensors: sequence of str. Tensors of the encoder in those files
+            that no hidden state depends on.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Family(abc.ABC):
     entries: ConfigEntries = ConfigEntries()
     tensor_prefix: str
     layer_names: LayerNames = LayerNames()
+    idle_tensors: Sequence[str] = ()
 
     # The network.
 
