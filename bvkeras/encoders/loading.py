@@ -23,6 +23,7 @@ from bvkeras.encoders.saved_tokenizer import (
     read_tokenizer,
 )
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
+from bvkeras.encoders.tokenizer_loading import load_tokenizer
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import ArgumentError, BackboneError
 from bvkeras.layers.gelu import check_hidden_act, set_hidden_act
@@ -196,7 +197,7 @@ def _load_directory(directory, dropout, dtype):
     pooling = huggingface.sentence_pooling(directory)
     loaded = huggingface.load_backbone(directory, dropout, dtype)
     backbone = loaded.backbone
-    tokenizer = huggingface.load_tokenizer(directory, backbone.vocabulary_size)
+    tokenizer = load_tokenizer(directory, backbone.vocabulary_size)
     drawn = (loaded.path, *loaded.drawn) if loaded.drawn else None
     return backbone, tokenizer, loaded.hidden_act, pooling, drawn
 

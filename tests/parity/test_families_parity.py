@@ -44,7 +44,7 @@ def _largest_difference(backbone, name, batch):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_hidden_states_equal_hugging_faces(family_checkpoints, name):
-    backbone, hidden_act = huggingface.load_backbone(
+    backbone, hidden_act, *_ = huggingface.load_backbone(
         family_checkpoints / name, None, None
     )
     assert hidden_act == NETWORKS[name]
