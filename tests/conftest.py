@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import tarfile
 
 import pytest
 
@@ -47,6 +48,19 @@ def tiny_bert() -> pathlib.Path:
     Made by tests/parity/make_reference.py.
     """
     return _TINY_BERT
+
+
+@pytest.fixture(scope="session")
+def family_checkpoints(tmp_path_factory) -> pathlib.Path:
+    """A folder with a tiny random checkpoint of every family but BERT.
+
+    Made by tests/parity/families/make_reference.py.
+    """
+    directory = tmp_path_factory.mktemp("families")
+    path = _TESTS / "parity" / "families" / "checkpoints.tar.xz"
+    with tarfile.open(path) as archive:
+        archive.extractall(directory, filter="data")
+    return directory
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,8 @@ _ORDER = (
         "bvkeras.terminal_table",
     ),
     ("bvkeras.ops",),
+    # What the layers know of encoders.
+    ("bvkeras.encoders.families",),
     ("bvkeras.layers",),
     ("bvkeras.encoders", "bvkeras.tasks"),
     ("bvkeras.models", "bvkeras.data"),

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import keras_hub
 import numpy as np
 
 from bvkeras import fileio
+from bvkeras.encoders.families.registry import family_of
+from bvkeras.encoders.pooler_start import draw_pooler
+from bvkeras.encoders.saved_tokenizer import write_tokenizer
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
-from bvkeras.encoders.word_piece import WordPiece, pad_rows
+from bvkeras.encoders.tokenizer import Tokenizer, pad_rows
 from bvkeras.errors import ArgumentError
 from bvkeras.layers.gelu import get_hidden_act
 from bvkeras.layers.hidden_states import layer_indices
@@ -31,13 +33,17 @@ class Encoder:
 
     Args:
         backbone: keras_hub.models.BertBackbone.
-        tokenizer: WordPiece. Its vocabulary may not be larger than the
+        tokenizer: Tokenizer. Its vocabulary may not be larger than the
             backbone's.
         name: str. What to call the encoder in tables and messages.
         sentence_pooling: str. What stands for a whole text when the encoder
             is fine-tuned: "cls", BERT's pooled output at [CLS], or "mean",
             the mean of the tokens' last hidden states. No hidden state
             depends on it. Defaults to `"cls"`.
+
+    Attributes:
+        has_drawn_pooler: bool. Whether BERT's pooler was in no file and is as
+            it was drawn at random.
 
     Raises:
         ArgumentError: the tokenizer has more pieces than the backbone
@@ -51,7 +57,7 @@ class Encoder:
     def __init__(
         self,
         backbone: keras.Model,
-        tokenizer: WordPiece,
+        tokenizer: Tokenizer,
         name: str,
         sentence_pooling: str = "cls",
     ):
@@ -65,6 +71,7 @@ class Encoder:
         self.tokenizer = tokenizer
         self.name = name
         self.sentence_pooling = sentence_pooling
+        self.has_drawn_pooler = False
 
     @property
     def hidden_act(self) -> str:
@@ -117,7 +124,7 @@ class Encoder:
 
         Raises:
             ArgumentError: there are no texts; `max_tokens` is more than the
-                backbone takes; what `WordPiece.pack` raises.
+                backbone takes; what `Tokenizer.pack` raises.
         """
         if max_tokens is None:
             max_tokens = min(_MAX_TOKENS, self.backbone.max_sequence_length)
@@ -139,6 +146,19 @@ class Encoder:
             )
             for name, ids in batch.items()
         }
+
+    def start_pooler(self, seed: int) -> None:
+        """Draws a pooler that was in no file, from the seed of a training.
+
+        Nothing is changed where the checkpoint had one.
+
+        Args:
+            seed: int.
+        """
+        pooler = family_of(self.backbone).trained_pooler(self.backbone)
+        if self.has_drawn_pooler and pooler is not None:
+            draw_pooler(pooler, seed)
+        self.has_drawn_pooler = False
 
     def check_max_tokens(self, max_tokens: int) -> None:
         """Refuses inputs that are longer than the encoder's positions.
@@ -200,7 +220,7 @@ class Encoder:
         keras-hub itself can read it, but computes the tanh GELU whatever the
         weights were trained with; `bvkeras.load_backbone` also reads
         bvkeras.json, which holds the GELU, the sentence pooling and the
-        tokenizer's settings.
+        tokenizer's settings, and the whole tokenizer if it is no `WordPiece`.
 
         Args:
             directory: str or path. Appears whole or not at all. An encoder
@@ -215,17 +235,12 @@ class Encoder:
                 f"directory must be new or hold a saved encoder, got "
                 f"{directory}, which has no {SIDECAR_FILE}"
             )
-        settings = self.tokenizer.settings
         with fileio.atomic_directory(directory) as temporary:
             self.backbone.save_to_preset(str(temporary))
-            keras_hub.models.BertTokenizer(
-                self.tokenizer.vocabulary,
-                lowercase=settings["lowercase"],
-                strip_accents=settings["strip_accents"],
-            ).save_to_preset(str(temporary))
+            write_tokenizer(self.tokenizer, temporary)
             sidecar = {
                 "hidden_act": self.hidden_act,
                 "sentence_pooling": self.sentence_pooling,
-                "tokenizer": settings,
+                "tokenizer": self.tokenizer.settings,
             }
             fileio.write_json(temporary / SIDECAR_FILE, sidecar)

@@ -1,29 +1,26 @@
 """Reads a BERT directory in Hugging Face layout, without transformers or torch.
 
-The directory holds config.json, model.safetensors, and vocab.txt or
-tokenizer.json (`save_pretrained` of transformers 5 writes only the latter).
+The directory holds config.json, model.safetensors or its shards and their
+index, and vocab.txt or tokenizer.json (`save_pretrained` of transformers 5
+writes only the latter).
 """
 
-import contextlib
 import math
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
-import keras_hub
 import numpy as np
-import safetensors
-from safetensors.numpy import load_file
 
-from bvkeras import fileio
-from bvkeras.encoders.bert_sizes import bert_weights
+from bvkeras.encoders.checkpoint_files import read_object, read_vocabulary
+from bvkeras.encoders.checkpoint_weights import CheckpointWeights
+from bvkeras.encoders.config_checks import check_entries
+from bvkeras.encoders.families.registry import FAMILIES, family_named
+from bvkeras.encoders.pooler_start import draw_pooler
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import BackboneError
-from bvkeras.printable import one_line
-from bvkeras.schema import OBJECT, Schema
-from bvkeras.stored_weights import require_weights, safetensors_weights
-
-WEIGHTS_FILE = "model.safetensors"
+from bvkeras.printable import printable
+from bvkeras.stored_weights import require_weights
 
 # Of sentence-transformers: the module after the transformer.
 _POOLING_FILE = "1_Pooling/config.json"
@@ -37,7 +34,6 @@ _HIDDEN_ACTS = {
     "gelu_python_tanh": "tanh",
     "gelu_pytorch_tanh": "tanh",
 }
-_LAYER_NORM_EPSILON = 1e-12
 # An embedding table may be padded to a multiple of these, for speed.
 _VOCABULARY_PADDINGS = (8, 64, 128)
 _TOKENIZER_CLASSES = (
@@ -46,49 +42,23 @@ _TOKENIZER_CLASSES = (
     "PreTrainedTokenizerFast",
     "TokenizersBackend",
 )
-_ARGUMENTS = {
-    "vocabulary_size": "vocab_size",
-    "num_layers": "num_hidden_layers",
-    "num_heads": "num_attention_heads",
-    "hidden_dim": "hidden_size",
-    "intermediate_dim": "intermediate_size",
-    "max_sequence_length": "max_position_embeddings",
-    "num_segments": "type_vocab_size",
-}
 
 
-def read_object(path: pathlib.Path, schema: Schema = OBJECT) -> dict[str, Any]:
-    """Reads a JSON file that must hold one object.
+class HuggingFaceBackbone(NamedTuple):
+    """A backbone and what its files say beside its weights.
 
-    Args:
-        path: path.
-        schema: mapping. JSON Schema of the object. Defaults to any.
-
-    Raises:
-        BackboneError: it is missing, is no JSON, or holds something else.
+    Attributes:
+        backbone: keras.Model. keras-hub's, whose GELU is not set yet.
+        hidden_act: str. The GELU its config asks for: "erf" or "tanh".
+        path: path. The file with its weights, for messages.
+        drawn: list of str. Names of the weights that are in no file: the
+            pooler's, which no hidden state depends on, drawn from seed 0.
     """
-    try:
-        return fileio.read_json(path, schema, error=BackboneError)
-    except FileNotFoundError:
-        raise BackboneError(f"{path} is missing") from None
-    except OSError as error:
-        raise BackboneError(f"{path} cannot be read: {error}") from None
 
-
-def read_vocabulary(path: pathlib.Path) -> list[str]:
-    """Reads a vocabulary file: one word piece a line, UTF-8.
-
-    Raises:
-        BackboneError: it is missing or no UTF-8.
-    """
-    try:
-        text = fileio.read_bytes(path, error=BackboneError).decode("utf-8")
-    except FileNotFoundError:
-        raise BackboneError(f"{path} is missing") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BackboneError(f"{path} cannot be read: {error}") from None
-    # Not splitlines: word pieces may be other characters that end a line.
-    return text.removesuffix("\n").split("\n")
+    backbone: keras.Model
+    hidden_act: str
+    path: pathlib.Path
+    drawn: list[str]
 
 
 def load_tokenizer(directory: pathlib.Path, vocabulary_size: int) -> WordPiece:
@@ -187,7 +157,7 @@ def sentence_pooling(directory: pathlib.Path) -> str:
 
 def load_backbone(
     directory: pathlib.Path, dropout: float | None, dtype: Any
-) -> tuple[keras.Model, str]:
+) -> HuggingFaceBackbone:
     """Builds the backbone of a Hugging Face directory and fills its weights.
 
     Args:
@@ -196,31 +166,42 @@ def load_backbone(
         dtype: dtype policy of the backbone. None for Keras' default.
 
     Returns:
-        Tuple of the keras_hub.models.BertBackbone, whose GELU is not set yet,
-        and the GELU its config asks for: "erf" or "tanh".
+        HuggingFaceBackbone.
 
     Raises:
-        BackboneError: the config is no BERT that keras-hub can compute, or
-            the weights are missing, damaged or of other shapes.
+        BackboneError: the config is of no family, or of one that keras-hub
+            cannot compute; weights are missing, damaged, of other shapes, or
+            there are more of them than the encoder has.
     """
     path = directory / "config.json"
     config = read_object(path)
-    _check_config(config, path)
+    family = family_named(config.get("model_type"))
+    if family is None:
+        known = ", ".join(repr(family.model_type) for family in FAMILIES)
+        raise BackboneError(
+            f"{path} says model_type {config.get('model_type')!r}, expected "
+            f"one of {known}"
+        )
+    check_entries(config, family, path)
+    sizes = _checked_sizes(family, config, path)
     if dropout is None:
-        dropout = _config_dropout(config, path)
-    arguments = {ours: config[theirs] for ours, theirs in _ARGUMENTS.items()}
-    weights_path = directory / WEIGHTS_FILE
-    _check_weights_file(weights_path)
-    with _naming_damage(weights_path):
-        found = safetensors_weights(weights_path)
+        dropout = _config_dropout(family, config, path)
+    weights = CheckpointWeights(directory)
     require_weights(
-        path, bert_weights(arguments), weights_path, found, BackboneError
+        path,
+        family.num_weights(sizes),
+        weights.path,
+        weights.count,
+        BackboneError,
     )
-    backbone = keras_hub.models.BertBackbone(
-        **arguments, dropout=dropout, dtype=dtype
-    )
-    _fill_weights(backbone, directory)
-    return backbone, _HIDDEN_ACTS[config["hidden_act"]]
+    backbone = family.backbone_class(**sizes, dropout=dropout, dtype=dtype)
+    has_pooler = _fill_weights(family, backbone, config, weights)
+    missing: list[str] = []
+    if not has_pooler:
+        missing = [m.name for m in family.pooler_tensors(backbone)]
+        draw_pooler(family.trained_pooler(backbone), 0)
+    hidden_act = _HIDDEN_ACTS[_hidden_act(family, config)]
+    return HuggingFaceBackbone(backbone, hidden_act, weights.path, missing)
 
 
 def _sizes_match(num_pieces, vocabulary_size):
@@ -245,169 +226,151 @@ def _fast_vocabulary(fast, path):
     return [piece for piece, _ in pieces]
 
 
-def _check_config(config, path):
-    if config.get("model_type") != "bert":
-        raise BackboneError(
-            f"{path} says model_type {config.get('model_type')!r}, expected "
-            "'bert'"
-        )
-    for key in _ARGUMENTS.values():
-        if not isinstance(config.get(key), int) or config[key] < 1:
+def _checked_sizes(family, config, path):
+    """keras-hub's arguments, once the config is one that it can compute."""
+    sizes = family.sizes_of(config)
+    for name, entry in family.entries.sizes.items():
+        if type(sizes[name]) is not int or sizes[name] < 1:
             raise BackboneError(
-                f"{path} must say {key} as a positive integer, got "
-                f"{config.get(key)!r}"
+                f"{path} must say {entry} as a positive integer, got "
+                f"{config.get(entry)!r}"
             )
-    if config["hidden_size"] % config["num_attention_heads"]:
+    if _hidden_act(family, config) not in _HIDDEN_ACTS:
         raise BackboneError(
-            f"{path} says hidden_size {config['hidden_size']}, expected a "
-            f"multiple of num_attention_heads {config['num_attention_heads']}"
+            f"{path} says {family.entries.activation} "
+            f"{_hidden_act(family, config)!r}, expected one of "
+            f"{', '.join(sorted(_HIDDEN_ACTS))}"
         )
-    if config.get("hidden_act") not in _HIDDEN_ACTS:
-        raise BackboneError(
-            f"{path} says hidden_act {config.get('hidden_act')!r}, expected "
-            f"one of {', '.join(sorted(_HIDDEN_ACTS))}"
-        )
-    position = config.get("position_embedding_type", "absolute")
-    if position != "absolute":
-        raise BackboneError(
-            f"{path} says position_embedding_type {position!r}, expected "
-            "'absolute'"
-        )
-    epsilon = config.get("layer_norm_eps", _LAYER_NORM_EPSILON)
-    if epsilon != _LAYER_NORM_EPSILON:
+    for entry, (default, possible) in family.entries.fixed.items():
+        value = config.get(entry, default)
+        if value not in possible:
+            raise BackboneError(
+                f"{path} says {entry} {value!r}, expected {possible[0]!r}"
+            )
+    epsilon = config.get("layer_norm_eps", family.entries.default_epsilon)
+    if epsilon != family.layer_norm_epsilon:
         raise BackboneError(
             f"{path} says layer_norm_eps {epsilon!r}, expected "
-            f"{_LAYER_NORM_EPSILON}: keras-hub's BERT computes no other"
+            f"{family.layer_norm_epsilon}: keras-hub's {family.name} computes "
+            "no other"
         )
+    try:
+        family.check_sizes(sizes, family.entries.sizes)
+        family.check_config(config)
+    except ValueError as error:
+        raise BackboneError(f"{path} says {error}") from None
+    return sizes
 
 
-def _config_dropout(config, path):
-    hidden = config.get("hidden_dropout_prob", 0.1)
-    attention = config.get("attention_probs_dropout_prob", 0.1)
+def _hidden_act(family, config):
+    return config.get(
+        family.entries.activation, family.entries.default_activation
+    )
+
+
+def _config_dropout(family, config, path):
+    hidden, attention = (
+        config.get(entry, family.entries.default_dropout)
+        for entry in family.entries.dropout
+    )
     if hidden != attention:
+        first, second = family.entries.dropout
         raise BackboneError(
-            f"{path} says hidden_dropout_prob {hidden} and "
-            f"attention_probs_dropout_prob {attention}; keras-hub's BERT has "
-            "one rate for both: pass dropout="
+            f"{path} says {first} {hidden} and {second} {attention}; "
+            f"keras-hub's {family.name} has one rate for both: pass dropout="
         )
     return hidden
 
 
-def _fill_weights(backbone, directory):
-    path = directory / WEIGHTS_FILE
-    tensors = _read_tensors(path)
-    pooler = "pooler.dense.weight" in tensors
-    for name, variable, num_inputs in _mapping(backbone, pooler):
-        if name not in tensors:
-            raise BackboneError(f"{path} has no tensor {name}")
-        tensor = np.asarray(tensors[name], dtype=np.float32)
-        expected = _pytorch_shape(name, tuple(variable.shape), num_inputs)
+def _fill_weights(family, backbone, config, weights):
+    """Puts the files' tensors in place; whether the pooler's were there."""
+    path = weights.path
+    tensors = _plainly_named(weights.read(), family.tensor_prefix, path)
+    mappings = [*family.tensors(backbone, config)]
+    pooler = [*family.pooler_tensors(backbone)]
+    has_pooler = any(mapping.name in tensors for mapping in pooler)
+    if has_pooler:
+        mappings += pooler
+    _refuse_unexpected(family, tensors, mappings, path)
+    for mapping in mappings:
+        variable = mapping.variable
+        tensor = _tensor(tensors, mapping.name, path)
+        expected = _pytorch_shape(mapping)
         if tensor.shape != expected:
             raise BackboneError(
-                f"{path} has {name} of shape {tensor.shape}, config.json "
-                f"makes it {expected}"
+                f"{path} has {mapping.name} of shape {tensor.shape}, "
+                f"config.json makes it {expected}"
             )
-        if num_inputs:
+        tensor = tensor[mapping.first_row :]
+        if mapping.added is not None:
+            tensor = tensor + _added(tensors, mapping, path)
+        if mapping.num_inputs:
             tensor = tensor.T
         variable.assign(tensor.reshape(variable.shape))
+    return has_pooler or not pooler
 
 
-def _pytorch_shape(name, shape, num_inputs):
-    """PyTorch keeps kernels as (outputs, inputs), and heads side by side."""
-    size = math.prod(shape)
-    if num_inputs:
-        return size // num_inputs, num_inputs
-    return (size,) if name.endswith(".bias") else shape
-
-
-def _check_weights_file(path):
-    if not path.is_file():
-        pickles = sorted(path.parent.glob("pytorch_model*.bin"))
-        if pickles:
+def _plainly_named(tensors, prefix, path):
+    named = {}
+    for name, tensor in tensors.items():
+        plain = _plain_name(name, prefix)
+        if plain in named:
             raise BackboneError(
-                f"{pickles[0]} is a pickle, which can run code and is never "
-                f"opened here: convert it to {WEIGHTS_FILE} (with "
-                "transformers: save_pretrained(..., safe_serialization=True))"
+                f"{path} has {printable(plain)} twice, under two names"
             )
-        raise BackboneError(f"{path} is missing")
+        named[plain] = tensor
+    return named
 
 
-def _read_tensors(path):
-    with _naming_damage(path):
-        tensors = load_file(path)
-    return {_plain_name(name): tensor for name, tensor in tensors.items()}
+def _refuse_unexpected(family, tensors, mappings, path):
+    """Refuses tensors of the encoder itself that nothing is made of.
+
+    Heads, which stand beside it, are another matter.
+    """
+    used = {mapping.name for mapping in mappings}
+    used |= {mapping.added for mapping in mappings if mapping.added}
+    parts = {name.split(".")[0] for name in used} | {"encoder", "embeddings"}
+    for name in sorted(tensors.keys() - used):
+        if name.split(".")[0] in parts and name not in family.idle_tensors:
+            raise BackboneError(
+                f"{path} has {printable(name)}, which is no part of the "
+                f"{family.name} that config.json describes"
+            )
 
 
-@contextlib.contextmanager
-def _naming_damage(path):
-    try:
-        yield
-    except (
-        *(OSError, ValueError, KeyError),
-        safetensors.SafetensorError,
-    ) as error:
-        raise BackboneError(f"{path} is damaged: {one_line(error)}") from None
+def _tensor(tensors, name, path):
+    if name not in tensors:
+        raise BackboneError(f"{path} has no tensor {name}")
+    return np.asarray(tensors[name], dtype=np.float32)
 
 
-def _plain_name(name):
-    """The name the tensor has in a bare `BertModel` of today."""
+def _added(tensors, mapping, path):
+    """The row that is added to every row."""
+    table = _tensor(tensors, mapping.added, path)
+    features = mapping.variable.shape[-1]
+    if table.ndim != 2 or table.shape[1] != features or not len(table):
+        raise BackboneError(
+            f"{path} has {mapping.added} of shape {table.shape}, config.json "
+            f"makes it rows of {features}"
+        )
+    return table[0]
+
+
+def _pytorch_shape(mapping):
+    """PyTorch keeps kernels as (outputs, inputs), and heads side by side."""
+    shape = tuple(mapping.variable.shape)
+    size = math.prod(shape)
+    if mapping.num_inputs:
+        return size // mapping.num_inputs, mapping.num_inputs
+    if mapping.name.endswith(".bias"):
+        return (size,)
+    return shape[0] + mapping.first_row, *shape[1:]
+
+
+def _plain_name(name, prefix):
+    """The name the tensor has in a bare model of today."""
     return (
-        name.removeprefix("bert.")
+        name.removeprefix(prefix)
         .replace("LayerNorm.gamma", "LayerNorm.weight")
         .replace("LayerNorm.beta", "LayerNorm.bias")
     )
-
-
-def _mapping(backbone, pooler):
-    """Yields (tensor name, variable, inputs of a dense kernel or 0)."""
-    hidden_dim = backbone.hidden_dim
-    token_embedding = backbone.token_embedding.embeddings
-    positions = backbone.position_embedding.position_embeddings
-    segments = backbone.segment_embedding.embeddings
-    yield "embeddings.word_embeddings.weight", token_embedding, 0
-    yield "embeddings.position_embeddings.weight", positions, 0
-    yield "embeddings.token_type_embeddings.weight", segments, 0
-    yield from _norm("embeddings.LayerNorm", backbone.embeddings_layer_norm)
-    for index, layer in enumerate(backbone.transformer_layers):
-        prefix = f"encoder.layer.{index}"
-        attention = layer._self_attention_layer
-        for part in ("query", "key", "value"):
-            yield from _dense(
-                f"{prefix}.attention.self.{part}",
-                getattr(attention, f"{part}_dense"),
-                hidden_dim,
-            )
-        yield from _dense(
-            f"{prefix}.attention.output.dense",
-            attention.output_dense,
-            hidden_dim,
-        )
-        yield from _norm(
-            f"{prefix}.attention.output.LayerNorm",
-            layer._self_attention_layer_norm,
-        )
-        yield from _dense(
-            f"{prefix}.intermediate.dense",
-            layer._feedforward_intermediate_dense,
-            hidden_dim,
-        )
-        yield from _dense(
-            f"{prefix}.output.dense",
-            layer._feedforward_output_dense,
-            backbone.intermediate_dim,
-        )
-        yield from _norm(
-            f"{prefix}.output.LayerNorm", layer._feedforward_layer_norm
-        )
-    if pooler:
-        yield from _dense("pooler.dense", backbone.pooled_dense, hidden_dim)
-
-
-def _norm(name, layer):
-    yield f"{name}.weight", layer.gamma, 0
-    yield f"{name}.bias", layer.beta, 0
-
-
-def _dense(name, layer, num_inputs):
-    yield f"{name}.weight", layer.kernel, num_inputs
-    yield f"{name}.bias", layer.bias, 0

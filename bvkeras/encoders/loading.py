@@ -1,6 +1,8 @@
 """The one door to a BERT encoder: preset, directory or installed package."""
 
+import functools
 import importlib.util
+import logging
 import os
 import pathlib
 from typing import Any
@@ -12,12 +14,19 @@ import keras_hub
 from bvkeras import fileio
 from bvkeras.encoders import huggingface
 from bvkeras.encoders.bert_sizes import SIZES, bert_weights
+from bvkeras.encoders.checkpoint_files import read_object
+from bvkeras.encoders.checkpoint_weights import WEIGHTS_FILE
 from bvkeras.encoders.encoder import SIDECAR_FILE, Encoder
+from bvkeras.encoders.saved_tokenizer import (
+    SETTINGS_SCHEMA,
+    VOCABULARY_FILE,
+    read_tokenizer,
+)
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import ArgumentError, BackboneError
 from bvkeras.layers.gelu import check_hidden_act, set_hidden_act
-from bvkeras.printable import one_line
+from bvkeras.printable import one_line, printable
 from bvkeras.schema import OBJECT, POSITIVE, TEXT, find_problem, record_of
 from bvkeras.stored_weights import h5_weights, require_weights
 
@@ -25,13 +34,7 @@ _PACKAGE = "package:"
 _FLAG = {"type": ["boolean", "null"]}
 _SIDECAR_SCHEMA = record_of(
     {
-        "tokenizer": {
-            "type": ["object", "null"],
-            "additionalProperties": False,
-            "properties": dict.fromkeys(
-                ("lowercase", "strip_accents", "tokenize_chinese_chars"), _FLAG
-            ),
-        },
+        "tokenizer": SETTINGS_SCHEMA,
     },
     hidden_act=TEXT,
     sentence_pooling=TEXT,
@@ -99,7 +102,12 @@ def load_backbone(
         ArgumentError: `hidden_act`, `dropout` or `sentence_pooling` has no
             possible value.
         BackboneError: there is no such encoder, a file of it is missing or
-            damaged, or it is no BERT with a WordPiece vocabulary.
+            damaged, or says that it is another kind of encoder.
+
+    Weights of BERT's pooler that a checkpoint does not have, as what masked-
+    language training alone saves, are drawn at random, and a notice names
+    them: from the seed of the fine-tuning, which alone uses them. No hidden
+    state depends on them, nor does what is trained with the mean.
 
     Of the keras-hub presets, `bert_*` were converted from Google's
     checkpoints, whose code computes the tanh GELU; all others (MiniLM, BGE,
@@ -130,11 +138,16 @@ def load_backbone(
         loaded = _load_directory(directory, dropout, dtype)
     else:
         loaded = _load_preset(name, dropout, dtype)
-    backbone, tokenizer, checkpoint_act, checkpoint_pooling = loaded
+    backbone, tokenizer, checkpoint_act, checkpoint_pooling, *drawn = loaded
     set_hidden_act(backbone, hidden_act or checkpoint_act)
-    return Encoder(
+    encoder = Encoder(
         backbone, tokenizer, name, sentence_pooling or checkpoint_pooling
     )
+    if any(drawn):
+        encoder.has_drawn_pooler = True
+        if encoder.sentence_pooling == "cls":
+            _say_drawn(*drawn[0])
+    return encoder
 
 
 def package_directory(package: str) -> pathlib.Path:
@@ -157,7 +170,7 @@ def package_directory(package: str) -> pathlib.Path:
         raise BackboneError(
             f"no Python package {package!r} is installed in this environment"
         )
-    wanted = ("config.json", huggingface.WEIGHTS_FILE, "vocab.txt")
+    wanted = ("config.json", WEIGHTS_FILE, "vocab.txt")
     found = [
         path.parent
         for root in spec.submodule_search_locations
@@ -177,13 +190,26 @@ def _load_directory(directory, dropout, dtype):
     inside = directory / "encoder"
     if not path.exists() and (inside / path.name).exists():
         raise BackboneError(f"{directory} is no encoder; {inside} is one")
-    config = huggingface.read_object(path)
+    config = read_object(path)
     if "registered_name" in config:
         return _load_keras_hub(directory, config, dropout, dtype)
     pooling = huggingface.sentence_pooling(directory)
-    backbone, hidden_act = huggingface.load_backbone(directory, dropout, dtype)
+    loaded = huggingface.load_backbone(directory, dropout, dtype)
+    backbone = loaded.backbone
     tokenizer = huggingface.load_tokenizer(directory, backbone.vocabulary_size)
-    return backbone, tokenizer, hidden_act, pooling
+    drawn = (loaded.path, *loaded.drawn) if loaded.drawn else None
+    return backbone, tokenizer, loaded.hidden_act, pooling, drawn
+
+
+@functools.cache
+def _say_drawn(path, *names):
+    """Once, however often a command loads the encoder."""
+    logging.getLogger("bvkeras").warning(
+        "%s has no %s: drawn at random, from the seed of the fine-tuning; "
+        "hidden states do not depend on them",
+        printable(path),
+        " and ".join(names),
+    )
 
 
 def _load_keras_hub(directory, config, dropout, dtype):
@@ -197,17 +223,13 @@ def _load_keras_hub(directory, config, dropout, dtype):
     # Of what keras-hub has saved.
     sidecar = {"hidden_act": "tanh", "sentence_pooling": "cls"}
     if sidecar_path.is_file():
-        sidecar = huggingface.read_object(sidecar_path, _SIDECAR_SCHEMA)
+        sidecar = read_object(sidecar_path, _SIDECAR_SCHEMA)
     settings = sidecar.get("tokenizer") or _tokenizer_settings(directory)
-    vocabulary_path = directory / "assets" / "tokenizer" / "vocabulary.txt"
-    vocabulary = huggingface.read_vocabulary(vocabulary_path)
+    tokenizer = read_tokenizer(directory, settings)
     try:
-        tokenizer = WordPiece(vocabulary, **settings)
         check_hidden_act(sidecar["hidden_act"])
         check_sentence_pooling(sidecar["sentence_pooling"])
-    except BackboneError as error:
-        raise BackboneError(f"{vocabulary_path}: {error}") from None
-    except (ArgumentError, TypeError) as error:
+    except ArgumentError as error:
         raise BackboneError(f"{sidecar_path}: {error}") from None
     try:
         backbone = _from_preset(str(directory), dropout, dtype)
@@ -217,8 +239,9 @@ def _load_keras_hub(directory, config, dropout, dtype):
         ) from error
     if tokenizer.vocabulary_size > backbone.vocabulary_size:
         raise BackboneError(
-            f"{vocabulary_path} has {tokenizer.vocabulary_size} word pieces, "
-            f"config.json says vocabulary_size {backbone.vocabulary_size}"
+            f"{directory / VOCABULARY_FILE} has "
+            f"{tokenizer.vocabulary_size} word pieces, config.json says "
+            f"vocabulary_size {backbone.vocabulary_size}"
         )
     pooling = sidecar["sentence_pooling"]
     return backbone, tokenizer, sidecar["hidden_act"], pooling
@@ -252,7 +275,7 @@ def _check_sizes(directory, config):
 
 def _tokenizer_settings(directory):
     path = directory / "tokenizer.json"
-    content = huggingface.read_object(path, _TOKENIZER_SCHEMA)
+    content = read_object(path, _TOKENIZER_SCHEMA)
     if content.get("class_name") != "BertTokenizer":
         raise BackboneError(
             f"{path} is for a {content.get('class_name')}, expected "

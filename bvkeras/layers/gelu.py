@@ -1,12 +1,13 @@
-"""The two GELUs a BERT checkpoint can mean, and which one a backbone computes.
+"""The two GELUs a checkpoint can mean, and which one a backbone computes.
 
-keras-hub's `BertBackbone` always computes the tanh form; most checkpoints on
-Hugging Face were trained with the erf form. They differ by up to 5e-4 for each
-unit, which six layers make visible.
+keras-hub's backbones of BERT, ELECTRA and ALBERT always compute the tanh form;
+most checkpoints on Hugging Face were trained with the erf form. They differ by
+up to 5e-4 for each unit, which six layers make visible.
 """
 
 import keras
 
+from bvkeras.encoders.families.registry import family_of
 from bvkeras.errors import ArgumentError
 
 HIDDEN_ACTS = ("erf", "tanh")
@@ -39,7 +40,7 @@ def get_hidden_act(backbone: keras.Model) -> str:
     """The GELU that `backbone` computes: "erf" or "tanh".
 
     Args:
-        backbone: keras_hub.models.BertBackbone.
+        backbone: keras.Model. keras-hub's.
 
     Raises:
         ArgumentError: its layers compute something else, or not all the same.
@@ -50,7 +51,7 @@ def get_hidden_act(backbone: keras.Model) -> str:
             "__name__",
             "an unnamed function",
         )
-        for layer in backbone.transformer_layers
+        for layer in family_of(backbone).transformer_layers(backbone)
     }
     hidden_acts = {_HIDDEN_ACT_OF.get(name) for name in names}
     hidden_act = hidden_acts.pop() if len(hidden_acts) == 1 else None
@@ -66,7 +67,7 @@ def set_hidden_act(backbone: keras.Model, hidden_act: str) -> None:
     """Makes `backbone` compute the GELU `hidden_act`, in place.
 
     Args:
-        backbone: keras_hub.models.BertBackbone.
+        backbone: keras.Model. keras-hub's.
         hidden_act: str. "erf" or "tanh".
 
     Raises:
@@ -74,7 +75,7 @@ def set_hidden_act(backbone: keras.Model, hidden_act: str) -> None:
     """
     check_hidden_act(hidden_act)
     function = _FUNCTIONS[hidden_act]
-    for layer in backbone.transformer_layers:
+    for layer in family_of(backbone).transformer_layers(backbone):
         layer.activation = function
         layer._feedforward_intermediate_dense.activation = function
     # A graph that `predict` traced before holds the former GELU.

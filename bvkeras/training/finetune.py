@@ -350,6 +350,7 @@ def _train(
     state_path = directory / _STATE_FILE
     # Also frees what was frozen before: `HiddenStates` does so to the pooler.
     freeze(encoder.backbone, **config.freezing)
+    encoder.start_pooler(seed)
     tokens = tokenize_examples(examples, encoder, config.max_tokens)
     model = finetuning_model(
         encoder.backbone,
