@@ -12,7 +12,7 @@ from bvkeras.fileio import value_digest
 
 if TYPE_CHECKING:
     from bvkeras.data.tokenized_examples import TokenizedExamples
-    from bvkeras.encoders.word_piece import WordPiece
+    from bvkeras.encoders.tokenizer import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -130,12 +130,12 @@ class Examples:
         return {}
 
     def tokenized(
-        self, tokenizer: "WordPiece", max_tokens: int, offsets: bool
+        self, tokenizer: "Tokenizer", max_tokens: int, offsets: bool
     ) -> "TokenizedExamples":
         """Each example as a row of tokens.
 
         Args:
-            tokenizer: WordPiece.
+            tokenizer: Tokenizer.
             max_tokens: int. Longer examples are cut.
             offsets: bool. Whether to keep where tokens stand in the texts.
 

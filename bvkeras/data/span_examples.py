@@ -9,7 +9,7 @@ from bvkeras.data.examples import random_subset
 from bvkeras.data.span_question import SpanQuestion
 from bvkeras.data.squad_windows import make_windows
 from bvkeras.data.tokenized_examples import TokenizedExamples
-from bvkeras.encoders.word_piece import WordPiece
+from bvkeras.encoders.tokenizer import Tokenizer
 from bvkeras.errors import DataError
 from bvkeras.fileio import value_digest
 from bvkeras.tasks.window_plan import WindowPlan
@@ -86,12 +86,12 @@ class SpanExamples:
         return {"windows": dataclasses.asdict(self.windows)}
 
     def tokenized(
-        self, tokenizer: WordPiece, max_tokens: int, offsets: bool
+        self, tokenizer: Tokenizer, max_tokens: int, offsets: bool
     ) -> TokenizedExamples:
         """The questions' windows, one question's behind another's.
 
         Args:
-            tokenizer: WordPiece.
+            tokenizer: Tokenizer.
             max_tokens: int. Most tokens of a window, the special ones
                 counted.
             offsets: bool. Windows have theirs in any case.

@@ -11,11 +11,10 @@ import numpy as np
 
 from bvkeras.data.span_question import SpanQuestion
 from bvkeras.data.tokenized_examples import TokenizedExamples
-from bvkeras.encoders.word_piece import WordPiece
+from bvkeras.encoders.tokenizer import Tokenizer
 from bvkeras.errors import ArgumentError
 from bvkeras.tasks.window_plan import WindowPlan
 
-_SPECIAL_TOKENS = 3
 # Between a question's id and the number of its window.
 _SEPARATOR = "#"
 
@@ -103,7 +102,7 @@ def window_question(window_id: str) -> str:
 
 def make_windows(
     questions: Sequence[SpanQuestion],
-    tokenizer: WordPiece,
+    tokenizer: Tokenizer,
     max_tokens: int,
     plan: WindowPlan,
 ) -> TokenizedExamples:
@@ -115,7 +114,7 @@ def make_windows(
 
     Args:
         questions: sequence of `SpanQuestion`.
-        tokenizer: WordPiece.
+        tokenizer: Tokenizer.
         max_tokens: int. Most tokens of a window, special ones counted.
         plan: `WindowPlan`.
 
@@ -129,19 +128,19 @@ def make_windows(
     """
     _check(plan)
     texts = list(dict.fromkeys(question.context for question in questions))
-    contexts = dict(
-        zip(texts, tokenizer.encode_with_offsets(texts), strict=True)
-    )
-    asked = tokenizer.encode_with_offsets([q.question for q in questions])
+    contexts = dict(zip(texts, tokenizer.encode_words(texts), strict=True))
+    num_special = tokenizer.special_tokens.count(2)
+    asked = tokenizer.encode_words([q.question for q in questions])
     rows, ids, labels, all_offsets, firsts = [], [], [], [], []
-    for question, (question_ids, question_offsets) in zip(
+    for question, (question_ids, question_offsets, _) in zip(
         questions, asked, strict=True
     ):
         question_ids = question_ids[: plan.question_tokens]
         question_offsets = question_offsets[: plan.question_tokens]
-        context_ids, context_offsets = contexts[question.context]
-        first = len(question_ids) + 2
-        room = _room(max_tokens, len(question_ids))
+        context_ids, context_offsets, _ = contexts[question.context]
+        # Behind the context stands one special token.
+        first = len(question_ids) + num_special - 1
+        room = _room(max_tokens, len(question_ids), num_special)
         answer = _first_answer(question, context_offsets)
         starts = window_starts(len(context_ids), room, plan.stride)
         for number, start in enumerate(starts):
@@ -150,7 +149,7 @@ def make_windows(
             ids.append(f"{question.id}{_SEPARATOR}{number}")
             labels.append(_label(answer, start, len(context_ids[part]), first))
             all_offsets.append(
-                _offsets(question_offsets, context_offsets[part])
+                tokenizer.row_offsets(question_offsets, context_offsets[part])
             )
             firsts.append(first)
     return TokenizedExamples(
@@ -171,13 +170,13 @@ def _check(plan):
             )
 
 
-def _room(max_tokens, num_question_tokens):
+def _room(max_tokens, num_question_tokens, num_special):
     """How much of a context has room in a window."""
-    room = max_tokens - num_question_tokens - _SPECIAL_TOKENS
+    room = max_tokens - num_question_tokens - num_special
     if room < 2:
         raise ArgumentError(
             f"max_tokens: expected at least {max_tokens - room + 2}, for a "
-            f"question of {num_question_tokens} tokens, {_SPECIAL_TOKENS} "
+            f"question of {num_question_tokens} tokens, {num_special} "
             f"special ones and two of the context, got {max_tokens}"
         )
     return room
@@ -195,8 +194,3 @@ def _label(answer, start, count, first):
     if answer and start <= answer.first and answer.last < start + count:
         return answer.first - start + first, answer.last - start + first
     return 0, 0
-
-
-def _offsets(question, context):
-    special = np.full((1, 2), -1, np.int32)
-    return np.concatenate([special, question, special, context, special])

@@ -12,7 +12,7 @@ from bvkeras.fileio import value_digest
 
 if TYPE_CHECKING:
     from bvkeras.data.tokenized_examples import TokenizedExamples
-    from bvkeras.encoders.word_piece import WordPiece
+    from bvkeras.encoders.tokenizer import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,12 +88,12 @@ class TokenExamples:
         return {}
 
     def tokenized(
-        self, tokenizer: "WordPiece", max_tokens: int, offsets: bool
+        self, tokenizer: "Tokenizer", max_tokens: int, offsets: bool
     ) -> "TokenizedExamples":
         """The sentences' windows, one sentence's behind another's.
 
         Args:
-            tokenizer: WordPiece.
+            tokenizer: Tokenizer.
             max_tokens: int. Most tokens of a window, the special ones
                 counted.
             offsets: bool. Windows have theirs in any case.

@@ -12,19 +12,17 @@ import numpy as np
 
 from bvkeras.data.tagged_sentence import TaggedSentence
 from bvkeras.data.tokenized_examples import TokenizedExamples
-from bvkeras.encoders.word_piece import WordPiece
+from bvkeras.encoders.tokenizer import Tokenizer
 from bvkeras.errors import ArgumentError
 from bvkeras.tasks.tag_scheme import inside
 
 # The label of a token that is neither learned nor scored.
 UNSCORED = -1
-SPECIAL_TOKENS = 2
 
 # A window has this part of the next one.
 _OVERLAP = 4
 # Between a sentence's id and the number of its window.
 _SEPARATOR = "#"
-_CONTINUED = "##"
 
 
 class TokenWindow(NamedTuple):
@@ -82,14 +80,9 @@ def window_sentence(window_id: str) -> str:
     return window_id.rpartition(_SEPARATOR)[0]
 
 
-def continued_pieces(tokenizer: WordPiece) -> np.ndarray:
-    """Which word pieces go on with a word, bool `(vocabulary,)`."""
-    return np.array([p.startswith(_CONTINUED) for p in tokenizer.vocabulary])
-
-
 def make_token_windows(
     sentences: Sequence[TaggedSentence],
-    tokenizer: WordPiece,
+    tokenizer: Tokenizer,
     max_tokens: int,
     label_names: Sequence[str],
 ) -> TokenizedExamples:
@@ -103,7 +96,7 @@ def make_token_windows(
 
     Args:
         sentences: sequence of `TaggedSentence`.
-        tokenizer: WordPiece.
+        tokenizer: Tokenizer.
         max_tokens: int. Most tokens of a window, special ones counted.
         label_names: sequence of str. All tags; a label is an index into it.
 
@@ -115,33 +108,29 @@ def make_token_windows(
     Raises:
         ArgumentError: `max_tokens` has no room for a token.
     """
-    room = max_tokens - SPECIAL_TOKENS
+    num_special = tokenizer.special_tokens.count(1)
+    room = max_tokens - num_special
     if room < 1:
         raise ArgumentError(
-            f"max_tokens: expected at least {SPECIAL_TOKENS + 1}, got "
-            f"{max_tokens}"
+            f"max_tokens: expected at least {num_special + 1}, got {max_tokens}"
         )
     numbers = {name: number for number, name in enumerate(label_names)}
-    is_continued = continued_pieces(tokenizer)
-    encoded = tokenizer.encode_with_offsets([s.text for s in sentences])
-    special = np.full((1, 2), -1, np.int32)
+    encoded = tokenizer.encode_words([s.text for s in sentences])
     rows, ids, labels, all_offsets = [], [], [], []
-    for sentence, (pieces, offsets) in zip(sentences, encoded, strict=True):
-        of_pieces = _piece_labels(
-            sentence, offsets, is_continued[pieces], numbers
-        )
+    for sentence, (pieces, offsets, continued) in zip(
+        sentences, encoded, strict=True
+    ):
+        of_pieces = _piece_labels(sentence, offsets, continued, numbers)
         windows = token_windows(len(pieces), room)
         for number, (start, stop, first, last) in enumerate(windows):
             rows.append(tokenizer.row(pieces[start:stop]))
             ids.append(f"{sentence.id}{_SEPARATOR}{number}")
-            answered = np.full(stop - start + SPECIAL_TOKENS, UNSCORED)
+            answered = np.full(stop - start + num_special, UNSCORED)
             answered[first - start + 1 : last - start + 1] = of_pieces[
                 first:last
             ]
             labels.append(answered)
-            all_offsets.append(
-                np.concatenate([special, offsets[start:stop], special])
-            )
+            all_offsets.append(tokenizer.row_offsets(offsets[start:stop]))
     return TokenizedExamples(
         rows, tokenizer.pad_id, ids, _padded(labels), all_offsets
     )

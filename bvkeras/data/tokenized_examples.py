@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bvkeras.encoders.word_piece import pad_rows
+from bvkeras.encoders.tokenizer import pad_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class TokenizedExamples:
         labels: array. Classes int64 or scores float32 `(rows,)`; of a span
             task int64 `(rows, 2)`, the answer's first and last token.
         offsets: list of int32 arrays `(tokens, 2)`, or None. Where the tokens
-            stand in the texts, as `WordPiece.pack_offsets` gives it.
+            stand in the texts, as `Tokenizer.pack_offsets` gives it.
         contexts: int64 array `(rows,)`, or None. Of a span task: the first
             token of the context. The last is the one before the last [SEP].
     """

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import keras_hub
 import numpy as np
 
 from bvkeras import fileio
 from bvkeras.encoders.families.registry import family_of
+from bvkeras.encoders.saved_tokenizer import write_tokenizer
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
-from bvkeras.encoders.word_piece import WordPiece, pad_rows
+from bvkeras.encoders.tokenizer import Tokenizer, pad_rows
 from bvkeras.errors import ArgumentError
 from bvkeras.layers.gelu import get_hidden_act
 from bvkeras.layers.hidden_states import layer_indices
@@ -32,7 +32,7 @@ class Encoder:
 
     Args:
         backbone: keras.Model. keras-hub's, of a family that bvkeras knows.
-        tokenizer: WordPiece. Its vocabulary may not be larger than the
+        tokenizer: Tokenizer. Its vocabulary may not be larger than the
             backbone's.
         name: str. What to call the encoder in tables and messages.
         sentence_pooling: str. What stands for a whole text when the encoder
@@ -54,7 +54,7 @@ class Encoder:
     def __init__(
         self,
         backbone: keras.Model,
-        tokenizer: WordPiece,
+        tokenizer: Tokenizer,
         name: str,
         sentence_pooling: str = "cls",
     ):
@@ -123,7 +123,7 @@ class Encoder:
 
         Raises:
             ArgumentError: there are no texts; `max_tokens` is more than the
-                backbone takes; what `WordPiece.pack` raises.
+                backbone takes; what `Tokenizer.pack` raises.
         """
         if max_tokens is None:
             max_tokens = min(_MAX_TOKENS, self.backbone.max_sequence_length)
@@ -207,7 +207,7 @@ class Encoder:
         keras-hub itself can read it, but computes the tanh GELU whatever the
         weights were trained with; `bvkeras.load_backbone` also reads
         bvkeras.json, which holds the GELU, the sentence pooling and the
-        tokenizer's settings.
+        tokenizer's settings, and the whole tokenizer if it is no `WordPiece`.
 
         Args:
             directory: str or path. Appears whole or not at all. An encoder
@@ -222,17 +222,12 @@ class Encoder:
                 f"directory must be new or hold a saved encoder, got "
                 f"{directory}, which has no {SIDECAR_FILE}"
             )
-        settings = self.tokenizer.settings
         with fileio.atomic_directory(directory) as temporary:
             self.backbone.save_to_preset(str(temporary))
-            keras_hub.models.BertTokenizer(
-                self.tokenizer.vocabulary,
-                lowercase=settings["lowercase"],
-                strip_accents=settings["strip_accents"],
-            ).save_to_preset(str(temporary))
+            write_tokenizer(self.tokenizer, temporary)
             sidecar = {
                 "hidden_act": self.hidden_act,
                 "sentence_pooling": self.sentence_pooling,
-                "tokenizer": settings,
+                "tokenizer": self.tokenizer.settings,
             }
             fileio.write_json(temporary / SIDECAR_FILE, sidecar)

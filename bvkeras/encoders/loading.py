@@ -13,6 +13,11 @@ from bvkeras import fileio
 from bvkeras.encoders import huggingface
 from bvkeras.encoders.bert_sizes import SIZES, bert_weights
 from bvkeras.encoders.encoder import SIDECAR_FILE, Encoder
+from bvkeras.encoders.saved_tokenizer import (
+    SETTINGS_SCHEMA,
+    VOCABULARY_FILE,
+    read_tokenizer,
+)
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import ArgumentError, BackboneError
@@ -25,13 +30,7 @@ _PACKAGE = "package:"
 _FLAG = {"type": ["boolean", "null"]}
 _SIDECAR_SCHEMA = record_of(
     {
-        "tokenizer": {
-            "type": ["object", "null"],
-            "additionalProperties": False,
-            "properties": dict.fromkeys(
-                ("lowercase", "strip_accents", "tokenize_chinese_chars"), _FLAG
-            ),
-        },
+        "tokenizer": SETTINGS_SCHEMA,
     },
     hidden_act=TEXT,
     sentence_pooling=TEXT,
@@ -199,15 +198,11 @@ def _load_keras_hub(directory, config, dropout, dtype):
     if sidecar_path.is_file():
         sidecar = huggingface.read_object(sidecar_path, _SIDECAR_SCHEMA)
     settings = sidecar.get("tokenizer") or _tokenizer_settings(directory)
-    vocabulary_path = directory / "assets" / "tokenizer" / "vocabulary.txt"
-    vocabulary = huggingface.read_vocabulary(vocabulary_path)
+    tokenizer = read_tokenizer(directory, settings)
     try:
-        tokenizer = WordPiece(vocabulary, **settings)
         check_hidden_act(sidecar["hidden_act"])
         check_sentence_pooling(sidecar["sentence_pooling"])
-    except BackboneError as error:
-        raise BackboneError(f"{vocabulary_path}: {error}") from None
-    except (ArgumentError, TypeError) as error:
+    except ArgumentError as error:
         raise BackboneError(f"{sidecar_path}: {error}") from None
     try:
         backbone = _from_preset(str(directory), dropout, dtype)
@@ -217,8 +212,9 @@ def _load_keras_hub(directory, config, dropout, dtype):
         ) from error
     if tokenizer.vocabulary_size > backbone.vocabulary_size:
         raise BackboneError(
-            f"{vocabulary_path} has {tokenizer.vocabulary_size} word pieces, "
-            f"config.json says vocabulary_size {backbone.vocabulary_size}"
+            f"{directory / VOCABULARY_FILE} has "
+            f"{tokenizer.vocabulary_size} word pieces, config.json says "
+            f"vocabulary_size {backbone.vocabulary_size}"
         )
     pooling = sidecar["sentence_pooling"]
     return backbone, tokenizer, sidecar["hidden_act"], pooling

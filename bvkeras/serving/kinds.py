@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from bvkeras.encoders.word_piece import WordPiece
+from bvkeras.encoders.tokenizer import Tokenizer
 from bvkeras.evaluation.outputs import CHOSEN_FROM
 from bvkeras.ops.span_logits import answer_positions
 from bvkeras.serving import packing, span_graph, token_graph
-from bvkeras.serving.text_graph import TextGraph
+from bvkeras.serving.text_pieces import TextPieces
 from bvkeras.tasks.kind import LABEL_SEPARATOR, Kind
 
 if TYPE_CHECKING:
@@ -39,16 +39,16 @@ class ServedKind(abc.ABC):
         self,
         task: "ServedTask",
         texts: Tensors,
-        text_graph: TextGraph,
-        tokenizer: WordPiece,
+        text_graph: TextPieces,
+        tokenizer: Tokenizer,
     ) -> tuple[Tensors, Any]:
         """Token ids for the encoder, and where they come from.
 
         Args:
             task: ServedTask.
             texts: dict of input name to its string tensor `(rows,)`.
-            text_graph: TextGraph, or the same as a `tf.function`.
-            tokenizer: WordPiece.
+            text_graph: TextPieces, or the same as a `tf.function`.
+            tokenizer: Tokenizer.
 
         Returns:
             What the encoder is given, and what `answer` and `rows` need
@@ -93,8 +93,8 @@ class ServedTexts(ServedKind):
         self,
         task: "ServedTask",
         texts: Tensors,
-        text_graph: TextGraph,
-        tokenizer: WordPiece,
+        text_graph: TextPieces,
+        tokenizer: Tokenizer,
     ) -> tuple[Tensors, Any]:
         if task.num_texts == 1:
             pieces = text_graph(texts[task.input_names[0]])
@@ -107,7 +107,9 @@ class ServedTexts(ServedKind):
                 *(begins[:num_rows], lengths[:num_rows]),
                 *(begins[num_rows:], lengths[num_rows:]),
             )
-        rows = packing.truncated(rows, task.max_tokens)
+        rows = packing.truncated(
+            rows, task.max_tokens, tokenizer.special_tokens
+        )
         return packing.pack(pieces.ids, rows, tokenizer), None
 
     def rows(self, batch: Tensors, places: Any) -> tf.Tensor:
@@ -172,17 +174,22 @@ class ServedSpans(ServedKind):
         self,
         task: "ServedTask",
         texts: Tensors,
-        text_graph: TextGraph,
-        tokenizer: WordPiece,
+        text_graph: TextPieces,
+        tokenizer: Tokenizer,
     ) -> tuple[Tensors, Any]:
         both, num_rows = _both_texts(task, texts)
         pieces = text_graph(both, offsets=True)
         assert task.windows is not None
         windows = span_graph.make_windows(
-            pieces, num_rows, task.max_tokens, task.windows
+            pieces,
+            num_rows,
+            task.max_tokens,
+            task.windows,
+            tokenizer.special_tokens,
         )
         batch = packing.pack(pieces.ids, windows.rows, tokenizer)
-        return batch, (windows, pieces, num_rows)
+        special_tokens = tokenizer.special_tokens
+        return batch, (windows, pieces, num_rows, special_tokens)
 
     def rows(self, batch: Tensors, places: Any) -> tf.Tensor:
         return places[0].questions
@@ -193,9 +200,9 @@ class ServedSpans(ServedKind):
     def answer(
         self, task: "ServedTask", logits: tf.Tensor, texts: Tensors, places: Any
     ) -> Tensors:
-        windows, pieces, num_questions = places
+        windows, pieces, num_questions, special_tokens = places
         span = span_graph.best_spans(
-            logits, windows, pieces.offsets, num_questions
+            logits, windows, pieces.offsets, num_questions, special_tokens
         )
         # Read as the tokenizer reads it, whatever bytes they are.
         context = tf.strings.unicode_transcode(
@@ -227,11 +234,13 @@ class ServedTokens(ServedKind):
         self,
         task: "ServedTask",
         texts: Tensors,
-        text_graph: TextGraph,
-        tokenizer: WordPiece,
+        text_graph: TextPieces,
+        tokenizer: Tokenizer,
     ) -> tuple[Tensors, Any]:
         pieces = text_graph(texts["text"], offsets=True)
-        windows = token_graph.make_windows(pieces, task.max_tokens)
+        windows = token_graph.make_windows(
+            pieces, task.max_tokens, tokenizer.special_tokens
+        )
         batch = packing.pack(pieces.ids, windows.rows, tokenizer)
         return batch, (windows, pieces, tokenizer)
 

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bvkeras.encoders.word_piece import WordPiece
+from bvkeras.encoders.special_tokens import SpecialTokens
+from bvkeras.encoders.tokenizer import Tokenizer
 
 
 class Rows(NamedTuple):
@@ -23,16 +24,20 @@ class Rows(NamedTuple):
     length_b: tf.Tensor | None = None
 
 
-def truncated(rows: Rows, max_tokens: int) -> Rows:
-    """Rows cut as `WordPiece.pack` cuts them.
+def truncated(
+    rows: Rows, max_tokens: int, special_tokens: SpecialTokens
+) -> Rows:
+    """Rows cut as `Tokenizer.pack` cuts them.
 
     Args:
         rows: Rows.
         max_tokens: int. Most tokens in a row, the special ones counted.
+        special_tokens: SpecialTokens.
     """
     if rows.length_b is None:
-        return rows._replace(length_a=tf.minimum(rows.length_a, max_tokens - 2))
-    room = max_tokens - 3
+        room = max_tokens - special_tokens.count(1)
+        return rows._replace(length_a=tf.minimum(rows.length_a, room))
+    room = max_tokens - special_tokens.count(2)
     length_a, length_b = rows.length_a, rows.length_b
     shorter = tf.minimum(tf.minimum(length_a, length_b), room // 2)
     a_is_shorter = length_a <= length_b
@@ -46,41 +51,47 @@ def truncated(rows: Rows, max_tokens: int) -> Rows:
 
 
 def pack(
-    ids: tf.Tensor, rows: Rows, tokenizer: WordPiece
+    ids: tf.Tensor, rows: Rows, tokenizer: Tokenizer
 ) -> dict[str, tf.Tensor]:
     """Rows with special tokens, padded to the longest.
 
     Args:
         ids: int32 tensor `(pieces,)`.
         rows: Rows.
-        tokenizer: WordPiece. Gives the ids of special tokens.
+        tokenizer: Tokenizer. Gives the ids of special tokens.
 
     Returns:
         dict of int32 tensors `(rows, tokens)`, as
-        `bvkeras.encoders.word_piece.pad_rows` gives them.
+        `bvkeras.encoders.tokenizer.pad_rows` gives them.
     """
     # Something to gather where there is no piece at all.
     ids = tf.concat([ids, [tokenizer.pad_id]], 0)
+    special = tokenizer.special_tokens
     behind_a = rows.length_a[:, tf.newaxis] + 1
-    last = behind_a
+    begin_b, last = behind_a + 1, behind_a
     if rows.length_b is not None:
-        last = behind_a + rows.length_b[:, tf.newaxis] + 1
+        begin_b = behind_a + len(special.between)
+        last = begin_b + rows.length_b[:, tf.newaxis]
     # [CLS] and [SEP] are there at least, also where there is no row.
     width = tf.maximum(tf.reduce_max(last), 1) + 1
     places = tf.range(width)[tf.newaxis]
-    in_first = places <= behind_a
-    sources = rows.first_a[:, tf.newaxis] + places - 1
-    is_sep = places == behind_a
-    if rows.first_b is not None:
-        in_second = rows.first_b[:, tf.newaxis] + places - behind_a - 1
-        sources = tf.where(in_first, sources, in_second)
-        is_sep |= places == last
-    sources = tf.clip_by_value(sources, 0, tf.shape(ids)[0] - 1)
-    token_ids = tf.where(is_sep, tokenizer.sep_id, tf.gather(ids, sources))
-    token_ids = tf.where(places == 0, tokenizer.cls_id, token_ids)
     is_token = places <= last
+    sources = rows.first_a[:, tf.newaxis] + places - 1
+    in_second = is_token & (places >= begin_b)
+    if rows.first_b is not None:
+        sources = tf.where(
+            in_second, rows.first_b[:, tf.newaxis] + places - begin_b, sources
+        )
+    sources = tf.clip_by_value(sources, 0, tf.shape(ids)[0] - 1)
+    token_ids = tf.gather(ids, sources)
+    if rows.length_b is not None:
+        for number, token in enumerate(special.between):
+            is_here = places == behind_a + number
+            token_ids = tf.where(is_here, token, token_ids)
+    token_ids = tf.where(places == last, special.sep_id, token_ids)
+    token_ids = tf.where(places == 0, special.cls_id, token_ids)
     return {
         "token_ids": tf.where(is_token, token_ids, tokenizer.pad_id),
-        "segment_ids": tf.cast(is_token & ~in_first, tf.int32),
+        "segment_ids": tf.cast(in_second, tf.int32),
         "padding_mask": tf.cast(is_token, tf.int32),
     }

@@ -56,7 +56,8 @@ def export(
 
     Raises:
         ArgumentError: there is no task, two have one name, `dtype` is neither
-            of the two, or a head does not fit the encoder.
+            of the two, a head does not fit the encoder, or its tokenizer is
+            no `WordPiece`.
         RunError: another process is writing to `directory`.
 
     Example:
@@ -71,6 +72,11 @@ def export(
             f"dtype: received {dtype!r}, expected one of {', '.join(DTYPES)}"
         )
     _check_directory(directory)
+    if not isinstance(encoder.tokenizer, WordPiece):
+        raise ArgumentError(
+            f"encoder: {encoder.name} has a tokenizer that a TensorFlow graph "
+            "cannot compute; only BERT's, with its vocabulary, can be exported"
+        )
     forward = FastEncoder(encoder.backbone, compute_dtype=dtype)
     return _write(
         forward,

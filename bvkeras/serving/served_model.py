@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from bvkeras.encoders.fast_encoder import FastEncoder
-from bvkeras.encoders.word_piece import WordPiece
+from bvkeras.encoders.tokenizer import Tokenizer
 from bvkeras.serving.kinds import kind_of
 from bvkeras.serving.served_task import ServedTask
-from bvkeras.serving.text_graph import TextGraph
+from bvkeras.serving.text_pieces import text_pieces
 
 _BATCH = {
     name: tf.TensorSpec((None, None), tf.int32)
@@ -21,21 +21,21 @@ class ServedModel:
 
     Args:
         encoder: FastEncoder of all hidden states.
-        tokenizer: WordPiece.
+        tokenizer: Tokenizer.
         tasks: sequence of ServedTask, with different names.
     """
 
     def __init__(
         self,
         encoder: FastEncoder,
-        tokenizer: WordPiece,
+        tokenizer: Tokenizer,
         tasks: Sequence[ServedTask],
     ):
         # Each is traced once, for all signatures.
         self._encoder = tf.function(
             encoder, input_signature=[_BATCH], autograph=False
         )
-        self._text_graph = tf.function(TextGraph(tokenizer), autograph=False)
+        self._text_graph = tf.function(text_pieces(tokenizer), autograph=False)
         self._tokenizer = tokenizer
         self._tasks = list(tasks)
         self._heads = {

@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bvkeras.encoders.special_tokens import SpecialTokens
 from bvkeras.evaluation.spans.search import MAX_ANSWER_TOKENS, NUM_BEST
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.serving.packing import Rows
 from bvkeras.serving.text_graph import Pieces
 from bvkeras.tasks.window_plan import WindowPlan
 
-_SPECIAL_TOKENS = 3
 # Two characters' places in one number, the first in front.
 _PLACE = 1 << 31
 _LAST_PLACE = tf.int64.max
@@ -29,7 +29,11 @@ class Windows(NamedTuple):
 
 
 def make_windows(
-    pieces: Pieces, num_questions: tf.Tensor, max_tokens: int, plan: WindowPlan
+    pieces: Pieces,
+    num_questions: tf.Tensor,
+    max_tokens: int,
+    plan: WindowPlan,
+    special_tokens: SpecialTokens,
 ) -> Windows:
     """The windows that `bvkeras.data.squad_windows.make_windows` makes.
 
@@ -38,19 +42,21 @@ def make_windows(
         num_questions: int32 scalar tensor.
         max_tokens: int. Most tokens of a window.
         plan: WindowPlan.
+        special_tokens: SpecialTokens. Those of the tokenizer.
     """
+    num_special = special_tokens.count(2)
     first, lengths = pieces.row_splits[:-1], pieces.lengths
     asked = tf.minimum(lengths[:num_questions], plan.question_tokens)
     num_context = lengths[num_questions:]
-    room = max_tokens - _SPECIAL_TOKENS - asked
+    room = max_tokens - num_special - asked
     checks = []
-    if max_tokens < _SPECIAL_TOKENS + plan.question_tokens + 2:
+    if max_tokens < num_special + plan.question_tokens + 2:
         checks = [
             tf.debugging.Assert(
                 tf.reduce_all(room >= 2),
                 [
                     "question: too long, expected at most "
-                    f"{max_tokens - _SPECIAL_TOKENS - 2} word pieces"
+                    f"{max_tokens - num_special - 2} word pieces"
                 ],
             )
         ]
@@ -78,6 +84,7 @@ def best_spans(
     windows: Windows,
     offsets: tf.Tensor,
     num_questions: tf.Tensor,
+    special_tokens: SpecialTokens,
 ) -> dict[str, tf.Tensor]:
     """The best span of every question.
 
@@ -88,6 +95,7 @@ def best_spans(
         windows: Windows.
         offsets: int32 tensor `(pieces, 2)`. Where pieces stand in their text.
         num_questions: int32 scalar tensor.
+        special_tokens: SpecialTokens. Those of the tokenizer.
 
     Returns:
         dict of tensors `(questions,)`: int32 "start" and "end", first
@@ -96,7 +104,11 @@ def best_spans(
         lowest number if there is none; float32 "no_answer_probability", 1 if
         there is none.
     """
-    scores, characters = _window_spans(logits, windows.rows, offsets)
+    rows = windows.rows
+    # Tokens behind [CLS] to pieces: the question and what follows it stand
+    # between.
+    shift = rows.first_b - rows.length_a - len(special_tokens.between)
+    scores, characters = _window_spans(logits, shift[:, tf.newaxis], offsets)
     best = tf.math.unsorted_segment_max(
         tf.reduce_max(scores, axis=1), windows.questions, num_questions
     )
@@ -123,7 +135,7 @@ def best_spans(
     }
 
 
-def _window_spans(logits, rows, offsets):
+def _window_spans(logits, shift, offsets):
     """Scores of each window's candidates, and their characters as a number.
 
     Returns:
@@ -142,8 +154,6 @@ def _window_spans(logits, rows, offsets):
     start_logits = tf.cast(start_logits, tf.float64)[:, :, tf.newaxis]
     end_logits = tf.cast(end_logits, tf.float64)[:, tf.newaxis, :]
     scores = tf.where(allowed, start_logits + end_logits, 2 * MASKED_LOGIT)
-    # Tokens behind [CLS] to pieces: the question and a [SEP] stand between.
-    shift = (rows.first_b - rows.length_a - 1)[:, tf.newaxis]
     offsets = tf.cast(tf.concat([offsets, [[0, 0]]], 0), tf.int64)
     last = tf.shape(offsets)[0] - 1
     first_characters, end_characters = (

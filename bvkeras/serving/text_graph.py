@@ -28,11 +28,14 @@ class Pieces(NamedTuple):
         offsets: int32 tensor `(pieces, 2)`, or None. First character of each
             piece in its text, and the one behind its last, in Unicode code
             points.
+        continued: bool tensor `(pieces,)`, or None. Whether each goes on with
+            the word of the one before it; None where its id tells.
     """
 
     ids: tf.Tensor
     row_splits: tf.Tensor
     offsets: tf.Tensor | None = None
+    continued: tf.Tensor | None = None
 
     @property
     def lengths(self) -> tf.Tensor:

@@ -6,11 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bvkeras.data.token_windows import (
-    SPECIAL_TOKENS,
-    continued_pieces,
-    window_steps,
-)
+from bvkeras.data.token_windows import window_steps
+from bvkeras.encoders.special_tokens import SpecialTokens
+from bvkeras.encoders.tokenizer import Tokenizer
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.serving.packing import Rows
 from bvkeras.serving.text_graph import Pieces
@@ -53,14 +51,17 @@ class Words(NamedTuple):
     logits: tf.Tensor
 
 
-def make_windows(pieces: Pieces, max_tokens: int) -> TextWindows:
+def make_windows(
+    pieces: Pieces, max_tokens: int, special_tokens: SpecialTokens
+) -> TextWindows:
     """The windows that `bvkeras.data.token_windows.token_windows` makes.
 
     Args:
         pieces: Pieces. Those of the texts.
         max_tokens: int. Most tokens of a window.
+        special_tokens: SpecialTokens. Those of the tokenizer.
     """
-    room = max_tokens - SPECIAL_TOKENS
+    room = max_tokens - special_tokens.count(1)
     overlap, stride = window_steps(room)
     lengths = pieces.lengths
     counts = (tf.maximum(lengths - overlap, 1) + stride - 1) // stride
@@ -80,7 +81,7 @@ def find_words(
     logits: tf.Tensor,
     windows: TextWindows,
     pieces: Pieces,
-    tokenizer: WordPiece,
+    tokenizer: Tokenizer,
     max_tokens: int,
 ) -> Words:
     """Each word with the outputs of its first piece, in its best window.
@@ -89,16 +90,20 @@ def find_words(
         logits: float32 tensor `(windows, tokens, classes)`.
         windows: TextWindows.
         pieces: Pieces, with offsets.
-        tokenizer: WordPiece.
+        tokenizer: Tokenizer.
         max_tokens: int. As `make_windows`.
     """
-    overlap, stride = window_steps(max_tokens - SPECIAL_TOKENS)
+    num_special = tokenizer.special_tokens.count(1)
+    overlap, stride = window_steps(max_tokens - num_special)
     num_pieces = tf.shape(pieces.ids)[0]
     text_of = _owners(pieces.row_splits, num_pieces)
     places = tf.range(num_pieces) - tf.gather(pieces.row_splits, text_of)
-    is_continued = tf.gather(
-        tf.constant(continued_pieces(tokenizer)), pieces.ids
-    )
+    is_continued = pieces.continued
+    if is_continued is None:
+        assert isinstance(tokenizer, WordPiece)
+        is_continued = tf.gather(
+            tf.constant(tokenizer.continued_pieces), pieces.ids
+        )
     first = _where(tf.logical_not(is_continued) | tf.equal(places, 0))
     texts, places = tf.gather(text_of, first), tf.gather(places, first)
     # As `token_windows` says which window answers.

@@ -15,6 +15,7 @@ from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, BackboneError
 from bvkeras.layers.hidden_states import HiddenStates
+from tests.awkward_tokenizers import EXPECTED, TOKENIZERS
 
 TINY = pathlib.Path(__file__).parents[1] / "parity" / "tiny_tanh"
 TEXTS = ["The cat sat on the mat.", "A dog"]
@@ -447,6 +448,24 @@ def test_saved_encoder_is_the_same_encoder(tmp_path, hidden_act):
     loaded = load_backbone(tmp_path / "saved")
     assert loaded.hidden_act == hidden_act
     assert_same_encoder(loaded, encoder)
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_any_tokenizer_is_saved(tmp_path, tiny, name):
+    backbone = keras_hub.models.BertBackbone(420, 1, 1, 4, 4)
+    encoder = Encoder(backbone, TOKENIZERS[name], "mine")
+    encoder.save(tmp_path / "saved")
+    loaded = load_backbone(tmp_path / "saved")
+    assert loaded.digest() == encoder.digest()
+    assert loaded.tokenizer.digest == encoder.tokenizer.digest
+    assert type(loaded.tokenizer) is type(encoder.tokenizer)
+    texts = EXPECTED[name]["texts"]
+    rows = [ids.tolist() for ids in loaded.tokenizer.encode(texts)]
+    assert rows == EXPECTED[name]["ids"]
+    path = tmp_path / "saved" / "huggingface_tokenizer.json"
+    edit_json(path, post_processor=None)
+    with pytest.raises(BackboneError, match=rf"{path}: puts other special"):
+        load_backbone(tmp_path / "saved")
 
 
 def test_saving_replaces_an_encoder_and_nothing_else(tmp_path, tiny):

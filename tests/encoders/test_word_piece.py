@@ -31,13 +31,13 @@ def test_encode_gives_int32_pieces_without_special_tokens(tokenizer):
 
 
 def test_encode_of_more_texts_than_one_call_takes(tokenizer, monkeypatch):
-    monkeypatch.setattr("bvkeras.encoders.word_piece._TEXTS_PER_CALL", 2)
+    monkeypatch.setattr("bvkeras.encoders.tokenizer._TEXTS_PER_CALL", 2)
     ids = tokenizer.encode(["the", "fox", "the fox", "fox the", "foxes"])
     assert [len(row) for row in ids] == [1, 1, 2, 2, 2]
 
 
 def test_pieces_come_with_their_characters(tokenizer, monkeypatch):
-    monkeypatch.setattr("bvkeras.encoders.word_piece._TEXTS_PER_CALL", 2)
+    monkeypatch.setattr("bvkeras.encoders.tokenizer._TEXTS_PER_CALL", 2)
     texts = ["🐈 The foxes", "", "the"]
     pieces = tokenizer.encode_with_offsets(texts)
     for (ids, offsets), expected in zip(

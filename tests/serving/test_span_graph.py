@@ -14,8 +14,9 @@ from bvkeras.evaluation.spans.answers import (
 )
 from bvkeras.ops.span_logits import MASKED_LOGIT, answer_positions
 from bvkeras.serving import packing, span_graph
-from bvkeras.serving.text_graph import TextGraph
+from bvkeras.serving.text_pieces import text_pieces
 from bvkeras.tasks.window_plan import WindowPlan
+from tests.awkward_tokenizers import TOKENIZERS
 from tests.data.squad_fixtures import make_question, make_span_examples
 from tests.serving.texts import TEXTS
 
@@ -25,7 +26,7 @@ PLANS = ((WindowPlan(8, 10), 32), (WindowPlan(3, 4), 12), (WindowPlan(), 384))
 class Both:
     def __init__(self, tokenizer):
         self.tokenizer = tokenizer
-        self._text_graph = TextGraph(tokenizer)
+        self._text_graph = text_pieces(tokenizer)
 
     def check(self, pairs, plan, max_tokens, seed, levels):
         """Compares windows, answers, places and probabilities.
@@ -46,7 +47,9 @@ class Both:
         pieces = self._text_graph(
             [*(q for q, _ in pairs), *(c for _, c in pairs)], offsets=True
         )
-        windows = span_graph.make_windows(pieces, count, max_tokens, plan)
+        windows = span_graph.make_windows(
+            pieces, count, max_tokens, plan, self.tokenizer.special_tokens
+        )
         found = packing.pack(pieces.ids, windows.rows, self.tokenizer)
         for name, array in batch.items():
             np.testing.assert_array_equal(found[name], array)
@@ -58,7 +61,11 @@ class Both:
         logits = np.where(positions[:, :, None], logits, MASKED_LOGIT)
         logits = logits.astype(np.float32)
         spans = span_graph.best_spans(
-            tf.constant(logits), windows, pieces.offsets, count
+            tf.constant(logits),
+            windows,
+            pieces.offsets,
+            count,
+            self.tokenizer.special_tokens,
         )
         candidates = find_candidates(
             examples, WindowLogits(expected.ids, logits, expected.offsets)
@@ -107,6 +114,14 @@ def test_of_equal_spans_the_first_in_the_text_is_taken(both, seed):
     assert answers[2] == ""
 
 
+def test_windows_of_another_tokenizer():
+    both = Both(TOKENIZERS["roberta"])
+    pairs = [("the cat?", "the cat sat on the mat, Zoë. " * 3), ("", "a")]
+    for plan, max_tokens in (*PLANS, (WindowPlan(4, 5), 14)):
+        answers, expected = both.check(pairs, plan, max_tokens, 0, 1 << 20)
+        assert answers == expected
+
+
 def test_answer_has_at_most_thirty_tokens(both):
     pairs = [("the", "a b c d e f g h " * 10)]
     for seed in range(3):
@@ -116,4 +131,10 @@ def test_answer_has_at_most_thirty_tokens(both):
 def test_long_question_without_room_is_refused(both):
     pieces = both._text_graph(["a " * 20, "the cat"], offsets=True)
     with pytest.raises(tf.errors.InvalidArgumentError, match="question: too"):
-        span_graph.make_windows(pieces, tf.constant(1), 20, WindowPlan(8, 16))
+        span_graph.make_windows(
+            pieces,
+            tf.constant(1),
+            20,
+            WindowPlan(8, 16),
+            both.tokenizer.special_tokens,
+        )

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from bvkeras.encoders.huggingface import read_vocabulary
 from bvkeras.encoders.loading import load_backbone, package_directory
-from bvkeras.encoders.word_piece import WordPiece, pad_rows
+from bvkeras.encoders.tokenizer import pad_rows
+from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.serving import packing
 from bvkeras.serving.text_graph import TextGraph
 from tests.serving.texts import AWKWARD, TEXTS
@@ -124,7 +125,9 @@ def test_pairs_are_cut_as_by_pack(minilm, pairs, max_tokens):
     double = packing.Rows(*single[:2], begins[count:], lengths[count:])
     for rows, second in ((single, None), (double, texts_b)):
         batch = packing.pack(
-            pieces.ids, packing.truncated(rows, max_tokens), tokenizer
+            pieces.ids,
+            packing.truncated(rows, max_tokens, tokenizer.special_tokens),
+            tokenizer,
         )
         expected = pad_rows(
             tokenizer.pack(texts_a, second, max_tokens), tokenizer.pad_id

@@ -8,7 +8,7 @@ import numpy as np
 from bvkeras.tasks.own_settings import fitting_tokens
 
 if TYPE_CHECKING:
-    from bvkeras.encoders.word_piece import WordPiece
+    from bvkeras.encoders.tokenizer import Tokenizer
 
 _DEFAULT_TOKENS = 128
 
@@ -39,14 +39,14 @@ def longest_input(
 
 
 def token_lengths(
-    tokenizer: "WordPiece",
+    tokenizer: "Tokenizer",
     texts_a: Sequence[str],
     texts_b: Sequence[str] | None,
 ) -> np.ndarray:
     """Tokens of each row before any is cut, special ones counted.
 
     Args:
-        tokenizer: WordPiece, or what encodes texts as it does.
+        tokenizer: Tokenizer, or what encodes texts as it does.
         texts_a: sequence of str. First texts.
         texts_b: sequence of str, or None. Second texts.
 
@@ -60,7 +60,8 @@ def token_lengths(
     ...     token_lengths=functools.partial(token_lengths, encoder.tokenizer),
     ... )
     """
-    lengths = np.array([len(ids) + 2 for ids in tokenizer.encode(texts_a)])
+    lengths = np.array([len(ids) for ids in tokenizer.encode(texts_a)])
     if texts_b is not None:
-        lengths += [len(ids) + 1 for ids in tokenizer.encode(texts_b)]
-    return lengths.astype(np.int64)
+        lengths += [len(ids) for ids in tokenizer.encode(texts_b)]
+    num_special = tokenizer.special_tokens.count(1 if texts_b is None else 2)
+    return lengths.astype(np.int64) + num_special

@@ -11,9 +11,6 @@ from bvkeras.serving.rest.request_size import RequestSize
 from bvkeras.serving.rest.token_ids import TokenIds
 from bvkeras.tasks.kind import Kind
 
-_TEXT_SPECIALS = 2
-_PAIR_SPECIALS = 3
-
 
 class TokenCounter:
     """Tokens of a request, as the graph of an export will cut and pad it.
@@ -79,7 +76,7 @@ class TokenCounter:
             for name in {name for names, *_ in encodings for name in names}
         }
         sizes = [
-            _sizes([pieces[name] for name in names], *how)
+            self._sizes([pieces[name] for name in names], *how)
             for names, *how in encodings
         ]
         counts, lengths = zip(*sizes, strict=True)
@@ -89,6 +86,35 @@ class TokenCounter:
         assert self._tokenizer is not None
         ids = self._tokenizer.encode([text.decode("utf-8") for text in texts])
         return np.array([len(one) for one in ids])
+
+    def _sizes(
+        self,
+        pieces: Sequence[np.ndarray],
+        max_tokens: int,
+        windows: tuple[int, int] | None,
+        in_windows: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sequences of each row, and tokens of its longest."""
+        assert self._tokenizer is not None
+        count = self._tokenizer.special_tokens.count
+        if in_windows:
+            room = max_tokens - count(1)
+            overlap, stride = window_steps(room)
+            counts = (np.maximum(pieces[0] - overlap, 1) + stride - 1) // stride
+            return counts, np.minimum(pieces[0], room) + count(1)
+        if windows is None:
+            lengths = np.minimum(sum(pieces) + count(len(pieces)), max_tokens)
+            return np.ones_like(lengths), lengths
+        stride, question_tokens = windows
+        question, context = pieces
+        question = np.minimum(question, question_tokens)
+        # The graph refuses a question that leaves no room.
+        room = np.maximum(max_tokens - count(2) - question, 2)
+        stride = np.minimum(stride, room // 2)
+        # As `span_graph.make_windows` has it.
+        counts = (np.maximum(context - room, 0) + stride - 1) // stride + 1
+        lengths = question + np.minimum(context, room) + count(2)
+        return counts, lengths
 
 
 def _encoding(task: Mapping[str, Any]) -> tuple:
@@ -110,31 +136,3 @@ def _lengths(array: np.ndarray) -> np.ndarray:
     # Numbers with a fraction are no tokens.
     per_row = rows.shape[1] if array.dtype.kind in "iu" else 1
     return np.full(len(rows), per_row)
-
-
-def _sizes(
-    pieces: Sequence[np.ndarray],
-    max_tokens: int,
-    windows: tuple[int, int] | None,
-    in_windows: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences of each row, and tokens of its longest."""
-    if in_windows:
-        room = max_tokens - _TEXT_SPECIALS
-        overlap, stride = window_steps(room)
-        counts = (np.maximum(pieces[0] - overlap, 1) + stride - 1) // stride
-        return counts, np.minimum(pieces[0], room) + _TEXT_SPECIALS
-    if windows is None:
-        specials = _TEXT_SPECIALS if len(pieces) == 1 else _PAIR_SPECIALS
-        lengths = np.minimum(sum(pieces) + specials, max_tokens)
-        return np.ones_like(lengths), lengths
-    stride, question_tokens = windows
-    question, context = pieces
-    question = np.minimum(question, question_tokens)
-    # The graph refuses a question that leaves no room.
-    room = np.maximum(max_tokens - _PAIR_SPECIALS - question, 2)
-    stride = np.minimum(stride, room // 2)
-    # As `span_graph.make_windows` has it.
-    counts = (np.maximum(context - room, 0) + stride - 1) // stride + 1
-    lengths = question + np.minimum(context, room) + _PAIR_SPECIALS
-    return counts, lengths
