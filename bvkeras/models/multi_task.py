@@ -27,7 +27,7 @@ class MultiTaskModel(keras.Model):
     outputs)`; of a `PoolingSpanModel` `(batch, tokens, 2)`.
 
     Args:
-        backbone: keras_hub.models.BertBackbone.
+        backbone: keras.Model. keras-hub's, as `HiddenStates` takes it.
         heads: dict of str to `PoolingClassifier`, `PoolingRegressor` or
             `PoolingSpanModel`. At least one. Heads without weights are built
             for this encoder.

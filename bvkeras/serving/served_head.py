@@ -115,7 +115,9 @@ class ServedHead:
         weights = model.get_layer("logits").get_weights()
         pooling = None if per_token else encoder.sentence_pooling
         if pooling == "cls":
-            weights = encoder.backbone.pooled_dense.get_weights() + weights
+            pooler = encoder.family.trained_pooler(encoder.backbone)
+            if pooler is not None:
+                weights = pooler.get_weights() + weights
         config = {
             "type": _OWN_HEAD,
             "per_token": per_token,
@@ -171,7 +173,9 @@ class ServedHead:
         if self._pooling == "mean":
             pooled = _mean(states, positions)
         else:
-            pooled = tf.tanh(tf.matmul(states[:, 0], pooler[0]) + pooler[1])
+            pooled = states[:, 0]
+            if pooler:
+                pooled = tf.tanh(tf.matmul(pooled, pooler[0]) + pooler[1])
         return tf.matmul(pooled, kernel) + bias
 
 

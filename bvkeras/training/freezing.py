@@ -4,6 +4,7 @@ import math
 
 import keras
 
+from bvkeras.encoders.families.registry import family_of
 from bvkeras.errors import ArgumentError
 
 
@@ -12,7 +13,7 @@ def freeze(
     freeze_layers: int = 0,
     freeze_embeddings: bool = False,
 ) -> None:
-    """Freezes the embeddings of a BERT, or its lowest layers, or both.
+    """Freezes the embeddings of an encoder, or its lowest layers, or both.
 
     What is frozen keeps its weights; its dropout still drops in training. The
     rest becomes trainable, whatever was frozen before. A backward pass ends
@@ -23,27 +24,24 @@ def freeze(
     backward pass then goes all the way, so a step is hardly faster.
 
     Args:
-        backbone: keras_hub.models.BertBackbone. Frozen in place.
+        backbone: keras.Model. keras-hub's. Frozen in place.
         freeze_layers: int. How many transformer layers, from the embeddings
             upwards. Defaults to `0`.
         freeze_embeddings: bool. Whether the embeddings of tokens, positions
-            and segments are frozen, with their LayerNorm. Defaults to
+            and segments are frozen, with their LayerNorm and what projects
+            them; of DeBERTa those of tokens and of distances. Defaults to
             `False`.
 
     Raises:
-        ArgumentError: `freeze_layers` is below 0, or more layers than there
-            are.
+        ArgumentError: what `check_freeze_layers` raises.
     """
     check_freeze_layers(backbone, freeze_layers)
+    family = family_of(backbone)
     backbone.trainable = True
-    frozen = list(backbone.transformer_layers[: int(freeze_layers)])
+    steps = family.steps(backbone)[: int(freeze_layers)]
+    frozen = [layer for step in steps for layer in step]
     if freeze_embeddings:
-        frozen += [
-            backbone.token_embedding,
-            backbone.position_embedding,
-            backbone.segment_embedding,
-            backbone.embeddings_layer_norm,
-        ]
+        frozen += family.embedding_layers(backbone)
     for layer in frozen:
         layer.trainable = False
 
@@ -54,7 +52,7 @@ def untrained_parameters(backbone: keras.Model, model: keras.Model) -> int:
     They are those that are frozen, and those the model does not use.
 
     Args:
-        backbone: keras_hub.models.BertBackbone.
+        backbone: keras.Model. keras-hub's.
         model: keras.Model. What is trained, with the backbone in it.
     """
     trained = {id(weight) for weight in model.trainable_weights}
@@ -70,8 +68,15 @@ def check_freeze_layers(backbone: keras.Model, freeze_layers: int) -> None:
 
     Raises:
         ArgumentError: `freeze_layers` is below 0, or more layers than there
-            are.
+            are, or the family uses its layers again and again.
     """
+    family = family_of(backbone)
+    if freeze_layers and family.shares_layers:
+        raise ArgumentError(
+            f"freeze_layers: expected 0 for {family.name}, which uses the same "
+            f"layer at every depth, so that none is the lowest; got "
+            f"{freeze_layers}"
+        )
     if freeze_layers not in range(backbone.num_layers + 1):
         raise ArgumentError(
             f"freeze_layers: expected a whole number from 0 to "

@@ -44,6 +44,15 @@ class Electra(WithSegments):
         size_defaults={"type_vocab_size": 2},
     )
 
+    def config(self, backbone: keras.Model) -> dict[str, Any]:
+        config = super().config(backbone)
+        return {"vocabulary_size": config.pop("vocab_size"), **config}
+
+    def arguments(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return super().arguments(
+            {**config, "vocab_size": config["vocabulary_size"]}
+        )
+
     def vocabulary_size(self, backbone: keras.Model) -> int:
         return backbone.vocab_size
 

@@ -75,6 +75,14 @@ class Family(abc.ABC):
         """What is said of the family where encoders are told apart."""
         return {"family": self.model_type}
 
+    def config(self, backbone: keras.Model) -> dict[str, Any]:
+        """The family and keras-hub's arguments, by the same names in all."""
+        return {**backbone.get_config(), **self.identity()}
+
+    def arguments(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """keras-hub's arguments of the sizes in what `config` gave."""
+        return {name: config[name] for name in self.entries.sizes}
+
     def steps(
         self, backbone: keras.Model
     ) -> list[tuple[keras.layers.Layer, ...]]:
