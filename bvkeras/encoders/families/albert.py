@@ -1,16 +1,22 @@
 """ALBERT: Lan et al., 2020."""
 
+import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import keras_hub
+from tokenizers import normalizers, pre_tokenizers
 
 from bvkeras.encoders.families.config_entries import ConfigEntries
 from bvkeras.encoders.families.layer_names import LayerNames
 from bvkeras.encoders.families.tensor_mapping import (
     TensorMapping,
     dense_tensors,
+)
+from bvkeras.encoders.families.tokenizer_content import (
+    two_texts,
+    unigram_content,
 )
 from bvkeras.encoders.families.with_segments import WithSegments
 
@@ -32,6 +38,9 @@ class Albert(WithSegments):
     has_trained_pooler = True
     shares_layers = True
     tensor_prefix = "albert."
+    tokenizer_classes = ("AlbertTokenizer", "AlbertTokenizerFast")
+    tokenizer_files = ("spiece.model",)
+    pad_token = "<pad>"
     multiples = (*WithSegments.multiples, ("num_layers", "num_groups"))
     entries = ConfigEntries(
         more_sizes={
@@ -78,6 +87,27 @@ class Albert(WithSegments):
 
     def num_distinct_layers(self, sizes: Mapping[str, int]) -> int:
         return sizes["num_groups"] * sizes.get("num_inner_repetitions", 1)
+
+    def tokenizer_content(
+        self, directory: pathlib.Path, config: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        before = [
+            normalizers.Replace("``", '"'),
+            normalizers.Replace("''", '"'),
+        ]
+        if not config.get("keep_accents", False):
+            before += [normalizers.NFKD(), normalizers.StripAccents()]
+        if config.get("do_lower_case", True):
+            before.append(normalizers.Lowercase())
+        return unigram_content(
+            directory / self.tokenizer_files[0],
+            ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"),
+            two_texts("[CLS]", ["[SEP]"], "[SEP]", segments=True),
+            pieces=list,
+            unknown="<unk>",
+            before=before,
+            splitters=[pre_tokenizers.WhitespaceSplit()],
+        )
 
     def embedding_tensors(
         self, backbone: keras.Model, config: Mapping[str, Any]

@@ -25,6 +25,7 @@ class Bert(WithSegments):
     backbone_class = keras_hub.models.BertBackbone
     has_trained_pooler = True
     tensor_prefix = "bert."
+    tokenizer_classes = ("BertTokenizer", "BertTokenizerFast")
 
     def identity(self) -> dict[str, str]:
         # Caches and exports of BERT are older than there were others.

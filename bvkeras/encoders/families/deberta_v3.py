@@ -1,10 +1,12 @@
 """DeBERTa-v3: He et al., 2021."""
 
+import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import keras_hub
+from tokenizers import Regex, normalizers, pre_tokenizers
 
 from bvkeras.encoders.families.config_entries import ConfigEntries
 from bvkeras.encoders.families.family import Family
@@ -12,6 +14,10 @@ from bvkeras.encoders.families.layer_names import LayerNames
 from bvkeras.encoders.families.tensor_mapping import (
     TensorMapping,
     norm_tensors,
+)
+from bvkeras.encoders.families.tokenizer_content import (
+    two_texts,
+    unigram_content,
 )
 
 
@@ -35,6 +41,8 @@ class DebertaV3(Family):
     layer_norm_epsilon = 1e-7
     default_hidden_act = "erf"
     tensor_prefix = "deberta."
+    tokenizer_classes = ("DebertaV2Tokenizer", "DebertaV2TokenizerFast")
+    tokenizer_files = ("spm.model",)
     entries = ConfigEntries(
         more_sizes={"bucket_size": "position_buckets"},
         default_epsilon=1e-7,
@@ -129,6 +137,27 @@ class DebertaV3(Family):
                 raise ValueError(
                     f"{entry} {config[entry]!r}, expected {expected}"
                 )
+
+    def tokenizer_content(
+        self, directory: pathlib.Path, config: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        lowercase = config.get("do_lower_case", False)
+        isolates = config.get("split_by_punct", False)
+        return unigram_content(
+            directory / self.tokenizer_files[0],
+            ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"),
+            two_texts("[CLS]", ["[SEP]"], "[SEP]", segments=True),
+            pieces=list,
+            unknown="[UNK]",
+            before=[
+                *([normalizers.Lowercase()] if lowercase else []),
+                normalizers.Replace(Regex(r"\s{2,}|[\n\r\t]"), " "),
+                normalizers.NFC(),
+                normalizers.Strip(left=False, right=True),
+            ],
+            keeps_table=False,
+            splitters=[pre_tokenizers.Punctuation("isolated")] * isolates,
+        )
 
     def embedding_tensors(
         self, backbone: keras.Model, config: Mapping[str, Any]

@@ -22,6 +22,10 @@ class DistilBert(WithoutSegments):
     model_type = "distilbert"
     backbone_class = keras_hub.models.DistilBertBackbone
     tensor_prefix = "distilbert."
+    tokenizer_classes = (
+        *("DistilBertTokenizer", "DistilBertTokenizerFast"),
+        *("BertTokenizer", "BertTokenizerFast"),
+    )
     entries = ConfigEntries(
         sizes={
             "vocabulary_size": "vocab_size",

@@ -30,6 +30,10 @@ class Electra(WithSegments):
     model_type = "electra"
     backbone_class = keras_hub.models.ElectraBackbone
     tensor_prefix = "electra."
+    tokenizer_classes = (
+        *("ElectraTokenizer", "ElectraTokenizerFast"),
+        *("BertTokenizer", "BertTokenizerFast"),
+    )
     entries = ConfigEntries(
         sizes={
             "vocab_size": "vocab_size",

@@ -1,6 +1,7 @@
 """What is true of a family of encoders: the contract, and BERT's layer."""
 
 import abc
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -44,6 +45,11 @@ class Family(abc.ABC):
         entries: ConfigEntries. What config.json says.
         tensor_prefix: str. What names of tensors may begin with.
         layer_names: LayerNames. In Hugging Face's files.
+        tokenizer_classes: tuple of str. What tokenizer_config.json may call
+            the tokenizer, besides the names of any.
+        tokenizer_files: tuple of str. The files of a tokenizer that has no
+            tokenizer.json.
+        pad_token: str. What fills shorter rows, where no file says it.
     """
 
     name: str
@@ -59,6 +65,10 @@ class Family(abc.ABC):
     entries: ConfigEntries = ConfigEntries()
     tensor_prefix: str
     layer_names: LayerNames = LayerNames()
+    idle_tensors: Sequence[str] = ()
+    tokenizer_classes: tuple[str, ...]
+    tokenizer_files: tuple[str, ...] = ("vocab.txt",)
+    pad_token: str = "[PAD]"
 
     # The network.
 
@@ -284,6 +294,25 @@ class Family(abc.ABC):
     def pooler_tensors(self, backbone: keras.Model) -> Iterator[TensorMapping]:
         """The tensors of the pooler, where one is trained."""
         yield from ()
+
+    def tokenizer_content(
+        self, directory: pathlib.Path, config: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """The tokenizer.json that transformers makes of `tokenizer_files`.
+
+        Args:
+            directory: path.
+            config: mapping. What tokenizer_config.json says.
+
+        Returns:
+            None where the files are BERT's, a list of word pieces.
+
+        Raises:
+            BackboneError: a file is missing or damaged.
+            MissingPackageError: what reads it is not installed.
+        """
+        del directory, config
+        return None
 
     def tensors(
         self, backbone: keras.Model, config: Mapping[str, Any]
