@@ -15,7 +15,10 @@ import safetensors
 from safetensors.numpy import load_file
 
 from bvkeras import fileio
+from bvkeras.encoders.families.family import Family
 from bvkeras.encoders.families.registry import FAMILIES, family_named
+from bvkeras.encoders.pieces_files import ANY_TOKENIZER, load_pieces
+from bvkeras.encoders.tokenizer import Tokenizer
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import BackboneError
 from bvkeras.printable import one_line
@@ -38,12 +41,6 @@ _HIDDEN_ACTS = {
 }
 # An embedding table may be padded to a multiple of these, for speed.
 _VOCABULARY_PADDINGS = (8, 64, 128)
-_TOKENIZER_CLASSES = (
-    "BertTokenizer",
-    "BertTokenizerFast",
-    "PreTrainedTokenizerFast",
-    "TokenizersBackend",
-)
 
 
 def read_object(path: pathlib.Path, schema: Schema = OBJECT) -> dict[str, Any]:
@@ -80,7 +77,9 @@ def read_vocabulary(path: pathlib.Path) -> list[str]:
     return text.removesuffix("\n").split("\n")
 
 
-def load_tokenizer(directory: pathlib.Path, vocabulary_size: int) -> WordPiece:
+def load_tokenizer(
+    directory: pathlib.Path, vocabulary_size: int, family: Family
+) -> Tokenizer:
     """Loads the tokenizer of a Hugging Face directory.
 
     Settings come from tokenizer_config.json, else from tokenizer.json, else
@@ -89,11 +88,14 @@ def load_tokenizer(directory: pathlib.Path, vocabulary_size: int) -> WordPiece:
     Args:
         directory: path.
         vocabulary_size: int. Number of embeddings the config declares.
+        family: Family. The encoder's.
 
     Raises:
         BackboneError: a file is missing or damaged, is for another kind of
             tokenizer, or does not match `vocabulary_size`.
     """
+    if family.keras_files:
+        return load_pieces(directory, vocabulary_size, family)
     fast_path = directory / "tokenizer.json"
     fast = read_object(fast_path) if fast_path.is_file() else {}
     path = directory / "vocab.txt"
@@ -116,10 +118,13 @@ def load_tokenizer(directory: pathlib.Path, vocabulary_size: int) -> WordPiece:
     config_path = directory / "tokenizer_config.json"
     config = read_object(config_path) if config_path.is_file() else {}
     tokenizer_class = config.get("tokenizer_class")
-    if tokenizer_class not in (None, *_TOKENIZER_CLASSES):
+    if tokenizer_class not in (
+        *(None, *ANY_TOKENIZER),
+        *family.tokenizer_classes,
+    ):
         raise BackboneError(
             f"{config_path} says tokenizer_class {tokenizer_class!r}, expected "
-            "BertTokenizer"
+            f"{family.tokenizer_classes[0]}"
         )
     normalizer = fast.get("normalizer") or {}
     if normalizer.get("type", "BertNormalizer") != "BertNormalizer":

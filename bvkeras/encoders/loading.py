@@ -1,62 +1,18 @@
-"""The one door to a BERT encoder: preset, directory or installed package."""
+"""The one door to an encoder: preset, directory or installed package."""
 
 import importlib.util
 import os
 import pathlib
 from typing import Any
 
-import h5py
-import keras
-import keras_hub
-
-from bvkeras import fileio
-from bvkeras.encoders import huggingface
-from bvkeras.encoders.bert_sizes import SIZES, bert_weights
-from bvkeras.encoders.encoder import SIDECAR_FILE, Encoder
-from bvkeras.encoders.saved_tokenizer import (
-    SETTINGS_SCHEMA,
-    VOCABULARY_FILE,
-    read_tokenizer,
-)
+from bvkeras.encoders import huggingface, keras_hub_files
+from bvkeras.encoders.encoder import Encoder
+from bvkeras.encoders.families.registry import family_of
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
-from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import ArgumentError, BackboneError
 from bvkeras.layers.gelu import check_hidden_act, set_hidden_act
-from bvkeras.printable import one_line
-from bvkeras.schema import OBJECT, POSITIVE, TEXT, find_problem, record_of
-from bvkeras.stored_weights import h5_weights, require_weights
 
 _PACKAGE = "package:"
-_FLAG = {"type": ["boolean", "null"]}
-_SIDECAR_SCHEMA = record_of(
-    {
-        "tokenizer": SETTINGS_SCHEMA,
-    },
-    hidden_act=TEXT,
-    sentence_pooling=TEXT,
-)
-_TOKENIZER_SCHEMA = record_of(
-    {
-        "config": {
-            **OBJECT,
-            "properties": dict.fromkeys(("lowercase", "strip_accents"), _FLAG),
-        }
-    }
-)
-# The keras-hub presets whose authors trained them with the mean.
-_MEAN_PRESETS = (
-    "all_minilm_l12_v2_en",
-    "all_minilm_l6_v1_en",
-    "all_minilm_l6_v2_en",
-    "msmarco_minilm_l12_cos_v5_en",
-    "msmarco_minilm_l6_cos_v5_en",
-    "multi_qa_minilm_l6_cos_v1_en",
-    "multilingual_e5_small",
-    "mxbai_embed_xsmall_v1_en",
-    "paraphrase_minilm_l12_v2_en",
-    "paraphrase_minilm_l3_v2_en",
-    "paraphrase_minilm_l6_v2_en",
-)
 
 
 def load_backbone(
@@ -67,19 +23,25 @@ def load_backbone(
     dtype: Any = None,
     sentence_pooling: str | None = None,
 ) -> Encoder:
-    """Loads a BERT encoder and the tokenizer that belongs to it.
+    """Loads an encoder and the tokenizer that belongs to it.
+
+    BERT and what has its network (MiniLM, BGE, E5, …), RoBERTa, XLM-RoBERTa,
+    DistilBERT, ELECTRA, DeBERTa-v3 and ALBERT.
 
     Args:
         name_or_path: str or path. One of: a directory in Hugging Face layout
-            (config.json, model.safetensors, vocab.txt); a directory saved by
-            keras-hub or by `Encoder.save`; `"package:NAME"`, an installed
-            Python package that carries a Hugging Face directory (it is not
-            imported); the name of a keras-hub BERT preset, which keras-hub
-            downloads and keeps.
+            (config.json, model.safetensors, and tokenizer.json or the older
+            files of a tokenizer: vocab.txt, vocab.json with merges.txt,
+            sentencepiece.bpe.model, spiece.model, spm.model); a directory
+            saved by keras-hub or by `Encoder.save`; `"package:NAME"`, an
+            installed Python package that carries a Hugging Face directory (it
+            is not imported); the name of a keras-hub preset of one of these
+            families, which keras-hub downloads and keeps.
         hidden_act: str. "erf" or "tanh", the GELU to compute. Defaults to
             the one the checkpoint was trained with: what its config.json or
-            bvkeras.json says; tanh for other directories saved by keras-hub;
-            for presets see below.
+            bvkeras.json says; for other directories saved by keras-hub what
+            keras-hub computes (tanh for BERT, ELECTRA and ALBERT, erf for the
+            others); for presets see below.
         dropout: float. Dropout rate. Defaults to the checkpoint's. With 0
             Keras computes attention faster, also at inference.
         dtype: str or keras.DTypePolicy. The backbone's dtype policy. Defaults
@@ -98,12 +60,11 @@ def load_backbone(
         ArgumentError: `hidden_act`, `dropout` or `sentence_pooling` has no
             possible value.
         BackboneError: there is no such encoder, a file of it is missing or
-            damaged, or it is no BERT with a WordPiece vocabulary.
+            damaged, or it is of another family.
 
-    Of the keras-hub presets, `bert_*` were converted from Google's
-    checkpoints, whose code computes the tanh GELU; all others (MiniLM, BGE,
-    mxbai, …) come from Hugging Face and were trained with the erf form. The
-    MiniLM presets but `multi_qa_minilm_l6_dot_v1_en`, `multilingual_e5_small`
+    Of the keras-hub presets, `bert_*` and `albert_*` were converted from
+    Google's checkpoints, whose code computes the tanh GELU; all others were
+    trained with the erf form. The MiniLM presets but `multi_qa_minilm_l6_dot_v1_en`, `multilingual_e5_small`
     and `mxbai_embed_xsmall_v1_en` were trained with the mean.
 
     Example:
@@ -128,7 +89,7 @@ def load_backbone(
         name = directory.resolve().name
         loaded = _load_directory(directory, dropout, dtype)
     else:
-        loaded = _load_preset(name, dropout, dtype)
+        loaded = keras_hub_files.load_preset(name, dropout, dtype)
     backbone, tokenizer, checkpoint_act, checkpoint_pooling = loaded
     set_hidden_act(backbone, hidden_act or checkpoint_act)
     return Encoder(
@@ -178,125 +139,11 @@ def _load_directory(directory, dropout, dtype):
         raise BackboneError(f"{directory} is no encoder; {inside} is one")
     config = huggingface.read_object(path)
     if "registered_name" in config:
-        return _load_keras_hub(directory, config, dropout, dtype)
+        return keras_hub_files.load_directory(directory, config, dropout, dtype)
     pooling = huggingface.sentence_pooling(directory)
     backbone, hidden_act = huggingface.load_backbone(directory, dropout, dtype)
-    tokenizer = huggingface.load_tokenizer(directory, backbone.vocabulary_size)
+    family = family_of(backbone)
+    tokenizer = huggingface.load_tokenizer(
+        directory, family.vocabulary_size(backbone), family
+    )
     return backbone, tokenizer, hidden_act, pooling
-
-
-def _load_keras_hub(directory, config, dropout, dtype):
-    if config.get("class_name") != "BertBackbone":
-        raise BackboneError(
-            f"{directory / 'config.json'} is for a "
-            f"{config.get('class_name')}, expected BertBackbone"
-        )
-    _check_sizes(directory, config)
-    sidecar_path = directory / SIDECAR_FILE
-    # Of what keras-hub has saved.
-    sidecar = {"hidden_act": "tanh", "sentence_pooling": "cls"}
-    if sidecar_path.is_file():
-        sidecar = huggingface.read_object(sidecar_path, _SIDECAR_SCHEMA)
-    settings = sidecar.get("tokenizer") or _tokenizer_settings(directory)
-    tokenizer = read_tokenizer(directory, settings)
-    try:
-        check_hidden_act(sidecar["hidden_act"])
-        check_sentence_pooling(sidecar["sentence_pooling"])
-    except ArgumentError as error:
-        raise BackboneError(f"{sidecar_path}: {error}") from None
-    try:
-        backbone = _from_preset(str(directory), dropout, dtype)
-    except Exception as error:
-        raise BackboneError(
-            f"{directory} cannot be loaded by keras-hub: {one_line(error)}"
-        ) from error
-    if tokenizer.vocabulary_size > backbone.vocabulary_size:
-        raise BackboneError(
-            f"{directory / VOCABULARY_FILE} has "
-            f"{tokenizer.vocabulary_size} word pieces, config.json says "
-            f"vocabulary_size {backbone.vocabulary_size}"
-        )
-    pooling = sidecar["sentence_pooling"]
-    return backbone, tokenizer, sidecar["hidden_act"], pooling
-
-
-def _check_sizes(directory, config):
-    """Compares what a config asks for with what the weights hold."""
-    path = directory / "config.json"
-    problem = find_problem(
-        config.get("config"), record_of(**dict.fromkeys(SIZES, POSITIVE))
-    )
-    if problem:
-        raise BackboneError(f"{path}: config: {problem}")
-    found, files = 0, sorted(directory.glob("model*.weights.h5"))
-    if not files:
-        raise BackboneError(f"{directory / 'model.weights.h5'} is missing")
-    for file in files:
-        try:
-            with (
-                fileio.open_plain(file, error=BackboneError) as opened,
-                h5py.File(opened, "r") as stored,
-            ):
-                found += h5_weights(stored)
-        except (OSError, RuntimeError) as error:
-            raise BackboneError(
-                f"{file} is damaged: {one_line(error)}"
-            ) from None
-    wanted, names = bert_weights(config["config"]), ", ".join(map(str, files))
-    require_weights(path, wanted, names, found, BackboneError)
-
-
-def _tokenizer_settings(directory):
-    path = directory / "tokenizer.json"
-    content = huggingface.read_object(path, _TOKENIZER_SCHEMA)
-    if content.get("class_name") != "BertTokenizer":
-        raise BackboneError(
-            f"{path} is for a {content.get('class_name')}, expected "
-            "BertTokenizer"
-        )
-    config = content.get("config", {})
-    return _word_piece_settings(
-        config.get("lowercase", False), config.get("strip_accents", False)
-    )
-
-
-def _word_piece_settings(lowercase, strip_accents):
-    """What Hugging Face does where keras-hub's tokenizer has `lowercase`.
-
-    keras-hub leaves accents in place, which no uncased BERT was trained with.
-    """
-    return {
-        "lowercase": lowercase,
-        "strip_accents": True if strip_accents else None,
-    }
-
-
-def _load_preset(name, dropout, dtype):
-    if name not in keras_hub.models.BertBackbone.presets:
-        raise BackboneError(
-            f"{name!r} is neither a directory nor a keras-hub BERT preset "
-            "(such as 'bert_base_en_uncased')"
-        )
-    # kagglehub raises what its network library raises: no common class.
-    try:
-        keras_tokenizer = keras_hub.models.BertTokenizer.from_preset(name)
-        backbone = _from_preset(name, dropout, dtype)
-    except Exception as error:
-        raise BackboneError(
-            f"the keras-hub preset {name!r} cannot be downloaded or loaded: "
-            f"{one_line(error)}"
-        ) from error
-    settings = _word_piece_settings(
-        keras_tokenizer.lowercase, keras_tokenizer.strip_accents
-    )
-    tokenizer = WordPiece(keras_tokenizer.get_vocabulary(), **settings)
-    hidden_act = "tanh" if name.startswith("bert_") else "erf"
-    pooling = "mean" if name in _MEAN_PRESETS else "cls"
-    return backbone, tokenizer, hidden_act, pooling
-
-
-def _from_preset(name, dropout, dtype) -> keras.Model:
-    arguments = {"dropout": dropout, "dtype": dtype}
-    return keras_hub.models.BertBackbone.from_preset(
-        name, **{k: v for k, v in arguments.items() if v is not None}
-    )

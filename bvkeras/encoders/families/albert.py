@@ -1,7 +1,7 @@
 """ALBERT: Lan et al., 2020."""
 
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -38,6 +38,9 @@ class Albert(WithSegments):
     has_trained_pooler = True
     shares_layers = True
     tensor_prefix = "albert."
+    keras_tokenizer_class = keras_hub.models.AlbertTokenizer
+    more_keras_sizes = ("num_inner_repetitions",)
+    keras_files = ("vocabulary.spm",)
     tokenizer_classes = ("AlbertTokenizer", "AlbertTokenizerFast")
     tokenizer_files = ("spiece.model",)
     pad_token = "<pad>"
@@ -88,8 +91,11 @@ class Albert(WithSegments):
     def num_distinct_layers(self, sizes: Mapping[str, int]) -> int:
         return sizes["num_groups"] * sizes.get("num_inner_repetitions", 1)
 
+    def preset_hidden_act(self, name: str) -> str:
+        return "tanh"
+
     def tokenizer_content(
-        self, directory: pathlib.Path, config: Mapping[str, Any]
+        self, paths: Sequence[pathlib.Path], config: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         before = [
             normalizers.Replace("``", '"'),
@@ -100,7 +106,7 @@ class Albert(WithSegments):
         if config.get("do_lower_case", True):
             before.append(normalizers.Lowercase())
         return unigram_content(
-            directory / self.tokenizer_files[0],
+            paths[0],
             ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"),
             two_texts("[CLS]", ["[SEP]"], "[SEP]", segments=True),
             pieces=list,

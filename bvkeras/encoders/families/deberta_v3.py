@@ -1,7 +1,7 @@
 """DeBERTa-v3: He et al., 2021."""
 
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -41,6 +41,8 @@ class DebertaV3(Family):
     layer_norm_epsilon = 1e-7
     default_hidden_act = "erf"
     tensor_prefix = "deberta."
+    keras_tokenizer_class = keras_hub.models.DebertaV3Tokenizer
+    keras_files = ("vocabulary.spm",)
     tokenizer_classes = ("DebertaV2Tokenizer", "DebertaV2TokenizerFast")
     tokenizer_files = ("spm.model",)
     entries = ConfigEntries(
@@ -139,12 +141,12 @@ class DebertaV3(Family):
                 )
 
     def tokenizer_content(
-        self, directory: pathlib.Path, config: Mapping[str, Any]
+        self, paths: Sequence[pathlib.Path], config: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         lowercase = config.get("do_lower_case", False)
         isolates = config.get("split_by_punct", False)
         return unigram_content(
-            directory / self.tokenizer_files[0],
+            paths[0],
             ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"),
             two_texts("[CLS]", ["[SEP]"], "[SEP]", segments=True),
             pieces=list,

@@ -22,6 +22,7 @@ class DistilBert(WithoutSegments):
     model_type = "distilbert"
     backbone_class = keras_hub.models.DistilBertBackbone
     tensor_prefix = "distilbert."
+    keras_tokenizer_class = keras_hub.models.DistilBertTokenizer
     tokenizer_classes = (
         *("DistilBertTokenizer", "DistilBertTokenizerFast"),
         *("BertTokenizer", "BertTokenizerFast"),

@@ -30,6 +30,7 @@ class Electra(WithSegments):
     model_type = "electra"
     backbone_class = keras_hub.models.ElectraBackbone
     tensor_prefix = "electra."
+    keras_tokenizer_class = keras_hub.models.ElectraTokenizer
     tokenizer_classes = (
         *("ElectraTokenizer", "ElectraTokenizerFast"),
         *("BertTokenizer", "BertTokenizerFast"),

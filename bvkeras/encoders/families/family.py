@@ -49,6 +49,11 @@ class Family(abc.ABC):
             the tokenizer, besides the names of any.
         tokenizer_files: tuple of str. The files of a tokenizer that has no
             tokenizer.json.
+        keras_tokenizer_class: type. keras-hub's.
+        keras_files: tuple of str. What keras-hub calls `tokenizer_files`;
+            empty of word pieces.
+        more_keras_sizes: tuple of str. keras-hub's arguments that Hugging
+            Face's files do not have, and that need not be there.
         pad_token: str. What fills shorter rows, where no file says it.
     """
 
@@ -68,6 +73,9 @@ class Family(abc.ABC):
     idle_tensors: Sequence[str] = ()
     tokenizer_classes: tuple[str, ...]
     tokenizer_files: tuple[str, ...] = ("vocab.txt",)
+    keras_tokenizer_class: type
+    keras_files: tuple[str, ...] = ()
+    more_keras_sizes: tuple[str, ...] = ()
     pad_token: str = "[PAD]"
 
     # The network.
@@ -253,6 +261,18 @@ class Family(abc.ABC):
         """How many transformer layers have weights of their own."""
         return sizes["num_layers"]
 
+    # keras-hub's presets.
+
+    def preset_hidden_act(self, name: str) -> str:
+        """The GELU that a preset was trained with."""
+        del name
+        return "erf"
+
+    def preset_sentence_pooling(self, name: str) -> str:
+        """What stands for a whole text, as a preset's authors trained it."""
+        del name
+        return "cls"
+
     # Hugging Face's files.
 
     def sizes_of(self, config: Mapping[str, Any]) -> dict[str, int]:
@@ -296,12 +316,12 @@ class Family(abc.ABC):
         yield from ()
 
     def tokenizer_content(
-        self, directory: pathlib.Path, config: Mapping[str, Any]
+        self, paths: Sequence[pathlib.Path], config: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         """The tokenizer.json that transformers makes of `tokenizer_files`.
 
         Args:
-            directory: path.
+            paths: sequence of path. Those files.
             config: mapping. What tokenizer_config.json says.
 
         Returns:
@@ -311,7 +331,7 @@ class Family(abc.ABC):
             BackboneError: a file is missing or damaged.
             MissingPackageError: what reads it is not installed.
         """
-        del directory, config
+        del paths, config
         return None
 
     def tensors(

@@ -1,7 +1,7 @@
 """RoBERTa: Liu et al., 2019."""
 
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -32,6 +32,8 @@ class Roberta(WithoutSegments):
     tensor_prefix = "roberta."
     # A pooler is in some files; none of those was trained.
     idle_tensors = ("pooler.dense.weight", "pooler.dense.bias")
+    keras_tokenizer_class = keras_hub.models.RobertaTokenizer
+    keras_files = ("vocabulary.json", "merges.txt")
     tokenizer_classes = ("RobertaTokenizer", "RobertaTokenizerFast")
     tokenizer_files = ("vocab.json", "merges.txt")
     pad_token = "<pad>"
@@ -53,11 +55,11 @@ class Roberta(WithoutSegments):
         return sizes
 
     def tokenizer_content(
-        self, directory: pathlib.Path, config: Mapping[str, Any]
+        self, paths: Sequence[pathlib.Path], config: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         add_prefix_space = bool(config.get("add_prefix_space", False))
         return byte_pair_content(
-            directory,
+            *paths,
             ("<s>", "<pad>", "</s>", "<unk>", "<mask>"),
             lambda tokenizer: processors.RobertaProcessing(
                 ("</s>", tokenizer.token_to_id("</s>")),

@@ -1,4 +1,4 @@
-"""Tokenizers' older files, as the tokenizer.json that transformers makes of them.
+"""Tokenizers' older files, as the tokenizer.json that transformers makes.
 
 transformers 5.24 is what is followed.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tokenizers
-from tokenizers import models, normalizers, pre_tokenizers, processors
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from bvkeras import fileio
 from bvkeras.errors import BackboneError, MissingPackageError
@@ -17,10 +17,13 @@ from bvkeras.printable import one_line
 from bvkeras.schema import COUNT, table_of
 
 _SPACE = "▁"
+# Of pieces inside a word; byte-level BPE has none.
+_NO_MARKS = {"continuing_subword_prefix": "", "end_of_word_suffix": ""}
 
 
 def byte_pair_content(
-    directory: pathlib.Path,
+    vocabulary_path: pathlib.Path,
+    merges_path: pathlib.Path,
     special: Sequence[str],
     processor: Callable[[tokenizers.Tokenizer], Any],
     add_prefix_space: bool,
@@ -28,16 +31,15 @@ def byte_pair_content(
     """Byte-level BPE of vocab.json and merges.txt.
 
     Args:
-        directory: path.
-        special: sequence of str. Special tokens, in `vocab.json`.
+        vocabulary_path: path. vocab.json: each piece and its id.
+        merges_path: path. merges.txt: the pairs that are merged, by rank.
+        special: sequence of str. Special tokens, in the vocabulary.
         processor: callable. Makes what puts them around texts.
         add_prefix_space: bool. Whether the first word is like any other.
 
     Raises:
         BackboneError: a file is missing, damaged, or does not fit the other.
     """
-    vocabulary_path = directory / "vocab.json"
-    merges_path = directory / "merges.txt"
     vocabulary = _vocabulary(vocabulary_path)
     lines = _lines(merges_path)
     if lines and lines[0].startswith("#version"):
@@ -50,7 +52,7 @@ def byte_pair_content(
                 "expected 2"
             )
     try:
-        tokenizer = tokenizers.Tokenizer(models.BPE(vocabulary, merges))
+        tokenizer = tokenizers.Tokenizer(models.BPE(vocabulary, merges, **_NO_MARKS))
     except Exception as error:
         raise BackboneError(
             f"{vocabulary_path} and {merges_path.name} do not fit: "
@@ -59,6 +61,7 @@ def byte_pair_content(
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(
         add_prefix_space=add_prefix_space
     )
+    tokenizer.decoder = decoders.ByteLevel()
     return _content(tokenizer, special, processor, vocabulary_path)
 
 
@@ -123,6 +126,9 @@ def unigram_content(
                 replacement=_SPACE, prepend_scheme="always"
             ),
         ]
+    )
+    tokenizer.decoder = decoders.Metaspace(
+        replacement=_SPACE, prepend_scheme="always"
     )
     return _content(tokenizer, special, processor, path)
 

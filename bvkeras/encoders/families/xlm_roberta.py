@@ -1,7 +1,7 @@
 """XLM-RoBERTa: Conneau et al., 2020."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras_hub
@@ -27,14 +27,16 @@ class XlmRoberta(Roberta):
     name = "XLM-RoBERTa"
     model_type = "xlm-roberta"
     backbone_class = keras_hub.models.XLMRobertaBackbone
+    keras_tokenizer_class = keras_hub.models.XLMRobertaTokenizer
+    keras_files = ("vocabulary.spm",)
     tokenizer_classes = ("XLMRobertaTokenizer", "XLMRobertaTokenizerFast")
     tokenizer_files = ("sentencepiece.bpe.model",)
 
     def tokenizer_content(
-        self, directory: pathlib.Path, config: Mapping[str, Any]
+        self, paths: Sequence[pathlib.Path], config: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         return unigram_content(
-            directory / self.tokenizer_files[0],
+            paths[0],
             (*_SPECIAL, "<mask>"),
             two_texts("<s>", ["</s>", "</s>"], "</s>", segments=False),
             # fairseq's vocabulary: its own first four, and one behind.
