@@ -18,7 +18,8 @@ DEMO_FLAGS ?=
 QUESTIONS ?=
 # Tests run in so many processes, with one thread each.
 JOBS ?= logical
-PYTEST = TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) \
+PYTEST = TF_NUM_INTRAOP_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 \
+  $(BIN)/python -m pytest -n $(JOBS) \
   --dist loadfile --no-loadscope-reorder
 
 # What the native library is built from; CMakeLists.txt builds it.

@@ -1,9 +1,6 @@
 """How many weights a file holds: what a config may ask for, and no more."""
 
-import os
-
 import h5py
-import safetensors
 
 from bvkeras.errors import BvkerasError
 
@@ -22,22 +19,6 @@ def h5_weights(file: h5py.File) -> int:
             count += min(item.size or 0, stored)
 
     file.visititems(add)
-    return count
-
-
-def safetensors_weights(path: str | os.PathLike) -> int:
-    """Numbers in a safetensors file, of which only the header is read.
-
-    Raises:
-        safetensors.SafetensorError: it is damaged, or shorter than it says.
-    """
-    count = 0
-    with safetensors.safe_open(path, framework="numpy") as file:
-        for name in file.keys():  # noqa: SIM118 - it is no mapping
-            size = 1
-            for length in file.get_slice(name).get_shape():
-                size *= length
-            count += size
     return count
 
 

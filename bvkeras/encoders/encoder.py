@@ -12,6 +12,7 @@ import numpy as np
 from bvkeras import fileio
 from bvkeras.encoders.families.registry import family_of
 from bvkeras.encoders.keras_hub_files import SIDECAR_FILE
+from bvkeras.encoders.pooler_start import draw_pooler
 from bvkeras.encoders.saved_tokenizer import write_tokenizer
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
 from bvkeras.encoders.tokenizer import Tokenizer, pad_rows
@@ -40,6 +41,10 @@ class Encoder:
             output, the last hidden state of the others), or "mean", the mean
             of the tokens' last hidden states. No hidden state depends on it.
             Defaults to `"cls"`.
+
+    Attributes:
+        has_drawn_pooler: bool. Whether BERT's pooler was in no file and is as
+            it was drawn at random.
 
     Raises:
         ArgumentError: the backbone is of no family that bvkeras knows, the
@@ -71,6 +76,7 @@ class Encoder:
         self.tokenizer = tokenizer
         self.name = name
         self.sentence_pooling = sentence_pooling
+        self.has_drawn_pooler = False
 
     @property
     def hidden_act(self) -> str:
@@ -145,6 +151,19 @@ class Encoder:
             )
             for name, ids in batch.items()
         }
+
+    def start_pooler(self, seed: int) -> None:
+        """Draws a pooler that was in no file, from the seed of a training.
+
+        Nothing is changed where the checkpoint had one.
+
+        Args:
+            seed: int.
+        """
+        pooler = family_of(self.backbone).trained_pooler(self.backbone)
+        if self.has_drawn_pooler and pooler is not None:
+            draw_pooler(pooler, seed)
+        self.has_drawn_pooler = False
 
     def check_max_tokens(self, max_tokens: int) -> None:
         """Refuses inputs that are longer than the encoder's positions.

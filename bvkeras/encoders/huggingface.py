@@ -1,31 +1,29 @@
 """Reads a BERT directory in Hugging Face layout, without transformers or torch.
 
-The directory holds config.json, model.safetensors, and vocab.txt or
-tokenizer.json (`save_pretrained` of transformers 5 writes only the latter).
+The directory holds config.json, model.safetensors or its shards and their
+index, and vocab.txt or tokenizer.json (`save_pretrained` of transformers 5
+writes only the latter).
 """
 
-import contextlib
 import math
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import safetensors
-from safetensors.numpy import load_file
 
-from bvkeras import fileio
+from bvkeras.encoders.checkpoint_files import read_object, read_vocabulary
+from bvkeras.encoders.checkpoint_weights import CheckpointWeights
+from bvkeras.encoders.config_checks import check_entries
 from bvkeras.encoders.families.family import Family
 from bvkeras.encoders.families.registry import FAMILIES, family_named
 from bvkeras.encoders.pieces_files import ANY_TOKENIZER, load_pieces
+from bvkeras.encoders.pooler_start import draw_pooler
 from bvkeras.encoders.tokenizer import Tokenizer
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import BackboneError
-from bvkeras.printable import one_line
-from bvkeras.schema import OBJECT, Schema
-from bvkeras.stored_weights import require_weights, safetensors_weights
-
-WEIGHTS_FILE = "model.safetensors"
+from bvkeras.printable import printable
+from bvkeras.stored_weights import require_weights
 
 # Of sentence-transformers: the module after the transformer.
 _POOLING_FILE = "1_Pooling/config.json"
@@ -43,38 +41,21 @@ _HIDDEN_ACTS = {
 _VOCABULARY_PADDINGS = (8, 64, 128)
 
 
-def read_object(path: pathlib.Path, schema: Schema = OBJECT) -> dict[str, Any]:
-    """Reads a JSON file that must hold one object.
+class HuggingFaceBackbone(NamedTuple):
+    """A backbone and what its files say beside its weights.
 
-    Args:
-        path: path.
-        schema: mapping. JSON Schema of the object. Defaults to any.
-
-    Raises:
-        BackboneError: it is missing, is no JSON, or holds something else.
+    Attributes:
+        backbone: keras.Model. keras-hub's, whose GELU is not set yet.
+        hidden_act: str. The GELU its config asks for: "erf" or "tanh".
+        path: path. The file with its weights, for messages.
+        drawn: list of str. Names of the weights that are in no file: the
+            pooler's, which no hidden state depends on, drawn from seed 0.
     """
-    try:
-        return fileio.read_json(path, schema, error=BackboneError)
-    except FileNotFoundError:
-        raise BackboneError(f"{path} is missing") from None
-    except OSError as error:
-        raise BackboneError(f"{path} cannot be read: {error}") from None
 
-
-def read_vocabulary(path: pathlib.Path) -> list[str]:
-    """Reads a vocabulary file: one word piece a line, UTF-8.
-
-    Raises:
-        BackboneError: it is missing or no UTF-8.
-    """
-    try:
-        text = fileio.read_bytes(path, error=BackboneError).decode("utf-8")
-    except FileNotFoundError:
-        raise BackboneError(f"{path} is missing") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BackboneError(f"{path} cannot be read: {error}") from None
-    # Not splitlines: word pieces may be other characters that end a line.
-    return text.removesuffix("\n").split("\n")
+    backbone: keras.Model
+    hidden_act: str
+    path: pathlib.Path
+    drawn: list[str]
 
 
 def load_tokenizer(
@@ -181,7 +162,7 @@ def sentence_pooling(directory: pathlib.Path) -> str:
 
 def load_backbone(
     directory: pathlib.Path, dropout: float | None, dtype: Any
-) -> tuple[keras.Model, str]:
+) -> HuggingFaceBackbone:
     """Builds the backbone of a Hugging Face directory and fills its weights.
 
     Args:
@@ -190,13 +171,12 @@ def load_backbone(
         dtype: dtype policy of the backbone. None for Keras' default.
 
     Returns:
-        Tuple of keras-hub's backbone, whose GELU is not set yet, and the GELU
-        its config asks for: "erf" or "tanh".
+        HuggingFaceBackbone.
 
     Raises:
         BackboneError: the config is of no family, or of one that keras-hub
-            cannot compute, or the weights are missing, damaged or of other
-            shapes.
+            cannot compute; weights are missing, damaged, of other shapes, or
+            there are more of them than the encoder has.
     """
     path = directory / "config.json"
     config = read_object(path)
@@ -207,19 +187,26 @@ def load_backbone(
             f"{path} says model_type {config.get('model_type')!r}, expected "
             f"one of {known}"
         )
+    check_entries(config, family, path)
     sizes = _checked_sizes(family, config, path)
     if dropout is None:
         dropout = _config_dropout(family, config, path)
-    weights_path = directory / WEIGHTS_FILE
-    _check_weights_file(weights_path)
-    with _naming_damage(weights_path):
-        found = safetensors_weights(weights_path)
+    weights = CheckpointWeights(directory)
     require_weights(
-        path, family.num_weights(sizes), weights_path, found, BackboneError
+        path,
+        family.num_weights(sizes),
+        weights.path,
+        weights.count,
+        BackboneError,
     )
     backbone = family.backbone_class(**sizes, dropout=dropout, dtype=dtype)
-    _fill_weights(family, backbone, config, directory)
-    return backbone, _HIDDEN_ACTS[_hidden_act(family, config)]
+    has_pooler = _fill_weights(family, backbone, config, weights)
+    missing: list[str] = []
+    if not has_pooler:
+        missing = [m.name for m in family.pooler_tensors(backbone)]
+        draw_pooler(family.trained_pooler(backbone), 0)
+    hidden_act = _HIDDEN_ACTS[_hidden_act(family, config)]
+    return HuggingFaceBackbone(backbone, hidden_act, weights.path, missing)
 
 
 def _sizes_match(num_pieces, vocabulary_size):
@@ -300,13 +287,16 @@ def _config_dropout(family, config, path):
     return hidden
 
 
-def _fill_weights(family, backbone, config, directory):
-    path = directory / WEIGHTS_FILE
-    tensors = _read_tensors(path, family.tensor_prefix)
+def _fill_weights(family, backbone, config, weights):
+    """Puts the files' tensors in place; whether the pooler's were there."""
+    path = weights.path
+    tensors = _plainly_named(weights.read(), family.tensor_prefix, path)
     mappings = [*family.tensors(backbone, config)]
     pooler = [*family.pooler_tensors(backbone)]
-    if pooler and pooler[0].name in tensors:
+    has_pooler = any(mapping.name in tensors for mapping in pooler)
+    if has_pooler:
         mappings += pooler
+    _refuse_unexpected(family, tensors, mappings, path)
     for mapping in mappings:
         variable = mapping.variable
         tensor = _tensor(tensors, mapping.name, path)
@@ -322,6 +312,35 @@ def _fill_weights(family, backbone, config, directory):
         if mapping.num_inputs:
             tensor = tensor.T
         variable.assign(tensor.reshape(variable.shape))
+    return has_pooler or not pooler
+
+
+def _plainly_named(tensors, prefix, path):
+    named = {}
+    for name, tensor in tensors.items():
+        plain = _plain_name(name, prefix)
+        if plain in named:
+            raise BackboneError(
+                f"{path} has {printable(plain)} twice, under two names"
+            )
+        named[plain] = tensor
+    return named
+
+
+def _refuse_unexpected(family, tensors, mappings, path):
+    """Refuses tensors of the encoder itself that nothing is made of.
+
+    Heads, which stand beside it, are another matter.
+    """
+    used = {mapping.name for mapping in mappings}
+    used |= {mapping.added for mapping in mappings if mapping.added}
+    parts = {name.split(".")[0] for name in used} | {"encoder", "embeddings"}
+    for name in sorted(tensors.keys() - used):
+        if name.split(".")[0] in parts and name not in family.idle_tensors:
+            raise BackboneError(
+                f"{path} has {printable(name)}, which is no part of the "
+                f"{family.name} that config.json describes"
+            )
 
 
 def _tensor(tensors, name, path):
@@ -351,35 +370,6 @@ def _pytorch_shape(mapping):
     if mapping.name.endswith(".bias"):
         return (size,)
     return shape[0] + mapping.first_row, *shape[1:]
-
-
-def _check_weights_file(path):
-    if not path.is_file():
-        pickles = sorted(path.parent.glob("pytorch_model*.bin"))
-        if pickles:
-            raise BackboneError(
-                f"{pickles[0]} is a pickle, which can run code and is never "
-                f"opened here: convert it to {WEIGHTS_FILE} (with "
-                "transformers: save_pretrained(..., safe_serialization=True))"
-            )
-        raise BackboneError(f"{path} is missing")
-
-
-def _read_tensors(path, prefix):
-    with _naming_damage(path):
-        tensors = load_file(path)
-    return {_plain_name(name, prefix): t for name, t in tensors.items()}
-
-
-@contextlib.contextmanager
-def _naming_damage(path):
-    try:
-        yield
-    except (
-        *(OSError, ValueError, KeyError),
-        safetensors.SafetensorError,
-    ) as error:
-        raise BackboneError(f"{path} is damaged: {one_line(error)}") from None
 
 
 def _plain_name(name, prefix):

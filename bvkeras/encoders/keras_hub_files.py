@@ -8,12 +8,12 @@ import h5py
 import keras
 
 from bvkeras import fileio
+from bvkeras.encoders.checkpoint_files import read_object
 from bvkeras.encoders.families.family import Family
 from bvkeras.encoders.families.registry import (
     FAMILIES,
     family_of_class,
 )
-from bvkeras.encoders.huggingface import read_object
 from bvkeras.encoders.saved_tokenizer import (
     SETTINGS_SCHEMA,
     read_keras_tokenizer,

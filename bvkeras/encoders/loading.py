@@ -1,16 +1,21 @@
 """The one door to an encoder: preset, directory or installed package."""
 
+import functools
 import importlib.util
+import logging
 import os
 import pathlib
 from typing import Any
 
 from bvkeras.encoders import huggingface, keras_hub_files
+from bvkeras.encoders.checkpoint_files import read_object
+from bvkeras.encoders.checkpoint_weights import WEIGHTS_FILE
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.families.registry import family_of
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
 from bvkeras.errors import ArgumentError, BackboneError
 from bvkeras.layers.gelu import check_hidden_act, set_hidden_act
+from bvkeras.printable import printable
 
 _PACKAGE = "package:"
 
@@ -60,7 +65,12 @@ def load_backbone(
         ArgumentError: `hidden_act`, `dropout` or `sentence_pooling` has no
             possible value.
         BackboneError: there is no such encoder, a file of it is missing or
-            damaged, or it is of another family.
+            damaged, or says that it is of another family.
+
+    Weights of BERT's pooler that a checkpoint does not have, as what masked-
+    language training alone saves, are drawn at random, and a notice names
+    them: from the seed of the fine-tuning, which alone uses them. No hidden
+    state depends on them, nor does what is trained with the mean.
 
     Of the keras-hub presets, `bert_*` and `albert_*` were converted from
     Google's checkpoints, whose code computes the tanh GELU; all others were
@@ -90,11 +100,16 @@ def load_backbone(
         loaded = _load_directory(directory, dropout, dtype)
     else:
         loaded = keras_hub_files.load_preset(name, dropout, dtype)
-    backbone, tokenizer, checkpoint_act, checkpoint_pooling = loaded
+    backbone, tokenizer, checkpoint_act, checkpoint_pooling, *drawn = loaded
     set_hidden_act(backbone, hidden_act or checkpoint_act)
-    return Encoder(
+    encoder = Encoder(
         backbone, tokenizer, name, sentence_pooling or checkpoint_pooling
     )
+    if any(drawn):
+        encoder.has_drawn_pooler = True
+        if encoder.sentence_pooling == "cls":
+            _say_drawn(*drawn[0])
+    return encoder
 
 
 def package_directory(package: str) -> pathlib.Path:
@@ -117,7 +132,7 @@ def package_directory(package: str) -> pathlib.Path:
         raise BackboneError(
             f"no Python package {package!r} is installed in this environment"
         )
-    wanted = ("config.json", huggingface.WEIGHTS_FILE, "vocab.txt")
+    wanted = ("config.json", WEIGHTS_FILE, "vocab.txt")
     found = [
         path.parent
         for root in spec.submodule_search_locations
@@ -137,13 +152,26 @@ def _load_directory(directory, dropout, dtype):
     inside = directory / "encoder"
     if not path.exists() and (inside / path.name).exists():
         raise BackboneError(f"{directory} is no encoder; {inside} is one")
-    config = huggingface.read_object(path)
+    config = read_object(path)
     if "registered_name" in config:
         return keras_hub_files.load_directory(directory, config, dropout, dtype)
     pooling = huggingface.sentence_pooling(directory)
-    backbone, hidden_act = huggingface.load_backbone(directory, dropout, dtype)
+    loaded = huggingface.load_backbone(directory, dropout, dtype)
+    backbone = loaded.backbone
     family = family_of(backbone)
     tokenizer = huggingface.load_tokenizer(
         directory, family.vocabulary_size(backbone), family
     )
-    return backbone, tokenizer, hidden_act, pooling
+    drawn = (loaded.path, *loaded.drawn) if loaded.drawn else None
+    return backbone, tokenizer, loaded.hidden_act, pooling, drawn
+
+
+@functools.cache
+def _say_drawn(path, *names):
+    """Once, however often a command loads the encoder."""
+    logging.getLogger("bvkeras").warning(
+        "%s has no %s: drawn at random, from the seed of the fine-tuning; "
+        "hidden states do not depend on them",
+        printable(path),
+        " and ".join(names),
+    )

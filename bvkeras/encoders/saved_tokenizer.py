@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bvkeras import fileio
+from bvkeras.encoders.checkpoint_files import read_object, read_vocabulary
 from bvkeras.encoders.families.family import Family
-from bvkeras.encoders.huggingface import read_object, read_vocabulary
 from bvkeras.encoders.tokenizer import Tokenizer
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import BackboneError

@@ -1,11 +1,15 @@
-"""Metrics by scikit-learn and scipy, with every odd case decided."""
+"""Metrics of classes and scores, with every odd case decided.
+
+Those of classes are counted here: a bootstrap asks a thousand times, and
+scikit-learn checks its input longer than it counts. The tests compare them with
+scikit-learn's.
+"""
 
 import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import scipy.stats
-import sklearn.metrics
 
 from bvkeras.errors import ArgumentError
 from bvkeras.evaluation.label_metrics import LABEL_METRICS, check_label_sets
@@ -136,23 +140,19 @@ def _check_classes(
 
 def _accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
     _check_classes("accuracy", labels, predictions, binary=False)
-    # A bootstrap counts a thousand times; scikit-learn checks longer than that.
     return float(np.mean(labels == predictions))
 
 
 def _f1(labels: np.ndarray, predictions: np.ndarray) -> float:
     _check_classes("f1", labels, predictions, binary=True)
-    return sklearn.metrics.f1_score(labels, predictions, zero_division=0.0)
+    either = int(labels.sum() + predictions.sum())
+    return 2 * int((labels & predictions).sum()) / either if either else 0.0
 
 
 def _macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
     _check_classes("macro_f1", labels, predictions, binary=False)
-    # As fast as accuracy, for the bootstrap's sake.
-    size = int(max(labels.max(), predictions.max())) + 1
-    right = np.bincount(labels[labels == predictions], minlength=size)
-    either = np.bincount(labels, minlength=size) + np.bincount(
-        predictions, minlength=size
-    )
+    right, labelled, predicted = _class_counts(labels, predictions)
+    either = labelled + predicted
     return float(np.mean(2 * right[either > 0] / either[either > 0]))
 
 
@@ -160,7 +160,27 @@ def _matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
     _check_classes("matthews", labels, predictions, binary=False)
     if _constant(labels) or _constant(predictions):
         return 0.0
-    return sklearn.metrics.matthews_corrcoef(labels, predictions)
+    right, labelled, predicted = (
+        counts.astype(np.float64)
+        for counts in _class_counts(labels, predictions)
+    )
+    rows = float(len(labels))
+    # Of any number of classes: Gorodkin 2004, in the counts of the classes.
+    spread = [rows**2 - counts @ counts for counts in (labelled, predicted)]
+    together = right.sum() * rows - labelled @ predicted
+    return float(together / np.sqrt(spread[0] * spread[1]))
+
+
+def _class_counts(
+    labels: np.ndarray, predictions: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Rows of each class: right, labelled so, predicted so."""
+    size = int(max(labels.max(), predictions.max())) + 1
+    return (
+        np.bincount(labels[labels == predictions], minlength=size),
+        np.bincount(labels, minlength=size),
+        np.bincount(predictions, minlength=size),
+    )
 
 
 def _pearson(labels: np.ndarray, predictions: np.ndarray) -> float:

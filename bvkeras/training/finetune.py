@@ -350,6 +350,7 @@ def _train(
     state_path = directory / _STATE_FILE
     # Also frees what was frozen before: `HiddenStates` does so to the pooler.
     freeze(encoder.backbone, **config.freezing)
+    encoder.start_pooler(seed)
     tokens = tokenize_examples(examples, encoder, config.max_tokens)
     model = finetuning_model(
         encoder.backbone,
@@ -447,14 +448,6 @@ def _train_step(model, optimizer, task, weighted=False):
             outputs = kind.loss_outputs(model(inputs, training=True))
             loss = loss_function(labels, outputs, sample_weight=weights)
         gradients = tape.gradient(loss, sources)
-        # Gradients of embeddings come as one row a token. For the norm that
-        # is clipped Keras squares the rows before it sums those of one token.
-        gradients = [
-            tf.convert_to_tensor(gradient)
-            if isinstance(gradient, tf.IndexedSlices)
-            else gradient
-            for gradient in gradients
-        ]
         optimizer.apply(gradients, model.trainable_variables)
         return loss
 

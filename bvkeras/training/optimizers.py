@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-import keras
-
 from bvkeras.training.rated_adamw import RatedAdamW
 from bvkeras.training.schedules import WarmupLinearDecay
 
@@ -18,7 +16,7 @@ def adamw(
     weight_decay: float = 0.01,
     rates: Mapping[str, float] | None = None,
     warmup_fraction: float = 0.1,
-) -> keras.optimizers.AdamW:
+) -> RatedAdamW:
     """AdamW as BERT is fine-tuned with it.
 
     Decoupled weight decay, not applied to biases and LayerNorm; linear
@@ -31,8 +29,7 @@ def adamw(
         weight_decay: float. Defaults to `0.01`.
         rates: mapping of variable name to float. What the rate of Adam's step
             is multiplied by for variables of that name; decay stays as it is.
-            Defaults to `None`: one rate for all. Any mapping gives a
-            `RatedAdamW`.
+            Defaults to `None`: one rate for all.
         warmup_fraction: float. Part of the steps that warms up. Defaults to
             `0.1`.
 
@@ -47,9 +44,6 @@ def adamw(
         "epsilon": 1e-6,
         "global_clipnorm": 1.0,
     }
-    if rates is not None:
-        optimizer = RatedAdamW(rates, **settings)
-    else:
-        optimizer = keras.optimizers.AdamW(**settings)
+    optimizer = RatedAdamW(rates, **settings)
     optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
     return optimizer

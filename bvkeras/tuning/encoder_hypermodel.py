@@ -174,8 +174,6 @@ class EncoderHyperModel(keras_tuner.HyperModel):
             adamw(
                 config.learning_rate,
                 self._steps(config),
-                # Not for other rates: for the right norm of gradients.
-                rates={},
                 warmup_fraction=config.warmup_fraction,
             ),
             kind_of(self.task.kind).loss(),

@@ -93,6 +93,24 @@ def test_matthews_of_three_classes_equals_the_correlation_of_indicators():
     assert scores["matthews"] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("num_rows", [2, 17, 277])
+@pytest.mark.parametrize("num_classes", [2, 5])
+def test_class_metrics_equal_scikit_learns(num_rows, num_classes):
+    generator = np.random.default_rng(num_rows)
+    labels, predictions = generator.integers(0, num_classes, (2, num_rows))
+    scores = compute_quietly(["accuracy", "matthews"], labels, predictions)
+    expected = {
+        "accuracy": sklearn.metrics.accuracy_score(labels, predictions),
+        "matthews": sklearn.metrics.matthews_corrcoef(labels, predictions),
+    }
+    if num_classes == 2:
+        scores |= compute_quietly(["f1"], labels, predictions)
+        expected["f1"] = sklearn.metrics.f1_score(
+            labels, predictions, zero_division=0.0
+        )
+    assert scores == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("num_rows", [1, 2, 17, 277])
 @pytest.mark.parametrize("num_classes", [1, 2, 5])
 def test_macro_f1_equals_scikit_learns(num_rows, num_classes):

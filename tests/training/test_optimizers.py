@@ -1,11 +1,14 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bvkeras.encoders.loading import load_backbone
+from bvkeras.errors import ArgumentError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.training.optimizers import adamw
+from bvkeras.training.rated_adamw import RatedAdamW
 
 RATE, DECAY = 0.5, 0.01
 
@@ -62,6 +65,69 @@ def test_bias_of_a_head_is_kept(pooler):
     for path in names["kept"] + names["decayed"]:
         assert path.endswith("bias") <= (path in names["kept"])
     assert sum(path.endswith("projection") for path in names["decayed"]) == 1
+
+
+STEPS = {"learning_rate": 0.125, "weight_decay": 0.02, "epsilon": 1e-6}
+
+
+def some_gradients():
+    random = np.random.default_rng(0)
+    shapes = ((3, 2), (4,), (), (0, 2))
+    start = [random.normal(size=shape) for shape in shapes]
+    return start, [
+        [random.normal(size=shape) * scale for shape in shapes]
+        for scale in (1e-4, 1, 1e3)
+    ]
+
+
+def moved_by(optimizer, dtype, traced):
+    """The variables after three steps."""
+    start, gradients = some_gradients()
+    variables = [keras.Variable(value, dtype=dtype) for value in start]
+    optimizer.build(variables)
+
+    def step(gradients):
+        optimizer.apply(gradients, variables)
+
+    step = tf.function(step) if traced else step
+    for values in gradients:
+        step([tf.constant(value, dtype) for value in values])
+    return [variable.numpy() for variable in variables]
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_steps_are_those_of_keras(traced):
+    settings = {**STEPS, "clipnorm": 2.0}
+    found = moved_by(RatedAdamW(**settings), "float32", traced)
+    wanted = moved_by(keras.optimizers.AdamW(**settings), "float32", traced)
+    for value, expected in zip(found, wanted, strict=True):
+        # 1 - 0.999 ** step has four digits in float32.
+        np.testing.assert_allclose(value, expected, 2e-5, 2e-5)
+
+
+def test_steps_are_those_of_the_formula():
+    wanted, all_gradients = some_gradients()
+    means = [np.zeros_like(value) for value in wanted]
+    squares = [np.zeros_like(value) for value in wanted]
+    rate, decay, epsilon = STEPS.values()
+    for step, gradients in enumerate(all_gradients, 1):
+        for i, gradient in enumerate(gradients):
+            wanted[i] = wanted[i] * (1 - rate * float(np.float32(decay)))
+            means[i] = 0.9 * means[i] + 0.1 * gradient
+            squares[i] = 0.999 * squares[i] + 0.001 * gradient**2
+            mean, square = means[i] / (1 - 0.9**step), squares[i]
+            root = np.sqrt(square) / np.sqrt(1 - 0.999**step)
+            # Epsilon beside the root as it is: Kingma and Ba, section 2.
+            scaled = epsilon / np.sqrt(1 - 0.999**step)
+            wanted[i] = wanted[i] - rate * mean / (root + scaled)
+    found = moved_by(RatedAdamW(**STEPS), "float64", traced=True)
+    for value, expected in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(value, expected, 1e-10, 1e-10)
+
+
+def test_amsgrad_is_refused():
+    with pytest.raises(ArgumentError, match="amsgrad"):
+        RatedAdamW(amsgrad=True)
 
 
 def test_a_variable_can_have_another_rate():

@@ -1,5 +1,6 @@
 """BERT: Devlin et al., 2019."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import keras
@@ -42,6 +43,18 @@ class Bert(WithSegments):
     tensor_prefix = "bert."
     keras_tokenizer_class = keras_hub.models.BertTokenizer
     tokenizer_classes = ("BertTokenizer", "BertTokenizerFast")
+    entries = dataclasses.replace(
+        WithSegments.entries,
+        size_defaults={
+            "vocab_size": 30522,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+            "hidden_size": 768,
+            "intermediate_size": 3072,
+            "max_position_embeddings": 512,
+            "type_vocab_size": 2,
+        },
+    )
 
     def identity(self) -> dict[str, str]:
         # Caches and exports of BERT are older than there were others.

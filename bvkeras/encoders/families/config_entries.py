@@ -34,6 +34,8 @@ class ConfigEntries:
         default_epsilon: float. transformers' default of `layer_norm_eps`.
         fixed: mapping. Entries whose value keras-hub computes and no other:
             transformers' default, and the values it may have.
+        idle: sequence of str. Entries of this family that no hidden state
+            depends on. Defaults to none.
     """
 
     sizes: Mapping[str, str] = dataclasses.field(default_factory=_SIZES.copy)
@@ -50,6 +52,7 @@ class ConfigEntries:
     fixed: Mapping[str, tuple[Any, Sequence[Any]]] = dataclasses.field(
         default_factory=_POSITIONS.copy
     )
+    idle: Sequence[str] = ()
 
     def __post_init__(self, more_sizes: Mapping[str, str] | None):
         if more_sizes:

@@ -45,6 +45,8 @@ class Family(abc.ABC):
         entries: ConfigEntries. What config.json says.
         tensor_prefix: str. What names of tensors may begin with.
         layer_names: LayerNames. In Hugging Face's files.
+        idle_tensors: sequence of str. Tensors of the encoder in those files
+            that no hidden state depends on.
         tokenizer_classes: tuple of str. What tokenizer_config.json may call
             the tokenizer, besides the names of any.
         tokenizer_files: tuple of str. The files of a tokenizer that has no

@@ -11,7 +11,7 @@ from typing import Any
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
-from bvkeras import fileio
+from bvkeras.encoders.checkpoint_files import read_bytes, read_object
 from bvkeras.errors import BackboneError, MissingPackageError
 from bvkeras.printable import one_line
 from bvkeras.schema import COUNT, table_of
@@ -40,7 +40,7 @@ def byte_pair_content(
     Raises:
         BackboneError: a file is missing, damaged, or does not fit the other.
     """
-    vocabulary = _vocabulary(vocabulary_path)
+    vocabulary = read_object(vocabulary_path, table_of(COUNT))
     lines = _lines(merges_path)
     if lines and lines[0].startswith("#version"):
         lines = lines[1:]
@@ -52,7 +52,9 @@ def byte_pair_content(
                 "expected 2"
             )
     try:
-        tokenizer = tokenizers.Tokenizer(models.BPE(vocabulary, merges, **_NO_MARKS))
+        tokenizer = tokenizers.Tokenizer(
+            models.BPE(vocabulary, merges, **_NO_MARKS)
+        )
     except Exception as error:
         raise BackboneError(
             f"{vocabulary_path} and {merges_path.name} do not fit: "
@@ -169,27 +171,9 @@ def _content(tokenizer, special, processor, path):
     return content
 
 
-def _vocabulary(path):
-    try:
-        return fileio.read_json(path, table_of(COUNT), error=BackboneError)
-    except FileNotFoundError:
-        raise BackboneError(f"{path} is missing") from None
-    except OSError as error:
-        raise BackboneError(f"{path} cannot be read: {error}") from None
-
-
-def _bytes(path):
-    try:
-        return fileio.read_bytes(path, error=BackboneError)
-    except FileNotFoundError:
-        raise BackboneError(f"{path} is missing") from None
-    except OSError as error:
-        raise BackboneError(f"{path} cannot be read: {error}") from None
-
-
 def _lines(path):
     try:
-        text = _bytes(path).decode("utf-8")
+        text = read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise BackboneError(f"{path} cannot be read: {error}") from None
     lines = text.replace("\r\n", "\n").split("\n")
@@ -207,7 +191,7 @@ def _sentence_piece_model(path):
         ) from None
     model = sentencepiece_model_pb2.ModelProto()
     try:
-        model.ParseFromString(_bytes(path))
+        model.ParseFromString(read_bytes(path))
     except Exception as error:
         raise BackboneError(f"{path} is damaged: {one_line(error)}") from None
     if model.trainer_spec.model_type != model.trainer_spec.UNIGRAM:
