@@ -87,11 +87,9 @@ class Albert(WithSegments):
             for _ in range(times)
         ]
 
-    def num_weights(self, sizes: Mapping[str, int]) -> int:
-        width, hidden = sizes["embedding_dim"], sizes["hidden_dim"]
-        # The projection is there also where it makes nothing wider.
-        same = (width + 1) * hidden if width == hidden else 0
-        return super().num_weights(sizes) + same
+    def has_projection(self, sizes: Mapping[str, int]) -> bool:
+        # Also where it makes nothing wider.
+        return True
 
     def num_distinct_layers(self, sizes: Mapping[str, int]) -> int:
         return sizes["num_groups"] * sizes.get("num_inner_repetitions", 1)

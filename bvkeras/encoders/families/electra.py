@@ -53,6 +53,11 @@ class Electra(WithSegments):
         config = super().config(backbone)
         return {"vocabulary_size": config.pop("vocab_size"), **config}
 
+    @property
+    def config_sizes(self) -> tuple[str, ...]:
+        others = (name for name in self.entries.sizes if name != "vocab_size")
+        return ("vocabulary_size", *others)
+
     def arguments(self, config: Mapping[str, Any]) -> dict[str, Any]:
         return super().arguments(
             {**config, "vocab_size": config["vocabulary_size"]}

@@ -96,6 +96,11 @@ class Family(abc.ABC):
         """The family and keras-hub's arguments, by the same names in all."""
         return {**backbone.get_config(), **self.identity()}
 
+    @property
+    def config_sizes(self) -> tuple[str, ...]:
+        """The sizes in what `config` gives."""
+        return tuple(self.entries.sizes)
+
     def arguments(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """keras-hub's arguments of the sizes in what `config` gave."""
         return {name: config[name] for name in self.entries.sizes}
@@ -243,12 +248,16 @@ class Family(abc.ABC):
         attention = 4 * (hidden + 1) * hidden
         feedforward = (hidden + 1) * inner + (inner + 1) * hidden
         layer = attention + feedforward + 4 * hidden
-        projection = 0 if width == hidden else (width + 1) * hidden
+        projection = (width + 1) * hidden * self.has_projection(sizes)
         return (
             (self.num_embeddings(sizes) + 2) * width
             + projection
             + self.num_distinct_layers(sizes) * layer
         )
+
+    def has_projection(self, sizes: Mapping[str, int]) -> bool:
+        """Whether hidden states are made of embeddings by a dense layer."""
+        return self.embedding_width(sizes) != sizes["hidden_dim"]
 
     def num_embeddings(self, sizes: Mapping[str, int]) -> int:
         """Rows of all embeddings together."""
