@@ -27,7 +27,7 @@ _ORDER = (
     ),
     ("bvkeras.ops",),
     # What the layers know of encoders.
-    ("bvkeras.encoders.families",),
+    ("bvkeras.encoders.families", "bvkeras.encoders.checkpoint_files"),
     ("bvkeras.layers",),
     ("bvkeras.encoders", "bvkeras.tasks"),
     ("bvkeras.models", "bvkeras.data"),

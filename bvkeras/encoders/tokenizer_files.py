@@ -18,6 +18,7 @@ class TokenizerFiles:
 
     Attributes:
         directory: path.
+        path: path. The file with the pieces that count.
         content: dict, or None. tokenizer.json.
         vocabulary: list of str, or None. vocab.txt.
         config: dict. tokenizer_config.json.
@@ -26,6 +27,7 @@ class TokenizerFiles:
     """
 
     directory: pathlib.Path
+    path: pathlib.Path
     content: dict[str, Any] | None
     vocabulary: list[str] | None
     config: dict[str, Any]
@@ -33,8 +35,16 @@ class TokenizerFiles:
     added: dict[str, Any]
 
     @classmethod
-    def read(cls, directory: pathlib.Path) -> "TokenizerFiles":
+    def read(
+        cls, directory: pathlib.Path, pieces: str = "vocab.txt"
+    ) -> "TokenizerFiles":
         """Reads what is there.
+
+        Args:
+            directory: path.
+            pieces: str. The file that has the pieces where there is no
+                tokenizer.json. Defaults to `"vocab.txt"`, which is read; any
+                other is not.
 
         Raises:
             BackboneError: a file is damaged or a git-lfs pointer.
@@ -43,21 +53,18 @@ class TokenizerFiles:
         def there(name):
             return read_object_if_there(directory / name)
 
-        path = directory / "vocab.txt"
+        path = directory / pieces
+        is_list = path.name == "vocab.txt" and path.is_file()
+        content = there("tokenizer.json")
         return cls(
             directory,
-            there("tokenizer.json"),
-            read_vocabulary(path) if path.is_file() else None,
+            path if content is None else directory / "tokenizer.json",
+            content,
+            read_vocabulary(path) if is_list else None,
             there("tokenizer_config.json") or {},
             there("special_tokens_map.json") or {},
             there("added_tokens.json") or {},
         )
-
-    @property
-    def path(self) -> pathlib.Path:
-        """The file with the vocabulary."""
-        name = "vocab.txt" if self.content is None else "tokenizer.json"
-        return self.directory / name
 
     @property
     def config_path(self) -> pathlib.Path:

@@ -11,7 +11,7 @@ TokenizersBackend both take tokenizer.json as it is.
 import json
 import logging
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tokenizers
@@ -21,6 +21,7 @@ from bvkeras.encoders.checkpoint_files import (
     read_object,
     read_object_if_there,
 )
+from bvkeras.encoders.families.family import Family
 from bvkeras.encoders.tokenizer import Tokenizer, backend
 from bvkeras.encoders.tokenizer_files import TokenizerFiles, shown, text_of
 from bvkeras.errors import BackboneError
@@ -54,18 +55,16 @@ _REFUSED: Mapping[str, tuple[Any, ...]] = {
 
 
 def load_tokenizer(
-    directory: pathlib.Path,
-    vocabulary_size: int,
-    classes: Sequence[str] = (),
+    directory: pathlib.Path, vocabulary_size: int, family: Family
 ) -> Tokenizer:
     """Loads the tokenizer of a Hugging Face directory.
 
     Args:
         directory: path.
         vocabulary_size: int. Number of embeddings there are.
-        classes: sequence of str. More of transformers' classes, without Fast
-            at the end, whose tokenizer.json is taken as it is. Defaults to
-            none.
+        family: Family. The encoder's. Of one whose tokenizer is not BERT's,
+            tokenizer.json is taken as it is, or what transformers makes of
+            its older files.
 
     Returns:
         WordPiece where it is plain BERT's, else Tokenizer.
@@ -75,35 +74,39 @@ def load_tokenizer(
             another, or say what is not done here; there are more tokens than
             embeddings.
     """
-    files = TokenizerFiles.read(directory)
+    files = TokenizerFiles.read(directory, family.tokenizer_files[0])
     # Before anything is made of it.
     files.added_ids()
     declared = files.config.get("tokenizer_class")
     if declared is None:
         config = read_object(directory / "config.json")
         declared = config.get("tokenizer_class")
-    name = str(declared or "BertTokenizer").removesuffix("Fast")
-    if name not in (*_BERT_CLASSES, *_GENERAL_CLASSES, *classes):
+    own = family.tokenizer_classes[0]
+    name = str(declared or own).removesuffix("Fast")
+    of_bert = _BERT_CLASSES if not family.keras_files else ()
+    if name not in (*of_bert, *_GENERAL_CLASSES, *family.tokenizer_classes):
         raise BackboneError(
             f"{files.config_path} says tokenizer_class {declared!r}, expected "
-            f"BertTokenizer"
+            f"{own}"
         )
-    if files.content is None and files.vocabulary is None:
+    is_bert = name in of_bert
+    if not files.path.is_file():
+        names = " and ".join(family.tokenizer_files)
         raise BackboneError(
-            f"{directory} has no vocabulary: expected vocab.txt or "
-            "tokenizer.json"
+            f"{directory} has no vocabulary: expected {names} or tokenizer.json"
         )
     _check_settings(files)
-    is_bert = name in _BERT_CLASSES and name not in classes
+    base = files.content
     if is_bert:
         base = bert_content(files)
-    elif files.content is None:
+    elif base is None and not family.keras_files:
         raise BackboneError(
             f"{files.config_path} says tokenizer_class {declared!r}, which "
             "needs tokenizer.json"
         )
-    else:
-        base = files.content
+    elif base is None:
+        paths = [directory / name for name in family.tokenizer_files]
+        base = family.tokenizer_content(paths, files.config) or {}
     try:
         made = backend(base)
     except BackboneError as error:
@@ -114,7 +117,7 @@ def load_tokenizer(
     # Ids and flags of added tokens are as the library gave them.
     added = json.loads(made.to_str())["added_tokens"]
     content = {**base, "added_tokens": added}
-    pad_token = _pad_token(files, is_bert, made)
+    pad_token = _pad_token(files, is_bert, family)
     try:
         tokenizer = word_piece_of(content) or Tokenizer(content, pad_token)
     except BackboneError as error:
@@ -289,15 +292,12 @@ def _check_vocabulary(files, made):
             return
 
 
-def _pad_token(files, is_bert, made):
+def _pad_token(files, is_bert, family):
     given = files.role("pad_token")
     padding = (files.content or {}).get("padding")
     if given is None and not is_bert and isinstance(padding, dict):
         given = padding.get("pad_token")
-    if given is None:
-        tokens = ("[PAD]", "<pad>")
-        given = next((t for t in tokens if made.token_to_id(t) is not None), "")
-    return given
+    return family.pad_token if given is None else given
 
 
 def _as_token(given, content, path):

@@ -10,8 +10,8 @@ import pytest
 import tokenizers
 from safetensors.numpy import load_file, save_file
 
-from bvkeras.encoders import loading as backbones
 from bvkeras.encoders.encoder import Encoder
+from bvkeras.encoders.families.bert import MEAN_PRESETS
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, BackboneError
 from bvkeras.layers.hidden_states import HiddenStates
@@ -371,7 +371,7 @@ def test_sidecar_with_another_sentence_pooling(tmp_path, tiny, value, problem):
 
 def test_presets_trained_with_the_mean_are_presets():
     presets = keras_hub.models.BertBackbone.presets
-    assert set(backbones._MEAN_PRESETS) <= set(presets)
+    assert set(MEAN_PRESETS) <= set(presets)
 
 
 # Installed packages

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from bvkeras.encoders.families.bert import Bert
 from bvkeras.encoders.tokenizer_loading import load_tokenizer
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import BackboneError
@@ -74,7 +75,7 @@ def write(directory, files):
 @pytest.mark.parametrize("case", sorted(CASES.keys() - REFUSED.keys()))
 def test_ids_are_those_of_transformers(directory, case):
     write(directory, CASES[case]["files"])
-    tokenizer = load_tokenizer(directory, 1000)
+    tokenizer = load_tokenizer(directory, 1000, Bert())
     expected = CASES[case]["ids"]
     if case == "vocab.txt, byte-order mark":
         # transformers adds a second [PAD], and computes the same ids.
@@ -88,7 +89,7 @@ def test_ids_are_those_of_transformers(directory, case):
 def test_refused_in_one_line(directory, case):
     write(directory, CASES[case]["files"])
     with pytest.raises(BackboneError, match=REFUSED[case]) as raised:
-        load_tokenizer(directory, 1000)
+        load_tokenizer(directory, 1000, Bert())
     assert str(directory) in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -103,7 +104,7 @@ def test_cases_show_what_settings_do():
 def test_another_vocabulary_beside_tokenizer_json_is_said(directory, caplog):
     write(directory, CASES["vocab.txt of another"]["files"])
     with caplog.at_level(logging.WARNING, "bvkeras"):
-        load_tokenizer(directory, 1000)
+        load_tokenizer(directory, 1000, Bert())
     [record] = caplog.records
     assert "vocab.txt has '##Z' as piece 0, tokenizer.json as 193" in (
         record.getMessage()
@@ -112,9 +113,9 @@ def test_another_vocabulary_beside_tokenizer_json_is_said(directory, caplog):
 
 def test_added_tokens_need_embeddings(directory):
     write(directory, CASES["decoder"]["files"])
-    load_tokenizer(directory, 196)
+    load_tokenizer(directory, 196, Bert())
     with pytest.raises(BackboneError, match=r"196 word pieces, .* 195$"):
-        load_tokenizer(directory, 195)
+        load_tokenizer(directory, 195, Bert())
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_added_tokens_need_embeddings(directory):
 def test_damaged_files_are_named(directory, name, content, message):
     (directory / name).write_text(json.dumps(content))
     with pytest.raises(BackboneError, match=message) as raised:
-        load_tokenizer(directory, 1000)
+        load_tokenizer(directory, 1000, Bert())
     assert str(directory) in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -166,4 +167,4 @@ def test_git_lfs_pointers_are_named(directory, name):
     with pytest.raises(
         BackboneError, match=rf"{name} is a git-lfs pointer .* git lfs pull in"
     ):
-        load_tokenizer(directory, 1000)
+        load_tokenizer(directory, 1000, Bert())
