@@ -22,6 +22,7 @@ _NAMES = {
     "TextRegressor": "bvkeras.classifiers.text_regressor",
     "TokenClassifier": "bvkeras.classifiers.token_classifier",
     "finetune": "bvkeras.training.finetune",
+    "import_cache": "bvkeras.cache.imports.importer",
     "load": "bvkeras.classifiers.loading",
     "load_backbone": "bvkeras.encoders.loading",
     "load_examples": "bvkeras.data.sources",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
         training,
         tuning,
     )
+    from bvkeras.cache.imports.importer import import_cache
     from bvkeras.cache.reader import HiddenStateCache
     from bvkeras.cache.writer import write_cache
     from bvkeras.classifiers.answer_finder import AnswerFinder
@@ -100,6 +102,7 @@ __all__ = [
     "encoders",
     "evaluation",
     "finetune",
+    "import_cache",
     "layers",
     "load",
     "load_backbone",

@@ -16,6 +16,8 @@ from tests.pipeline.fast_run import TOKEN_SETTINGS, without_pictures
 from tests.tagged_sentences import make_small_sentences, write_conll
 
 _TESTS = pathlib.Path(__file__).parent
+# No name makes a test ask the network, nor what it starts.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Processes share the files out in this order, the others after these: begun
 # last, a long one would leave the other processes without work.
 _LONGEST_FILES = (

@@ -1,9 +1,9 @@
 """A cache's records in another type or with fewer layers, without a model."""
 
 import dataclasses
+import itertools
 import os
 import pathlib
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,9 +17,9 @@ from bvkeras.cache.format import (
     Manifest,
     encode_record,
 )
-from bvkeras.cache.quantization import dequantize, quantize
+from bvkeras.cache.quantization import as_dtype
 from bvkeras.cache.reader import HiddenStateCache
-from bvkeras.cache.shard_file import write_shard
+from bvkeras.cache.shards import write_shards
 from bvkeras.cache.storage import is_local
 from bvkeras.cache.token_arrays import (
     aligned_bytes,
@@ -27,7 +27,6 @@ from bvkeras.cache.token_arrays import (
     stored_arrays,
 )
 from bvkeras.errors import ArgumentError, CacheError
-from bvkeras.progress import progress_bar
 
 
 def convert_cache(
@@ -139,26 +138,15 @@ class _Conversion:
         old = self.cache.manifest
         done = len(manifest.shards)
         self._check_resumed(manifest, old.shards[:done])
-        first = sum(shard.records for shard in manifest.shards)
-        earlier, began = manifest.seconds, time.monotonic()
-        with progress_bar("convert", len(self.cache), "examples", first) as bar:
-            for number in range(done, len(old.shards)):
-                shard = old.shards[number]
-                records = []
-                for row in range(first, first + shard.records):
-                    records.append(self._record(row, manifest))
-                    bar.advance()
-                first += shard.records
-                manifest = dataclasses.replace(
-                    manifest,
-                    shards=(
-                        *manifest.shards,
-                        write_shard(self.target, number, records, shard.tokens),
-                    ),
-                    complete=number == len(old.shards) - 1,
-                    seconds=earlier + time.monotonic() - began,
-                )
-                manifest.write(self.target)
+        bounds = [0, *itertools.accumulate(s.records for s in old.shards)]
+        write_shards(
+            self.target,
+            manifest,
+            bounds,
+            self.cache.index.lengths,
+            lambda row: self._record(row, manifest),
+            "convert",
+        )
 
     def _check_resumed(self, manifest, shards):
         """Two caches of equal identity can differ in their shards' sizes."""
@@ -187,7 +175,7 @@ class _Conversion:
             scales = scales[:, self.places]
         name = index.ids[row].decode("utf-8")
         if manifest.dtype != self.cache.dtype:
-            values, scales = _as_dtype(values, scales, manifest.dtype)
+            values, scales = as_dtype(values, scales, manifest.dtype)
             checked = values if scales is None else scales
             if not np.isfinite(checked.astype(np.float32)).all():
                 raise CacheError(
@@ -202,14 +190,3 @@ class _Conversion:
         return encode_record(
             row, name, label.tolist(), values, scales, **arrays
         )
-
-
-def _as_dtype(values, scales, dtype):
-    """Hidden states in another type, with their scales if it is int8."""
-    if scales is not None:
-        values = dequantize(values, scales).numpy()
-    if dtype == "int8":
-        values, scales = quantize(values)
-        return values.numpy(), scales.numpy()
-    with np.errstate(over="ignore"):
-        return values.astype(DTYPES[dtype]), None

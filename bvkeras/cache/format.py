@@ -55,6 +55,23 @@ WINDOWS = "windows"
 NUM_LABELS = "num_labels"
 # Also in the identity of a cache of tagged words, and of no other.
 NUM_TAGS = "num_tags"
+# Also in the identity of a cache of imported hidden states, and of no other.
+IMPORTED = "imported"
+IMPORTED_SCHEMA = {
+    **record_of(
+        encoder=TEXT,
+        layers={**list_of(TEXT), "minItems": 1},
+        sources=list_of(
+            {
+                **record_of(
+                    name=TEXT, files=COUNT, num_bytes=COUNT, sha256=TEXT
+                ),
+                "additionalProperties": False,
+            }
+        ),
+    ),
+    "additionalProperties": False,
+}
 WINDOWS_SCHEMA = {
     **record_of(stride=POSITIVE, question_tokens=POSITIVE),
     "additionalProperties": False,
@@ -67,6 +84,7 @@ IDENTITY_SCHEMA = {
             WINDOWS: WINDOWS_SCHEMA,
             NUM_LABELS: POSITIVE,
             NUM_TAGS: POSITIVE,
+            IMPORTED: IMPORTED_SCHEMA,
         },
         **dict.fromkeys(_TEXTS, TEXT),
         config=OBJECT,
@@ -133,7 +151,8 @@ class Manifest:
     Attributes:
         identity: dict. All that decides the contents, by the names in
             `IDENTITY`, of a cache of spans `WINDOWS`, of one of several
-            labels a text `NUM_LABELS`, and of one of tagged words `NUM_TAGS`.
+            labels a text `NUM_LABELS`, of one of tagged words `NUM_TAGS`, and
+            of imported hidden states `IMPORTED`.
             Two caches of equal identity hold equal records.
         examples: int. Examples in the split.
         num_layers: int. Hidden states a token.
@@ -186,6 +205,11 @@ class Manifest:
         A record's label has a number for each token, -1 where it has no tag.
         """
         return self.identity.get(NUM_TAGS)
+
+    @property
+    def imported(self) -> dict[str, Any] | None:
+        """Of imported hidden states: where they came from; otherwise None."""
+        return self.identity.get(IMPORTED)
 
     @property
     def token_bytes(self) -> int:
@@ -273,7 +297,7 @@ class Manifest:
             TypeError: an identity has no such part.
         """
         for name in wanted:
-            known = (*IDENTITY, WINDOWS, NUM_LABELS, NUM_TAGS)
+            known = (*IDENTITY, WINDOWS, NUM_LABELS, NUM_TAGS, IMPORTED)
             if name not in known:
                 raise TypeError(f"{name}: expected one of {', '.join(known)}")
         difference = fileio.first_difference(
@@ -295,6 +319,10 @@ class Manifest:
         identity = self.identity
         if len(identity["layers"]) != self.num_layers:
             raise ValueError(f"{self.num_layers} layers: {identity['layers']}")
+        if self.imported and max(identity["layers"]) >= len(
+            self.imported["layers"]
+        ):
+            raise ValueError(f"no such layers: {identity['layers']}")
         if self.extras != tuple(x for x in EXTRAS if x in self.extras):
             raise ValueError(f"extras {self.extras!r}")
         if self.spans and (self.regression or "offsets" not in self.extras):
@@ -323,6 +351,24 @@ class Manifest:
                 f"{where}: the shards hold {records} examples, the manifest "
                 f"says {self.examples}"
             )
+
+
+def require_not_imported(what: str, identity: dict[str, Any]) -> None:
+    """Refuses what was not made by an encoder that bvkeras can run.
+
+    Args:
+        what: str. What stands on the hidden states, and a verb.
+        identity: dict. That of the cache.
+
+    Raises:
+        CacheError: the hidden states were imported.
+    """
+    imported = identity.get(IMPORTED)
+    if imported is not None:
+        raise CacheError(
+            f"{what} of hidden states imported from {imported['encoder']!r}, "
+            "which bvkeras cannot compute from texts"
+        )
 
 
 def shard_file(number: int) -> str:

@@ -63,11 +63,34 @@ def describe_cache(directory: str | os.PathLike) -> dict[str, str]:
         "times as much",
         "extraction": f"{manifest.seconds:,.1f} seconds",
     }
-    for name in ("encoder", "tokenizer", "data"):
+    made_by = ("encoder", "tokenizer", "data")
+    if manifest.imported is not None:
+        del rows["extraction"]
+        rows |= _origin(manifest)
+        made_by = made_by[2:]
+    for name in made_by:
         rows[name] = f"SHA-256 {identity[name][:_DIGEST_SHOWN]}…"
     if not manifest.complete:
-        rows["state"] = "unfinished: the same extraction goes on"
+        what = "import" if manifest.imported else "extraction"
+        rows["state"] = f"unfinished: the same {what} goes on"
     return {name: str(value) for name, value in rows.items()}
+
+
+def _origin(manifest: Manifest) -> dict[str, str]:
+    """Where imported hidden states came from."""
+    imported = manifest.imported
+    assert imported is not None
+    names = [imported["layers"][i] for i in manifest.identity["layers"]]
+    return {
+        "imported": f"{manifest.seconds:,.1f} seconds",
+        "encoder": f"{imported['encoder']}, not one of bvkeras",
+        "names of layers": ", ".join(names),
+        "from": "; ".join(
+            f"{one['name']} ({one['files']:,} files, {one['num_bytes']:,} "
+            f"bytes, SHA-256 {one['sha256'][:_DIGEST_SHOWN]}…)"
+            for one in imported["sources"]
+        ),
+    }
 
 
 def _labels(manifest: Manifest) -> str:

@@ -1,6 +1,9 @@
 """Hidden states in eight bits, with a scale for each token and layer."""
 
+import numpy as np
 import tensorflow as tf
+
+from bvkeras.cache.format import DTYPES
 
 _LARGEST = 127
 # So that subnormal numbers, which TensorFlow takes for zero and NumPy does not,
@@ -50,3 +53,26 @@ def dequantize(
     """
     products = tf.cast(values, tf.float32) * scales[..., None]
     return tf.cast(products, dtype)
+
+
+def as_dtype(
+    values: np.ndarray, scales: np.ndarray | None, dtype: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Hidden states in another type, with their scales if it is int8.
+
+    Args:
+        values: array `(..., features)`.
+        scales: float32 array `(...)` of int8 values; None of others.
+        dtype: str. A key of `format.DTYPES`.
+
+    Returns:
+        Array and its scales, None but for int8. What the type cannot hold is
+        infinite, or its scale is.
+    """
+    if scales is not None:
+        values = dequantize(values, scales).numpy()
+    with np.errstate(over="ignore"):
+        if dtype == "int8":
+            values, scales = quantize(values.astype(np.float32, copy=False))
+            return values.numpy(), scales.numpy()
+        return values.astype(DTYPES[dtype]), None

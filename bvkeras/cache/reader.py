@@ -12,7 +12,12 @@ import tensorflow as tf
 
 from bvkeras.cache.batches import HiddenStateBatches
 from bvkeras.cache.buffer_pool import BufferPool
-from bvkeras.cache.format import DTYPES, MANIFEST_FILE, Manifest
+from bvkeras.cache.format import (
+    DTYPES,
+    MANIFEST_FILE,
+    Manifest,
+    require_not_imported,
+)
 from bvkeras.cache.index import RecordIndex
 from bvkeras.cache.loaded import LoadedCache
 from bvkeras.cache.memory import fits, require_memory
@@ -112,6 +117,7 @@ class HiddenStateCache(HiddenStateBatches):
             ```
         """
         if encoder is not None:
+            require_not_imported(f"{self.directory} is", self.manifest.identity)
             identity = {**encoder.identity(), **identity}
         self.manifest.require(self.directory, **identity)
 

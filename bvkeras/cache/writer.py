@@ -5,7 +5,6 @@ import dataclasses
 import itertools
 import os
 import pathlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -20,8 +19,6 @@ from bvkeras.cache.format import (
     DTYPES,
     EXTRAS,
     MANIFEST_FILE,
-    NUM_LABELS,
-    NUM_TAGS,
     Manifest,
     encode_record,
 )
@@ -29,6 +26,12 @@ from bvkeras.cache.plan import ExtractionPlan
 from bvkeras.cache.quantization import quantize
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.shard_file import write_shard
+from bvkeras.cache.shards import (
+    SHARD_BYTES,
+    check_space,
+    kind_identity,
+    shard_bounds,
+)
 from bvkeras.data.example_checks import check_examples
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
@@ -41,13 +44,12 @@ from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.fast_encoder import COMPUTE_DTYPES
 from bvkeras.encoders.inference import inference_encoder
-from bvkeras.errors import ArgumentError, CacheError, DataError
+from bvkeras.errors import ArgumentError, DataError
 from bvkeras.progress import progress_bar
-from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.spec import TaskSpec
 
-_SHARD_BYTES = 128 << 20
-_SPARE_BYTES = 64 << 20
+# Tests make it smaller.
+_SHARD_BYTES = SHARD_BYTES
 
 # From a padded batch: values `(batch, tokens, layers, features)`, int8's
 # scales `(batch, tokens, layers)` or None, and `(batch, tokens)`, whether all
@@ -136,7 +138,7 @@ def write_cache(
         "extras": extras,
         "converted_from": [],
         **examples.window_identity,
-        **_of_the_kind(task),
+        **kind_identity(task),
     }
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
@@ -199,12 +201,6 @@ def plan_cache(
     )
 
 
-def _of_the_kind(task: TaskSpec) -> dict[str, int]:
-    """What the identity of a cache of some kinds has besides."""
-    name = {Kind.LABELS: NUM_LABELS, Kind.TOKENS: NUM_TAGS}.get(task.kind)
-    return {name: task.num_labels} if name else {}
-
-
 def _kept_extras(
     extras: Sequence[str], examples: Examples | SpanExamples | TokenExamples
 ) -> list[str]:
@@ -229,9 +225,9 @@ def _extract(
         manifest.hidden_dim,
         manifest.extras,
     )
-    bounds = _shard_bounds(tokens.lengths * manifest.token_bytes)
+    bounds = shard_bounds(tokens.lengths * manifest.token_bytes, _SHARD_BYTES)
     done = len(manifest.shards)
-    _check_space(
+    check_space(
         directory,
         int(plan.example_bytes[manifest.dtype][bounds[done] :].sum()),
     )
@@ -367,23 +363,6 @@ def _label(
     """A row's label; of tags as many as it has tokens."""
     label = tokens.labels[row]
     return label if manifest.num_tags is None else label[: tokens.lengths[row]]
-
-
-def _shard_bounds(example_bytes: np.ndarray) -> list[int]:
-    """First example of each shard, and the number of examples behind them."""
-    starts = np.concatenate([[0], np.cumsum(example_bytes)[:-1]])
-    shard_of = starts // _SHARD_BYTES
-    firsts = np.flatnonzero(np.diff(shard_of, prepend=-1))
-    return [*firsts.tolist(), len(example_bytes)]
-
-
-def _check_space(directory: pathlib.Path, num_bytes: int) -> None:
-    free = shutil.disk_usage(directory).free
-    if num_bytes + _SPARE_BYTES > free:
-        raise CacheError(
-            f"{directory}: the hidden states need {num_bytes / 1e9:.1f} GB "
-            f"and the disk has {free / 1e9:.1f} GB free"
-        )
 
 
 def _check_choice(name: str, value: str, expected: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from bvkeras.classifiers import containers
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.token_examples import TokenExamples
+from bvkeras.encoders import hub
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
@@ -98,8 +99,8 @@ class TextTask(abc.ABC):
         self.max_tokens = max_tokens
         self.seed = seed
         self.settings = settings
-        self._preset = encoder
-        self._as_it_came = load_backbone(encoder, dropout=0.0)
+        self._preset = hub.pinned(encoder)
+        self._as_it_came = load_backbone(self._preset, dropout=0.0)
         self._model: _Trained | None = None
 
     @classmethod

@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--encoder",
-        help="the encoder of frozen heads and of what train wrote (the name "
-        "in the run's report)",
+        help="the encoder of frozen heads and of what train wrote: "
+        f"{shared.ENCODERS} (the name in the run's report)",
     )
     parser.add_argument(
         "--dtype",

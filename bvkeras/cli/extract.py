@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder",
         required=True,
-        help="an encoder, or SNAPSHOT/encoder of a fine-tuned one",
+        help=f"SNAPSHOT/encoder of a fine-tuned one, {shared.ENCODERS}",
     )
     shared.add_data(parser)
     parser.add_argument(

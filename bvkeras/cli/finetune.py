@@ -28,12 +28,13 @@ def run(options: argparse.Namespace) -> None:
     """
     from bvkeras.data.left_out import write_left_out
     from bvkeras.data.sources import load_examples
+    from bvkeras.encoders import hub
     from bvkeras.encoders.loading import load_backbone
     from bvkeras.pipeline.settings import RunSettings
     from bvkeras.training.finetune import finetune
 
     task = shared.task_of(options)
-    backbone = options.backbone or task.backbone
+    backbone = hub.pinned(options.backbone or task.backbone)
     settings = RunSettings.for_task(
         task,
         load_backbone(backbone, dropout=0.0).hidden_dim,

@@ -28,7 +28,7 @@ from bvkeras.cli import (
     verify,
 )
 from bvkeras.cli import paper_tables as paper
-from bvkeras.cli.cache import convert, copy, info, prune
+from bvkeras.cli.cache import convert, copy, import_, info, prune
 from bvkeras.cli.command_line import command_line
 from bvkeras.cli.parser import Parser
 from bvkeras.cli.quiet import quiet_tensorflow
@@ -54,7 +54,7 @@ _VERBS = (
     verify,
     doctor,
 )
-_CACHE_VERBS = (info, verify, convert, prune, copy)
+_CACHE_VERBS = (info, verify, convert, prune, copy, import_)
 
 _INTERRUPTED = 130
 _TERMINATED = 143
@@ -195,7 +195,8 @@ def _terminate(signum, frame):
 
 def _add_verb(verbs, verb: ModuleType) -> None:
     parser = verbs.add_parser(
-        verb.__name__.rpartition(".")[2],
+        # `import` itself is no name of a module.
+        verb.__name__.rpartition(".")[2].rstrip("_"),
         help=verb.SUMMARY,
         description=verb.SUMMARY,
     )

@@ -48,6 +48,13 @@ _SETTINGS = (
 )
 
 
+# What `--backbone` and `--encoder` take.
+ENCODERS = (
+    "a keras-hub preset, a directory in Hugging Face's or keras-hub's layout, "
+    "package:NAME, or hf://ORGANISATION/NAME[@REVISION] of the Hugging Face hub"
+)
+
+
 def add_task(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     """Adds the task, the first argument; `nargs="?"` makes it optional."""
     parser.add_argument(
@@ -67,8 +74,7 @@ def add_backbone(
     default = tasks.get(task).backbone if task else "the task's own"
     parser.add_argument(
         "--backbone",
-        help="a keras-hub preset, a directory in Hugging Face's or "
-        f"keras-hub's layout, or package:NAME ({default})",
+        help=f"{ENCODERS} ({default})",
     )
 
 

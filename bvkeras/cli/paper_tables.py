@@ -4,6 +4,7 @@ import argparse
 import pathlib
 
 from bvkeras import tasks
+from bvkeras.cli.options import ENCODERS
 from bvkeras.errors import ArgumentError
 from bvkeras.printable import say
 
@@ -17,8 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone",
         default="bert_base_en_uncased",
-        help="a keras-hub preset, a directory, or package:NAME "
-        "(bert_base_en_uncased)",
+        help=f"{ENCODERS} (bert_base_en_uncased)",
     )
     parser.add_argument(
         "--data-dir",

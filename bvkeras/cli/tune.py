@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--encoder",
         metavar="BACKBONE",
-        help="search for the settings of fine-tuning this encoder",
+        help="search for the settings of fine-tuning this encoder: "
+        f"{shared.ENCODERS}",
     )
     shared.add_output(parser)
     parser.add_argument(

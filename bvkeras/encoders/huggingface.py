@@ -12,15 +12,11 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from bvkeras.encoders.checkpoint_files import read_object, read_vocabulary
+from bvkeras.encoders.checkpoint_files import read_object
 from bvkeras.encoders.checkpoint_weights import CheckpointWeights
 from bvkeras.encoders.config_checks import check_entries
-from bvkeras.encoders.families.family import Family
 from bvkeras.encoders.families.registry import FAMILIES, family_named
-from bvkeras.encoders.pieces_files import ANY_TOKENIZER, load_pieces
 from bvkeras.encoders.pooler_start import draw_pooler
-from bvkeras.encoders.tokenizer import Tokenizer
-from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import BackboneError
 from bvkeras.printable import printable
 from bvkeras.stored_weights import require_weights
@@ -37,8 +33,6 @@ _HIDDEN_ACTS = {
     "gelu_python_tanh": "tanh",
     "gelu_pytorch_tanh": "tanh",
 }
-# An embedding table may be padded to a multiple of these, for speed.
-_VOCABULARY_PADDINGS = (8, 64, 128)
 
 
 class HuggingFaceBackbone(NamedTuple):
@@ -56,79 +50,6 @@ class HuggingFaceBackbone(NamedTuple):
     hidden_act: str
     path: pathlib.Path
     drawn: list[str]
-
-
-def load_tokenizer(
-    directory: pathlib.Path, vocabulary_size: int, family: Family
-) -> Tokenizer:
-    """Loads the tokenizer of a Hugging Face directory.
-
-    Settings come from tokenizer_config.json, else from tokenizer.json, else
-    they are Hugging Face's defaults.
-
-    Args:
-        directory: path.
-        vocabulary_size: int. Number of embeddings the config declares.
-        family: Family. The encoder's.
-
-    Raises:
-        BackboneError: a file is missing or damaged, is for another kind of
-            tokenizer, or does not match `vocabulary_size`.
-    """
-    if family.keras_files:
-        return load_pieces(directory, vocabulary_size, family)
-    fast_path = directory / "tokenizer.json"
-    fast = read_object(fast_path) if fast_path.is_file() else {}
-    path = directory / "vocab.txt"
-    if path.is_file():
-        vocabulary = read_vocabulary(path)
-    elif fast:
-        path = fast_path
-        vocabulary = _fast_vocabulary(fast, path)
-    else:
-        raise BackboneError(
-            f"{directory} has no vocabulary: expected vocab.txt or "
-            "tokenizer.json"
-        )
-    if not _sizes_match(len(vocabulary), vocabulary_size):
-        raise BackboneError(
-            f"{path} has {len(vocabulary)} word pieces, config.json says "
-            f"vocab_size {vocabulary_size}"
-        )
-
-    config_path = directory / "tokenizer_config.json"
-    config = read_object(config_path) if config_path.is_file() else {}
-    tokenizer_class = config.get("tokenizer_class")
-    if tokenizer_class not in (
-        *(None, *ANY_TOKENIZER),
-        *family.tokenizer_classes,
-    ):
-        raise BackboneError(
-            f"{config_path} says tokenizer_class {tokenizer_class!r}, expected "
-            f"{family.tokenizer_classes[0]}"
-        )
-    normalizer = fast.get("normalizer") or {}
-    if normalizer.get("type", "BertNormalizer") != "BertNormalizer":
-        raise BackboneError(
-            f"{fast_path} has a normalizer of type {normalizer['type']!r}, "
-            "expected BertNormalizer"
-        )
-    try:
-        return WordPiece(
-            vocabulary,
-            lowercase=config.get(
-                "do_lower_case", normalizer.get("lowercase", True)
-            ),
-            strip_accents=config.get(
-                "strip_accents", normalizer.get("strip_accents")
-            ),
-            tokenize_chinese_chars=config.get(
-                "tokenize_chinese_chars",
-                normalizer.get("handle_chinese_chars", True),
-            ),
-        )
-    except BackboneError as error:
-        raise BackboneError(f"{path}: {error}") from None
 
 
 def sentence_pooling(directory: pathlib.Path) -> str:
@@ -207,28 +128,6 @@ def load_backbone(
         draw_pooler(family.trained_pooler(backbone), 0)
     hidden_act = _HIDDEN_ACTS[_hidden_act(family, config)]
     return HuggingFaceBackbone(backbone, hidden_act, weights.path, missing)
-
-
-def _sizes_match(num_pieces, vocabulary_size):
-    return vocabulary_size == num_pieces or any(
-        vocabulary_size == -(-num_pieces // padding) * padding
-        for padding in _VOCABULARY_PADDINGS
-    )
-
-
-def _fast_vocabulary(fast, path):
-    model = fast.get("model") or {}
-    if model.get("type") != "WordPiece":
-        raise BackboneError(
-            f"{path} holds a {model.get('type')!r} tokenizer, expected "
-            "WordPiece"
-        )
-    pieces = sorted(model["vocab"].items(), key=lambda item: item[1])
-    if [index for _, index in pieces] != list(range(len(pieces))):
-        raise BackboneError(
-            f"{path} must number its {len(pieces)} word pieces without gaps"
-        )
-    return [piece for piece, _ in pieces]
 
 
 def _checked_sizes(family, config, path):

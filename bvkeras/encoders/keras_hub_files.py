@@ -133,7 +133,8 @@ def load_preset(
         raise BackboneError(
             f"{name!r} is neither a directory nor a keras-hub preset of "
             f"{', '.join(f.name for f in FAMILIES)} (such as "
-            "'bert_base_en_uncased')"
+            "'bert_base_en_uncased') nor organisation/name of a model on the "
+            "Hugging Face hub"
         )
     # RoBERTa's class says it has the presets of XLM-RoBERTa's, made of it.
     family = max(families, key=lambda f: len(f.backbone_class.__mro__))

@@ -1,4 +1,4 @@
-"""The one door to an encoder: preset, directory or installed package."""
+"""The one door to an encoder: preset, directory, package or hub."""
 
 import functools
 import importlib.util
@@ -7,12 +7,13 @@ import os
 import pathlib
 from typing import Any
 
-from bvkeras.encoders import huggingface, keras_hub_files
+from bvkeras.encoders import hub, huggingface, keras_hub_files
 from bvkeras.encoders.checkpoint_files import read_object
 from bvkeras.encoders.checkpoint_weights import WEIGHTS_FILE
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.families.registry import family_of
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
+from bvkeras.encoders.tokenizer_loading import load_tokenizer
 from bvkeras.errors import ArgumentError, BackboneError
 from bvkeras.layers.gelu import check_hidden_act, set_hidden_act
 from bvkeras.printable import printable
@@ -41,7 +42,14 @@ def load_backbone(
             saved by keras-hub or by `Encoder.save`; `"package:NAME"`, an
             installed Python package that carries a Hugging Face directory (it
             is not imported); the name of a keras-hub preset of one of these
-            families, which keras-hub downloads and keeps.
+            families, which keras-hub downloads and keeps;
+            `"hf://organisation/name"`, a model on the Hugging Face hub, with
+            `@revision` for a branch, tag or commit other than `main`, or
+            `"organisation/name"` where there is no such directory. Of the
+            hub's files only those that can run no code are downloaded, into
+            its own local cache; with `HF_HUB_OFFLINE=1` what lies there is all
+            there is. The encoder's `name` then has the commit:
+            `hf://organisation/name@…` opens the same files again.
         hidden_act: str. "erf" or "tanh", the GELU to compute. Defaults to
             the one the checkpoint was trained with: what its config.json or
             bvkeras.json says; for other directories saved by keras-hub what
@@ -65,7 +73,8 @@ def load_backbone(
         ArgumentError: `hidden_act`, `dropout` or `sentence_pooling` has no
             possible value.
         BackboneError: there is no such encoder, a file of it is missing or
-            damaged, or says that it is of another family.
+            damaged, it cannot be downloaded, or says that it is another kind
+            of encoder.
 
     Weights of BERT's pooler that a checkpoint does not have, as what masked-
     language training alone saves, are drawn at random, and a notice names
@@ -98,6 +107,9 @@ def load_backbone(
         loaded = _load_directory(directory, dropout, dtype)
     elif directory.is_dir():
         name = directory.resolve().name
+        loaded = _load_directory(directory, dropout, dtype)
+    elif hub.is_on_hub(name):
+        directory, name = hub.snapshot(name)
         loaded = _load_directory(directory, dropout, dtype)
     else:
         loaded = keras_hub_files.load_preset(name, dropout, dtype)
@@ -160,7 +172,7 @@ def _load_directory(directory, dropout, dtype):
     loaded = huggingface.load_backbone(directory, dropout, dtype)
     backbone = loaded.backbone
     family = family_of(backbone)
-    tokenizer = huggingface.load_tokenizer(
+    tokenizer = load_tokenizer(
         directory, family.vocabulary_size(backbone), family
     )
     drawn = (loaded.path, *loaded.drawn) if loaded.drawn else None

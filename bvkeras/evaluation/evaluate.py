@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from bvkeras import fileio, tasks
-from bvkeras.cache.format import NUM_LABELS, NUM_TAGS, WINDOWS
+from bvkeras.cache.format import IMPORTED, NUM_LABELS, NUM_TAGS, WINDOWS
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
 from bvkeras.data.examples import Examples
@@ -209,6 +209,17 @@ def _check_belongs(
             f"cache: {cache.directory} is of task {identity['task']}, expected "
             f"{task.name}"
         )
+    origins = [
+        one.get(IMPORTED) or {} for one in (identity, head.cache_identity)
+    ]
+    for name in ("encoder", "layers"):
+        found, wanted = (origin.get(name) for origin in origins)
+        if found != wanted:
+            raise ArgumentError(
+                f"cache: {cache.directory} has hidden states "
+                f"{_came_from(name, found)}, the head was trained on those "
+                f"{_came_from(name, wanted)}"
+            )
     names = ("task", "encoder", "tokenizer", "layers", "max_tokens")
     for name in (*names, *_OF_A_KIND):
         found, wanted = identity.get(name), head.cache_identity.get(name)
@@ -217,6 +228,15 @@ def _check_belongs(
                 f"cache: {cache.directory} has {name} {found}, the head was "
                 f"trained with {wanted}"
             )
+
+
+def _came_from(name: str, value: Any) -> str:
+    """What imported hidden states are said to be of."""
+    if value is None:
+        return "of an encoder of bvkeras"
+    if name == "encoder":
+        return f"imported from {value!r}"
+    return f"of the layers {', '.join(value)}"
 
 
 def _checked_threshold(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bvkeras import fileio, pipeline, tasks
+from bvkeras.encoders import hub
 from bvkeras.evaluation.comparison import CONTROL, FROZEN_HEAD
 from bvkeras.printable import say
 from bvkeras.reports.paper_report import write_paper_report
@@ -168,6 +169,10 @@ def _is_finished(run: _Run, backbone: str, rows: set[str]) -> bool:
     wanted["epochs"] = list(settings["epochs"] or found["epochs"] or ())
     path = pathlib.Path(backbone).expanduser()
     found["backbone"] = report.backbone
-    wanted["backbone"] = path.resolve().name if path.is_dir() else backbone
+    wanted["backbone"] = (
+        path.resolve().name
+        if path.is_dir()
+        else hub.pinned(backbone, report.backbone)
+    )
     fileio.require_same(directory, found, wanted)
     return rows <= {system.kind for system in report.systems}

@@ -7,15 +7,18 @@ from typing import Any
 
 from bvkeras import fileio, tasks
 from bvkeras.data.left_out import write_left_out
-from bvkeras.errors import ArgumentError, DivergedError
+from bvkeras.encoders import hub
+from bvkeras.errors import ArgumentError, DivergedError, RunError
 from bvkeras.evaluation.comparison import Comparison
 from bvkeras.pipeline.plan import plan
 from bvkeras.pipeline.run_state import RunState
 from bvkeras.pipeline.steps.report import Report
-from bvkeras.schema import OBJECT
+from bvkeras.schema import OBJECT, TEXT
 from bvkeras.tasks.spec import TaskSpec
 
 _SETTINGS_FILE = "settings.json"
+# Kept of a model on the hub: its name with the commit.
+_BACKBONE = "backbone"
 
 
 def run(
@@ -49,7 +52,9 @@ def run(
         task: str, path or TaskSpec. As `bvkeras.tasks.get` takes it, or one
             of your own. The contexts of a span task are cut by the spec's
             plan of windows.
-        backbone: str. What `load_backbone` opens.
+        backbone: str. What `load_backbone` opens. Of a model on the Hugging
+            Face hub the commit is kept: a run that is taken up again opens
+            the same.
         output_dir: str or path. Everything is written below it.
         data_dir: str or path. Official files or a prepared TFDS directory.
             Defaults to the task's own source.
@@ -174,6 +179,7 @@ def _prepared(
             f"threshold_metric: expected one of {', '.join(task.metrics)}; "
             f"got {threshold_metric!r}"
         )
+    backbone = hub.pinned(backbone, _earlier_backbone(output_dir))
     state = RunState(
         task,
         backbone,
@@ -185,8 +191,19 @@ def _prepared(
         **options,
     )
     record = {"task": task.name, **state.settings.as_record()}
+    if backbone.startswith(hub.SCHEME):
+        record[_BACKBONE] = backbone
     _check_directory(output_dir, record, state.task)
     return state, record
+
+
+def _earlier_backbone(output_dir: pathlib.Path) -> str | None:
+    """The model on the hub that a run there has begun with, and its commit."""
+    path = output_dir / _SETTINGS_FILE
+    if not path.exists():
+        return None
+    schema = {**OBJECT, "properties": {_BACKBONE: TEXT}}
+    return fileio.read_json(path, schema).get(_BACKBONE)
 
 
 def _check_directory(
@@ -200,6 +217,13 @@ def _check_directory(
     path = output_dir / _SETTINGS_FILE
     if path.exists():
         found = fileio.read_json(path, OBJECT)
+        was, wants = found.get(_BACKBONE), record.get(_BACKBONE)
+        if was != wants:
+            raise RunError(
+                f"{output_dir} was made with backbone = {was or 'another'}, "
+                f"not {wants or 'this'}; use another output directory, or "
+                "remove it"
+            )
         fileio.require_same(output_dir, found, record)
         fileio.require_same(
             output_dir,

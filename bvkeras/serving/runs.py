@@ -8,6 +8,7 @@ from typing import NamedTuple
 import keras
 
 from bvkeras import fileio
+from bvkeras.cache.format import require_not_imported
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, DataError
@@ -77,6 +78,8 @@ def export_runs(
         ArgumentError: an argument has no possible value, or the heads are not
             of one encoder.
         BackboneError: the encoder cannot be opened.
+        CacheError: a head is of imported hidden states, which need what
+            computed them.
         DataError: a folder is not what it should be, or is not finished.
         RunError: another process is writing to `directory`.
     """
@@ -131,6 +134,8 @@ def open_run(
         ArgumentError: an argument has no possible value, or the encoder is
             not the one that the head was trained on.
         BackboneError: the encoder cannot be opened.
+        CacheError: the head is of imported hidden states, which need what
+            computed them.
         DataError: the folder is not what it should be, or is not finished.
     """
     _check_system(system)
@@ -219,6 +224,7 @@ def served_task(head: TrainedHead, model: keras.Model) -> ServedTask:
 def _head(path, encoder) -> _Source:
     head = TrainedHead.open(path)
     identity = head.cache_identity
+    require_not_imported(f"runs: the head in {path} is", identity)
     return _Source(
         path,
         head.task,

@@ -9,6 +9,7 @@ from typing import Any
 from bvkeras import fileio, tasks
 from bvkeras.data.example_checks import check_examples
 from bvkeras.data.examples import Examples
+from bvkeras.encoders import hub
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.evaluation.evaluate import evaluate_snapshot
 from bvkeras.schema import OBJECT, SECONDS
@@ -107,6 +108,7 @@ def tune_encoder(
     for part in examples.values():
         check_examples(task, part)
     directory = pathlib.Path(directory)
+    backbone = hub.pinned(backbone)
     encoder = load_backbone(
         backbone, dropout=0.0, sentence_pooling=sentence_pooling
     )

@@ -1,3 +1,3 @@
 """The verbs of `bvkeras cache`."""
 
-SUMMARY = "look at, check, convert, tidy up and copy caches"
+SUMMARY = "look at, check, convert, tidy up, copy and import caches"

@@ -210,6 +210,16 @@ def _task_name(name, files):
         name = name[:_LONGEST_NAME].rstrip("_")
         # A built-in task's name would be taken for that task.
         return f"{name}_table" if name in tasks.names() else name
+    check_own_name(name)
+    return name
+
+
+def check_own_name(name: str) -> None:
+    """Refuses what a task of one's own cannot be called.
+
+    Raises:
+        ArgumentError: it is a task of bvkeras, or no name of an export.
+    """
     if name in tasks.names():
         raise ArgumentError(
             f"name: {name!r} is a task of bvkeras, expected a name of your own"
@@ -222,7 +232,6 @@ def _task_name(name, files):
             f"name: got {name!r}, expected letters, digits and '_', a letter "
             f"first, at most {_LONGEST_NAME}"
         )
-    return name
 
 
 def _findings(

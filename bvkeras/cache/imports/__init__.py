@@ -1,0 +1,1 @@
+"""Hidden states that others computed: how they lie in files, and a cache."""
