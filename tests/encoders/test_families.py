@@ -13,6 +13,7 @@ from bvkeras.encoders.fast_encoder import FastEncoder
 from bvkeras.encoders.inference import inference_encoder
 from bvkeras.encoders.keras_encoder import KerasEncoder
 from bvkeras.encoders.loading import load_backbone
+from bvkeras.encoders.tokenizer_loading import load_tokenizer
 from bvkeras.errors import ArgumentError, BackboneError
 from bvkeras.layers.hidden_states import HiddenStates
 from bvkeras.models.finetuning_model import finetuning_model
@@ -226,25 +227,26 @@ def test_fine_tuned_model_reads_the_first_token(name, encoders, per_token):
     )
 
 
-def test_folders_without_a_tokenizer_json(family_checkpoints, tmp_path):
-    for name in FAMILIES:
-        copy = tmp_path / name
-        shutil.copytree(family_checkpoints / f"{name}_files", copy)
-        for file in ("config.json", "model.safetensors"):
-            shutil.copy(family_checkpoints / name / file, copy)
-        encoder = load_backbone(copy)
-        expected = load_backbone(family_checkpoints / name)
-        assert encoder.tokenizer.digest == expected.tokenizer.digest, name
-    (tmp_path / "roberta" / "merges.txt").unlink()
-    with pytest.raises(BackboneError, match=r"merges.txt is missing"):
-        load_backbone(tmp_path / "roberta")
-    (tmp_path / "albert" / "spiece.model").write_bytes(b"\x0a\xff\xff")
-    with pytest.raises(BackboneError, match=r"spiece.model is damaged"):
-        load_backbone(tmp_path / "albert")
-    (tmp_path / "deberta_v3" / "spm.model").unlink()
-    message = r"no vocabulary: expected .*tokenizer.json.* spm.model"
-    with pytest.raises(BackboneError, match=message):
-        load_backbone(tmp_path / "deberta_v3")
+def test_folders_without_a_tokenizer_json(
+    encoders, family_checkpoints, tmp_path
+):
+    folders = {}
+    for name, encoder in encoders.items():
+        folder = folders[name] = tmp_path / name
+        shutil.copytree(family_checkpoints / f"{name}_files", folder)
+        shutil.copy(family_checkpoints / name / "config.json", folder)
+        tokenizer = load_tokenizer(folder, 1000, encoder.family)
+        assert tokenizer.digest == encoder.tokenizer.digest, name
+    (folders["roberta"] / "merges.txt").unlink()
+    (folders["albert"] / "spiece.model").write_bytes(b"\x0a\xff\xff")
+    (folders["deberta_v3"] / "spm.model").unlink()
+    for name, message in {
+        "roberta": "merges.txt is missing",
+        "albert": "spiece.model is damaged",
+        "deberta_v3": r"expected spm.model or tokenizer.json",
+    }.items():
+        with pytest.raises(BackboneError, match=message):
+            load_tokenizer(folders[name], 1000, family(name))
 
 
 @pytest.mark.parametrize(
