@@ -12,17 +12,21 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from bvkeras.encoders.checkpoint_files import read_object
+from bvkeras import fileio
+from bvkeras.encoders.checkpoint_files import read_object, refuse_pointer
 from bvkeras.encoders.checkpoint_weights import CheckpointWeights
 from bvkeras.encoders.config_checks import check_entries
 from bvkeras.encoders.families.registry import FAMILIES, family_named
 from bvkeras.encoders.pooler_start import draw_pooler
 from bvkeras.errors import BackboneError
 from bvkeras.printable import printable
+from bvkeras.schema import TEXT, list_of, record_of
 from bvkeras.stored_weights import require_weights
 
-# Of sentence-transformers: the module after the transformer.
-_POOLING_FILE = "1_Pooling/config.json"
+# Of sentence-transformers: its modules, and the one behind the transformer.
+_MODULES_FILE = "modules.json"
+_MODULES_SCHEMA = list_of(record_of(type=TEXT, path=TEXT))
+_POOLING_FOLDER = "1_Pooling"
 
 _HIDDEN_ACTS = {
     "gelu": "erf",
@@ -59,13 +63,14 @@ def sentence_pooling(directory: pathlib.Path) -> str:
         directory: path.
 
     Returns:
-        "mean" where 1_Pooling/config.json says the mean of the tokens and
+        "mean" or "first" where the pooling that modules.json names, or
+        1_Pooling/config.json, says the mean of the tokens or [CLS], and
         nothing beside it; "cls" where it says anything else, or is not there.
 
     Raises:
-        BackboneError: the file is damaged.
+        BackboneError: a file is damaged.
     """
-    path = directory / _POOLING_FILE
+    path = _pooling_path(directory)
     if not path.is_file():
         return "cls"
     config = read_object(path)
@@ -78,7 +83,30 @@ def sentence_pooling(directory: pathlib.Path) -> str:
             for name, value in config.items()
             if name.startswith(prefix) and value
         ]
+    if modes in (["cls"], ["cls_token"]):
+        return "first"
     return "mean" if modes == ["mean"] else "cls"
+
+
+def _pooling_path(directory: pathlib.Path) -> pathlib.Path:
+    """The settings of the pooling behind the transformer, there or not."""
+    path = directory / _MODULES_FILE
+    if not path.is_file():
+        return directory / _POOLING_FOLDER / "config.json"
+    refuse_pointer(path)
+    modules = fileio.read_json(path, _MODULES_SCHEMA, error=BackboneError)
+    folders = [
+        module["path"]
+        for module in modules
+        if module["type"].rpartition(".")[2] == "Pooling"
+    ]
+    folder = folders[0] if folders else _POOLING_FOLDER
+    if pathlib.PurePath(folder).name != folder or folder == "..":
+        raise BackboneError(
+            f"{path} names the folder {printable(repr(folder))}, expected one "
+            "beside it"
+        )
+    return directory / folder / "config.json"
 
 
 def load_backbone(

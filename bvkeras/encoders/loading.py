@@ -7,9 +7,11 @@ import os
 import pathlib
 from typing import Any
 
+import keras
+
 from bvkeras.encoders import hub, huggingface, keras_hub_files
 from bvkeras.encoders.checkpoint_files import read_object
-from bvkeras.encoders.checkpoint_weights import WEIGHTS_FILE
+from bvkeras.encoders.checkpoint_weights import INDEX_FILE, WEIGHTS_FILE
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.families.registry import family_of
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
@@ -59,12 +61,15 @@ def load_backbone(
             Keras computes attention faster, also at inference.
         dtype: str or keras.DTypePolicy. The backbone's dtype policy. Defaults
             to Keras' global one.
-        sentence_pooling: str. "cls" or "mean": what stands for a whole text
-            when the encoder is fine-tuned. Defaults to what the checkpoint
-            was trained with: "mean" if 1_Pooling/config.json in a Hugging
-            Face directory says the mean of the tokens alone, or bvkeras.json
-            in one of keras-hub's says so; for presets see below; "cls" for
-            all others. Other poolings, as the maximum, cannot be had.
+        sentence_pooling: str. "cls", "first" or "mean": what stands for a
+            whole text when the encoder is fine-tuned, BERT's pooled output
+            at [CLS], the last hidden state of [CLS] itself, or the mean of all
+            tokens. Defaults to what the checkpoint was trained with: "mean" or
+            "first" if the pooling in modules.json, or 1_Pooling/config.json,
+            of a Hugging Face directory says the mean of the tokens or [CLS],
+            alone, or bvkeras.json in one of keras-hub's says so; for presets
+            see below; "cls" for all others. Other poolings, as the maximum,
+            cannot be had.
 
     Returns:
         Encoder.
@@ -145,17 +150,17 @@ def package_directory(package: str) -> pathlib.Path:
         raise BackboneError(
             f"no Python package {package!r} is installed in this environment"
         )
-    wanted = ("config.json", WEIGHTS_FILE, "vocab.txt")
+    weights = (WEIGHTS_FILE, INDEX_FILE)
     found = [
         path.parent
         for root in spec.submodule_search_locations
-        for path in sorted(pathlib.Path(root).rglob(wanted[0]))
-        if all((path.parent / name).is_file() for name in wanted)
+        for path in sorted(pathlib.Path(root).rglob("config.json"))
+        if any((path.parent / name).is_file() for name in weights)
     ]
     if len(found) != 1:
         raise BackboneError(
-            f"package {package!r} must have one folder that holds "
-            f"{', '.join(wanted)}, it has {len(found)}"
+            f"package {package!r} must have one folder that holds config.json "
+            f"and {WEIGHTS_FILE}, it has {len(found)}"
         )
     return found[0]
 
@@ -175,8 +180,17 @@ def _load_directory(directory, dropout, dtype):
     tokenizer = load_tokenizer(
         directory, family.vocabulary_size(backbone), family
     )
+    if family.has_segments and not tokenizer.special_tokens.segments:
+        _one_segment(family, backbone)
     drawn = (loaded.path, *loaded.drawn) if loaded.drawn else None
     return backbone, tokenizer, loaded.hidden_act, pooling, drawn
+
+
+def _one_segment(family, backbone):
+    """Makes both segments the first, which a tokenizer says of both texts."""
+    segments = family.tables(backbone)[-1]
+    rows = keras.ops.convert_to_tensor(segments)
+    segments.assign(keras.ops.broadcast_to(rows[:1], rows.shape))
 
 
 @functools.cache

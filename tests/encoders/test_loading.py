@@ -306,7 +306,12 @@ def test_other_tokenizer_json_is_refused(directory, content, message):
             "mean",
         ),
         ({"pooling_mode": "mean", "embedding_dimension": 16}, "mean"),
-        ({"pooling_mode_cls_token": True}, "cls"),
+        ({"pooling_mode_cls_token": True}, "first"),
+        ({"pooling_mode": "cls"}, "first"),
+        (
+            {"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True},
+            "cls",
+        ),
         ({"pooling_mode_max_tokens": True}, "cls"),
         ({"pooling_mode_mean_sqrt_len_tokens": True}, "cls"),
         (
@@ -327,9 +332,30 @@ def test_sentence_pooling_is_the_checkpoints(directory, tiny, config, expected):
     assert encoder.sentence_pooling == expected
     # No hidden state depends on it.
     assert encoder.identity() == tiny.identity()
-    for given in ("cls", "mean"):
+    for given in ("cls", "first", "mean"):
         encoder = load_backbone(directory, sentence_pooling=given)
         assert encoder.sentence_pooling == given
+
+
+def test_sentence_pooling_is_where_modules_json_says(directory):
+    for folder, mode in (("1_Pooling", "mean"), ("2_Pooling", "cls")):
+        (directory / folder).mkdir()
+        path = directory / folder / "config.json"
+        path.write_text(json.dumps({"pooling_mode": mode}))
+    modules = [
+        {"idx": 0, "path": "", "type": "sentence_transformers.models.Dense"},
+        {"path": "2_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    path = directory / "modules.json"
+    path.write_text(json.dumps(modules))
+    assert load_backbone(directory).sentence_pooling == "first"
+    path.write_text(json.dumps(modules[:1]))
+    assert load_backbone(directory).sentence_pooling == "mean"
+    for folder, message in (("../other", "'../other'"), (3, "3 is no string")):
+        modules[1]["path"] = folder
+        path.write_text(json.dumps(modules))
+        with pytest.raises(BackboneError, match=f"modules.json.*{message}"):
+            load_backbone(directory)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", ""])
@@ -342,7 +368,7 @@ def test_damaged_pooling_file_is_named(directory, text):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("sentence_pooling", ["cls", "mean"])
+@pytest.mark.parametrize("sentence_pooling", ["first", "mean"])
 def test_sentence_pooling_is_saved(tmp_path, sentence_pooling):
     encoder = load_backbone(TINY, sentence_pooling=sentence_pooling)
     encoder.save(tmp_path / "saved")
@@ -527,7 +553,8 @@ def test_vocabulary_larger_than_the_embeddings(keras_hub_directory):
     [
         ("bert_tiny_en_uncased", "tanh", "cls"),
         ("all_minilm_l6_v2_en", "erf", "mean"),
-        ("multi_qa_minilm_l6_dot_v1_en", "erf", "cls"),
+        ("multi_qa_minilm_l6_dot_v1_en", "erf", "first"),
+        ("bge_small_en", "erf", "first"),
     ],
 )
 def test_preset(
@@ -559,7 +586,7 @@ def test_failed_download_is_one_line(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["no/such/folder", "gpt2_base_en", "typo"])
 def test_neither_preset_nor_directory(name):
-    message = f"'{name}' is neither a directory nor a keras-hub BERT preset"
+    message = f"'{name}' is neither a directory nor a keras-hub preset of BERT"
     with pytest.raises(BackboneError, match=message):
         load_backbone(name)
 
