@@ -136,7 +136,8 @@ def load_preset(
             "'bert_base_en_uncased') nor organisation/name of a model on the "
             "Hugging Face hub"
         )
-    family = families[0]
+    # RoBERTa's class says it has the presets of XLM-RoBERTa's, made of it.
+    family = max(families, key=lambda f: len(f.backbone_class.__mro__))
     # kagglehub raises what its network library raises: no common class.
     try:
         keras_tokenizer = family.keras_tokenizer_class.from_preset(name)
