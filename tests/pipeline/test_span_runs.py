@@ -354,6 +354,7 @@ def steps(tiny_bert, squad_dir, tmp_path_factory):
     return folder, printed
 
 
+@pytest.mark.full
 def test_verbs_come_to_what_the_run_came_to(steps, finished):
     folder, printed = steps
     comparison, output_dir = finished
