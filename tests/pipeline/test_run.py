@@ -401,6 +401,21 @@ def test_finished_run_is_read_and_not_done_again(finished, run_again, no_work):
     assert again == first
 
 
+def test_steps_say_what_is_done(finished, tiny_bert, glue_dir, tmp_path):
+    arguments = ("sst2", str(tiny_bert))
+    options = {**_FINISHED, "data_dir": glue_dir, "control": True}
+    for directory, done in ((finished[1], True), (tmp_path / "none", False)):
+        steps = pipeline.check_run(*arguments, directory, **options)
+        # Eleven rows, three encoders' caches, fine-tuning and the report.
+        assert [step.is_finished for step in steps] == [done] * 16
+        assert len({step.title for step in steps}) == 16
+        written: set = set()
+        for step in steps[:-1]:
+            assert written.issuperset(step.inputs), step.title
+            written.update(step.outputs)
+    assert not directory.exists()
+
+
 def test_rows_can_be_left_out_of_a_finished_run(run_again, no_work):
     comparison = run_again(frozen=False, control=False)
     assert [system.name for system in comparison.systems] == [
