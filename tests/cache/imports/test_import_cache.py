@@ -286,6 +286,9 @@ def test_own_task_lies_beside_its_cache(states, labels, tmp_path):
     assert tasks.get(cache.directory) == spec
     numbers = [spec.label_names.index(name) for name in names]
     assert cache.labels().tolist() == numbers
+    copied = copy_cache(cache.directory, tmp_path / "copy")
+    convert_cache(copied.directory, tmp_path / "int8", dtype="int8")
+    assert tasks.get(tmp_path / "int8") == spec
     other = learn_task(label_rows([*"abab"], "x"), "mood")
     (cache.directory / "manifest.json").unlink()
     with pytest.raises(RunError, match="describes another task"):
