@@ -18,9 +18,10 @@ from bvkeras.cache.format import (
     encode_record,
 )
 from bvkeras.cache.quantization import as_dtype
-from bvkeras.cache.reader import HiddenStateCache, read_task_file
+from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.shards import write_shards
 from bvkeras.cache.storage import is_local
+from bvkeras.cache.task_file import read_task_file
 from bvkeras.cache.token_arrays import (
     aligned_bytes,
     extra_arrays,

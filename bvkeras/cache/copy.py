@@ -14,7 +14,6 @@ from bvkeras.cache.reader import (
     MANIFEST_BYTES,
     HiddenStateCache,
     read_manifest,
-    read_task_file,
 )
 from bvkeras.cache.storage import (
     RandomAccessFile,
@@ -24,6 +23,7 @@ from bvkeras.cache.storage import (
     join,
     read_all,
 )
+from bvkeras.cache.task_file import read_task_file
 from bvkeras.errors import CacheError, RunError
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.description import TASK_FILE

@@ -40,7 +40,6 @@ from bvkeras.errors import ArgumentError, CacheError
 from bvkeras.ops import library
 from bvkeras.ops.implementation import takes_native_reading
 from bvkeras.progress import progress_bar
-from bvkeras.tasks.description import TASK_FILE
 
 _SHOWN_BYTES = 1 << 30
 # Of a quarter of a million shards.
@@ -413,20 +412,6 @@ class HiddenStateCache(HiddenStateBatches):
 class _NoBar:
     def advance(self) -> None:
         """Shows nothing."""
-
-
-def read_task_file(cache: HiddenStateCache) -> bytes | None:
-    """The description of a task beside an imported cache, if there is one.
-
-    Raises:
-        CacheError: it is a link to a place outside.
-    """
-    path = join(cache.directory, TASK_FILE)
-    if cache.manifest.imported is None or file_size(path) is None:
-        return None
-    if leads_outside(cache.directory, TASK_FILE):
-        raise CacheError(f"{path} is a link to a place outside")
-    return read_all(path, MANIFEST_BYTES)
 
 
 def read_manifest(directory) -> Manifest:
