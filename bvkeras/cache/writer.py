@@ -42,7 +42,8 @@ from bvkeras.data.token_batches import (
 from bvkeras.data.token_examples import TokenExamples
 from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.encoder import Encoder
-from bvkeras.encoders.fast_encoder import COMPUTE_DTYPES, FastEncoder
+from bvkeras.encoders.fast_encoder import COMPUTE_DTYPES
+from bvkeras.encoders.inference import inference_encoder
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.spec import TaskSpec
@@ -265,7 +266,7 @@ def _extract(
 
 
 def _forward(encoder: Encoder, manifest: Manifest) -> _Forward:
-    fast_encoder = FastEncoder(
+    hidden_states = inference_encoder(
         encoder.backbone,
         manifest.identity["layers"],
         manifest.identity["compute_dtype"],
@@ -279,7 +280,7 @@ def _forward(encoder: Encoder, manifest: Manifest) -> _Forward:
         ]
     )
     def compute(inputs):
-        states = fast_encoder(inputs)
+        states = hidden_states(inputs)
         scales = None
         # Rounded before they are stacked: fewer bytes to copy.
         if dtype == "int8":

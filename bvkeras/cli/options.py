@@ -13,7 +13,7 @@ from bvkeras.errors import ArgumentError, BvkerasError
 COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
 # As in serving/runs.py, which is slow to import.
 SYSTEMS = ("head", "frozen", "encoder", "regression", "frozen_regression")
-_SENTENCE_POOLINGS = ("cls", "mean")
+_SENTENCE_POOLINGS = ("cls", "first", "mean")
 _CACHE_DTYPES = ("float32", "float16", "bfloat16", "int8")
 
 _WINDOW_NUMBERS = tuple(
@@ -247,8 +247,9 @@ def add_sentence_pooling(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--sentence-pooling",
         choices=_SENTENCE_POOLINGS,
-        help="what stands for a text: BERT's pooled [CLS] output, or the mean "
-        "of all tokens; not of squad_v2 (what the encoder was trained with)",
+        help="what stands for a text: BERT's pooled [CLS] output, the last "
+        "hidden state of [CLS] itself, or the mean of all tokens; not of "
+        "squad_v2 (what the encoder was trained with)",
     )
 
 

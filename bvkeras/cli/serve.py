@@ -1,4 +1,4 @@
-"""`bvkeras serve`: answers over HTTP from an export."""
+"""`bvkeras serve`: answers over HTTP from an export or a run."""
 
 import argparse
 import logging
@@ -7,8 +7,8 @@ import pathlib
 from bvkeras.errors import MissingPackageError
 
 SUMMARY = (
-    "answer requests over HTTP from an export, with TensorFlow Serving's REST "
-    "paths, and a page to try it"
+    "answer requests over HTTP from an export or a run, with TensorFlow "
+    "Serving's REST paths, and a page to try it"
 )
 
 
@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         type=pathlib.Path,
         help="what export wrote: all versions (the newest is served, and "
-        "newer ones when they appear) or one",
+        "newer ones when they appear) or one; or a finished run or a saved "
+        "classifier, which is served as it is",
     )
     parser.add_argument(
         "--host",

@@ -49,6 +49,21 @@ def read_object_if_there(path: pathlib.Path) -> dict[str, Any] | None:
     return read_object(path) if path.is_file() else None
 
 
+def read_bytes(path: pathlib.Path) -> bytes:
+    """Reads a file as it is.
+
+    Raises:
+        BackboneError: it is missing or a git-lfs pointer.
+    """
+    try:
+        refuse_pointer(path)
+        return fileio.read_bytes(path, error=BackboneError)
+    except FileNotFoundError:
+        raise BackboneError(f"{path} is missing") from None
+    except OSError as error:
+        raise BackboneError(f"{path} cannot be read: {error}") from None
+
+
 def read_vocabulary(path: pathlib.Path) -> list[str]:
     """Reads a vocabulary file: one word piece a line, UTF-8.
 
@@ -59,11 +74,8 @@ def read_vocabulary(path: pathlib.Path) -> list[str]:
         BackboneError: it is missing or no UTF-8.
     """
     try:
-        refuse_pointer(path)
-        text = fileio.read_bytes(path, error=BackboneError).decode("utf-8")
-    except FileNotFoundError:
-        raise BackboneError(f"{path} is missing") from None
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
         raise BackboneError(f"{path} cannot be read: {error}") from None
     text = text.removeprefix(_BYTE_ORDER_MARK).replace("\r\n", "\n")
     # Not splitlines: word pieces may be other characters that end a line.

@@ -11,6 +11,7 @@ import numpy as np
 
 from bvkeras import fileio
 from bvkeras.encoders.families.registry import family_of
+from bvkeras.encoders.keras_hub_files import SIDECAR_FILE
 from bvkeras.encoders.pooler_start import draw_pooler
 from bvkeras.encoders.saved_tokenizer import write_tokenizer
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
@@ -19,7 +20,6 @@ from bvkeras.errors import ArgumentError
 from bvkeras.layers.gelu import get_hidden_act
 from bvkeras.layers.hidden_states import layer_indices
 
-SIDECAR_FILE = "bvkeras.json"
 _MAX_TOKENS = 128
 # These say how weights are trained or what they are called, not which hidden
 # states come out.
@@ -243,7 +243,7 @@ class Encoder:
             )
         with fileio.atomic_directory(directory) as temporary:
             self.backbone.save_to_preset(str(temporary))
-            write_tokenizer(self.tokenizer, temporary)
+            write_tokenizer(self.tokenizer, self.family, temporary)
             sidecar = {
                 "hidden_act": self.hidden_act,
                 "sentence_pooling": self.sentence_pooling,

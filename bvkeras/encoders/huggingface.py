@@ -12,18 +12,21 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from bvkeras.encoders.checkpoint_files import read_object, read_vocabulary
+from bvkeras import fileio
+from bvkeras.encoders.checkpoint_files import read_object, refuse_pointer
 from bvkeras.encoders.checkpoint_weights import CheckpointWeights
 from bvkeras.encoders.config_checks import check_entries
 from bvkeras.encoders.families.registry import FAMILIES, family_named
 from bvkeras.encoders.pooler_start import draw_pooler
-from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import BackboneError
 from bvkeras.printable import printable
+from bvkeras.schema import TEXT, list_of, record_of
 from bvkeras.stored_weights import require_weights
 
-# Of sentence-transformers: the module after the transformer.
-_POOLING_FILE = "1_Pooling/config.json"
+# Of sentence-transformers: its modules, and the one behind the transformer.
+_MODULES_FILE = "modules.json"
+_MODULES_SCHEMA = list_of(record_of(type=TEXT, path=TEXT))
+_POOLING_FOLDER = "1_Pooling"
 
 _HIDDEN_ACTS = {
     "gelu": "erf",
@@ -34,14 +37,6 @@ _HIDDEN_ACTS = {
     "gelu_python_tanh": "tanh",
     "gelu_pytorch_tanh": "tanh",
 }
-# An embedding table may be padded to a multiple of these, for speed.
-_VOCABULARY_PADDINGS = (8, 64, 128)
-_TOKENIZER_CLASSES = (
-    "BertTokenizer",
-    "BertTokenizerFast",
-    "PreTrainedTokenizerFast",
-    "TokenizersBackend",
-)
 
 
 class HuggingFaceBackbone(NamedTuple):
@@ -61,71 +56,6 @@ class HuggingFaceBackbone(NamedTuple):
     drawn: list[str]
 
 
-def load_tokenizer(directory: pathlib.Path, vocabulary_size: int) -> WordPiece:
-    """Loads the tokenizer of a Hugging Face directory.
-
-    Settings come from tokenizer_config.json, else from tokenizer.json, else
-    they are Hugging Face's defaults.
-
-    Args:
-        directory: path.
-        vocabulary_size: int. Number of embeddings the config declares.
-
-    Raises:
-        BackboneError: a file is missing or damaged, is for another kind of
-            tokenizer, or does not match `vocabulary_size`.
-    """
-    fast_path = directory / "tokenizer.json"
-    fast = read_object(fast_path) if fast_path.is_file() else {}
-    path = directory / "vocab.txt"
-    if path.is_file():
-        vocabulary = read_vocabulary(path)
-    elif fast:
-        path = fast_path
-        vocabulary = _fast_vocabulary(fast, path)
-    else:
-        raise BackboneError(
-            f"{directory} has no vocabulary: expected vocab.txt or "
-            "tokenizer.json"
-        )
-    if not _sizes_match(len(vocabulary), vocabulary_size):
-        raise BackboneError(
-            f"{path} has {len(vocabulary)} word pieces, config.json says "
-            f"vocab_size {vocabulary_size}"
-        )
-
-    config_path = directory / "tokenizer_config.json"
-    config = read_object(config_path) if config_path.is_file() else {}
-    tokenizer_class = config.get("tokenizer_class")
-    if tokenizer_class not in (None, *_TOKENIZER_CLASSES):
-        raise BackboneError(
-            f"{config_path} says tokenizer_class {tokenizer_class!r}, expected "
-            "BertTokenizer"
-        )
-    normalizer = fast.get("normalizer") or {}
-    if normalizer.get("type", "BertNormalizer") != "BertNormalizer":
-        raise BackboneError(
-            f"{fast_path} has a normalizer of type {normalizer['type']!r}, "
-            "expected BertNormalizer"
-        )
-    try:
-        return WordPiece(
-            vocabulary,
-            lowercase=config.get(
-                "do_lower_case", normalizer.get("lowercase", True)
-            ),
-            strip_accents=config.get(
-                "strip_accents", normalizer.get("strip_accents")
-            ),
-            tokenize_chinese_chars=config.get(
-                "tokenize_chinese_chars",
-                normalizer.get("handle_chinese_chars", True),
-            ),
-        )
-    except BackboneError as error:
-        raise BackboneError(f"{path}: {error}") from None
-
-
 def sentence_pooling(directory: pathlib.Path) -> str:
     """What stands for a whole text, as sentence-transformers trained it.
 
@@ -133,13 +63,14 @@ def sentence_pooling(directory: pathlib.Path) -> str:
         directory: path.
 
     Returns:
-        "mean" where 1_Pooling/config.json says the mean of the tokens and
+        "mean" or "first" where the pooling that modules.json names, or
+        1_Pooling/config.json, says the mean of the tokens or [CLS], and
         nothing beside it; "cls" where it says anything else, or is not there.
 
     Raises:
-        BackboneError: the file is damaged.
+        BackboneError: a file is damaged.
     """
-    path = directory / _POOLING_FILE
+    path = _pooling_path(directory)
     if not path.is_file():
         return "cls"
     config = read_object(path)
@@ -152,7 +83,30 @@ def sentence_pooling(directory: pathlib.Path) -> str:
             for name, value in config.items()
             if name.startswith(prefix) and value
         ]
+    if modes in (["cls"], ["cls_token"]):
+        return "first"
     return "mean" if modes == ["mean"] else "cls"
+
+
+def _pooling_path(directory: pathlib.Path) -> pathlib.Path:
+    """The settings of the pooling behind the transformer, there or not."""
+    path = directory / _MODULES_FILE
+    if not path.is_file():
+        return directory / _POOLING_FOLDER / "config.json"
+    refuse_pointer(path)
+    modules = fileio.read_json(path, _MODULES_SCHEMA, error=BackboneError)
+    folders = [
+        module["path"]
+        for module in modules
+        if module["type"].rpartition(".")[2] == "Pooling"
+    ]
+    folder = folders[0] if folders else _POOLING_FOLDER
+    if pathlib.PurePath(folder).name != folder or folder == "..":
+        raise BackboneError(
+            f"{path} names the folder {printable(repr(folder))}, expected one "
+            "beside it"
+        )
+    return directory / folder / "config.json"
 
 
 def load_backbone(
@@ -202,28 +156,6 @@ def load_backbone(
         draw_pooler(family.trained_pooler(backbone), 0)
     hidden_act = _HIDDEN_ACTS[_hidden_act(family, config)]
     return HuggingFaceBackbone(backbone, hidden_act, weights.path, missing)
-
-
-def _sizes_match(num_pieces, vocabulary_size):
-    return vocabulary_size == num_pieces or any(
-        vocabulary_size == -(-num_pieces // padding) * padding
-        for padding in _VOCABULARY_PADDINGS
-    )
-
-
-def _fast_vocabulary(fast, path):
-    model = fast.get("model") or {}
-    if model.get("type") != "WordPiece":
-        raise BackboneError(
-            f"{path} holds a {model.get('type')!r} tokenizer, expected "
-            "WordPiece"
-        )
-    pieces = sorted(model["vocab"].items(), key=lambda item: item[1])
-    if [index for _, index in pieces] != list(range(len(pieces))):
-        raise BackboneError(
-            f"{path} must number its {len(pieces)} word pieces without gaps"
-        )
-    return [piece for piece, _ in pieces]
 
 
 def _checked_sizes(family, config, path):

@@ -79,7 +79,7 @@ class Tokenizer:
             if key not in _NOT_IDENTITY
         }
         self.pad_token = pad_token
-        tokenizer = _tokenizer(self.content)
+        tokenizer = backend(self.content)
         pad_id = tokenizer.token_to_id(pad_token)
         if pad_id is None:
             raise BackboneError(
@@ -88,7 +88,7 @@ class Tokenizer:
         ids = tokenizer.get_vocab()
         model = self.content["model"]
         unk_id = model.get("unk_id", ids.get(model.get("unk_token")))
-        self._use(tokenizer, _special_tokens(tokenizer), pad_id, unk_id)
+        self._use(tokenizer, special_tokens_of(tokenizer), pad_id, unk_id)
         self.vocabulary_size = 1 + max(ids.values())
 
     def _use(
@@ -353,9 +353,17 @@ def pad_rows(
     }
 
 
-def _tokenizer(content: Mapping[str, Any]) -> tokenizers.Tokenizer:
+def backend(content: Mapping[str, Any]) -> tokenizers.Tokenizer:
+    """The tokenizer that a tokenizer.json describes, which cuts nothing.
+
+    Raises:
+        BackboneError: there is no such tokenizer.
+    """
     try:
-        return tokenizers.Tokenizer.from_str(json.dumps(content))
+        tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
     except Exception as error:
         raise BackboneError(
             f"is no tokenizer that `tokenizers` {tokenizers.__version__} "
@@ -363,8 +371,13 @@ def _tokenizer(content: Mapping[str, Any]) -> tokenizers.Tokenizer:
         ) from None
 
 
-def _special_tokens(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
-    """What the post-processor puts around a text, and around two."""
+def special_tokens_of(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
+    """What the post-processor puts around a text, and around two.
+
+    Raises:
+        BackboneError: it is something else than one token in front, one
+            behind and some between.
+    """
     one = tokenizer.encode(_PROBE)
     two = tokenizer.encode(_PROBE, _PROBE)
     texts = two.sequence_ids

@@ -35,7 +35,8 @@ def finetuning_model(
             answer to a question can be (see `bvkeras.ops.span_logits`).
             Defaults to `False`.
         sentence_pooling: str. What stands for a whole text: `"cls"`, the
-            first token as above, or `"mean"`, the mean of the last hidden
+            first token as above; `"first"`, its last hidden state also
+            where there is a pooler; or `"mean"`, the mean of the last hidden
             states of its tokens, without padding, in float32. Not used
             `per_token`. Defaults to `"cls"`.
 
@@ -45,7 +46,7 @@ def finetuning_model(
         `(batch, tokens, num_outputs)`.
 
     Raises:
-        ArgumentError: `sentence_pooling` is neither of the two.
+        ArgumentError: `sentence_pooling` is none of the three.
 
     Reference:
         Devlin et al., "BERT", 2019, sections 4.1 to 4.3. Reimers and
@@ -66,6 +67,8 @@ def finetuning_model(
             family.sequence_output(backbone),
             mask=inputs["padding_mask"],
         )
+    elif sentence_pooling == "first":
+        features = family.sequence_output(backbone)[:, 0]
     else:
         features = family.text_output(backbone)
     features = keras.layers.Dropout(dropout, seed=seed)(features)

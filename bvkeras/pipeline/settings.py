@@ -32,9 +32,9 @@ class RunSettings:
         compute_dtype: str. Keras dtype policy of fine-tuning, as
             `"mixed_bfloat16"`.
         limit: int or None. Most training rows, chosen at random.
-        sentence_pooling: str or None. `"cls"` or `"mean"`: what stands for a
-            whole text in fine-tuning. None is the checkpoint's own. Not used
-            for spans.
+        sentence_pooling: str or None. `"cls"`, `"first"` or `"mean"`: what
+            stands for a whole text in fine-tuning. None is the checkpoint's
+            own. Not used for spans.
 
     Raises:
         ArgumentError: a value is out of its range.

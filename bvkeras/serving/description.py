@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from bvkeras.encoders.families.registry import family_of_config
 from bvkeras.encoders.sentence_pooling import SENTENCE_POOLINGS
 from bvkeras.errors import DataError
 from bvkeras.serving.kinds import kind_of
@@ -23,10 +24,6 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 # Names of signatures besides those of the tasks.
 RESERVED = ("serving_default", "tokens", "hidden_states", "all")
-_SIZES = (
-    *("vocabulary_size", "num_layers", "num_heads", "hidden_dim"),
-    *("intermediate_dim", "max_sequence_length", "num_segments"),
-)
 _KINDS = {kind.value: kind for kind in Kind}
 _PROBE = "LinearProbe"
 _HEAD_SIZES = (
@@ -57,8 +54,12 @@ def check_description(description: dict[str, Any]) -> None:
         _value(encoder, "dtype", str, ("float32", "bfloat16").__contains__)
         _value(encoder, "parameters", int, _up_to(_MOST_PARAMETERS))
         config = _value(encoder, "config", dict)
-        for name in _SIZES:
+        family = family_of_config(config)
+        if not family.has_bert_layer:
+            raise ValueError(f"is of {family.name}, which no export is")
+        for name in family.config_sizes:
             _value(config, name, int, range(1, _MOST).__contains__)
+        family.check_sizes(family.arguments(config))
         _value(config, "hidden_act", str, ("erf", "tanh").__contains__)
     with _about("tokenizer"):
         _value(tokenizer, "digest", str, _DIGEST.fullmatch)
@@ -178,18 +179,7 @@ def check_sizes(description: dict[str, Any], shapes: Shapes) -> None:
     """
     config = description["encoder"]["config"]
     found = _numbered(shapes, "encoder")
-    # Not made first: a million layers take no more than a comparison.
-    if len(found) != 5 + 12 * config["num_layers"]:
-        raise DataError(
-            f"the encoder has {len(found)} variables, {config['num_layers']} "
-            "layers do not"
-        )
     _compare("encoder", found, _encoder_shapes(config))
-    if config["hidden_dim"] % config["num_heads"]:
-        raise DataError(
-            f"the encoder has {config['num_heads']} heads and "
-            f"{config['hidden_dim']} features"
-        )
     names = {name.split("/")[1] for name in shapes if name.startswith("heads/")}
     if names != description["tasks"].keys():
         raise DataError(
@@ -227,6 +217,11 @@ def _compare(prefix, found, expected) -> None:
 def _encoder_shapes(config) -> list[tuple[int, ...]]:
     """In the order of `FastEncoder.map_weights`."""
     features, inner = config["hidden_dim"], config["intermediate_dim"]
+    family = family_of_config(config)
+    sizes = family.arguments(config)
+    width = family.embedding_width(sizes)
+    projects = family.has_projection(sizes)
+    tables = ("vocabulary_size", "max_sequence_length", "num_segments")
     norm = [(features,), (features,)]
     layer = [
         *norm,
@@ -237,11 +232,10 @@ def _encoder_shapes(config) -> list[tuple[int, ...]]:
         *((features, 3 * features), (3 * features,)),
     ]
     return [
-        (config["vocabulary_size"], features),
-        (config["max_sequence_length"], features),
-        (config["num_segments"], features),
-        *norm,
-        *(layer * config["num_layers"]),
+        *((config[name], width) for name in tables if name in config),
+        *((width,), (width,)),
+        *([(width, features), (features,)] if projects else []),
+        *(layer * family.num_distinct_layers(sizes)),
     ]
 
 
@@ -254,7 +248,8 @@ def _head_shapes(task, config) -> list[tuple[int, ...]]:
         outputs = len(task["label_names"])
     if head["type"] == "EncoderHead":
         pooler = []
-        if head["sentence_pooling"] == "cls":
+        has_pooler = family_of_config(config).has_trained_pooler
+        if head["sentence_pooling"] == "cls" and has_pooler:
             pooler = [(features, features), (features,)]
         return [*pooler, (features, outputs), (outputs,)]
     outputs = head.get("num_classes") or head.get("num_outputs") or outputs

@@ -25,6 +25,8 @@ from bvkeras.training.head import TrainedHead
 SYSTEMS = ("head", "frozen", "encoder", "regression", "frozen_regression")
 # What a saved `TextClassifier` and its like are known by.
 MODEL_FILE = "model.json"
+_PART_FILES = ("snapshot.json", "head.json")
+_SETTINGS_FILE = "settings.json"
 # What those who look for a run's parts must find in its settings.json.
 RUN_SETTINGS_SCHEMA = record_of(epochs={**list_of(NUMBER), "minItems": 1})
 
@@ -164,19 +166,26 @@ def _check_tokenizer(sources: Sequence[_Source], digest: str) -> None:
             )
 
 
+def is_run(path: pathlib.Path) -> bool:
+    """Whether a folder is what `open_run` opens, by the files in it."""
+    names = (MODEL_FILE, *_PART_FILES, _SETTINGS_FILE)
+    return any((path / name).is_file() for name in names)
+
+
 def _open(path, system, epochs, encoder) -> _Source:
+    snapshot_file, head_file = _PART_FILES
     if (path / MODEL_FILE).is_file():
         return _head(path / "head", path / "encoder")
-    if (path / "snapshot.json").is_file():
+    if (path / snapshot_file).is_file():
         return _snapshot(path)
-    if (path / "head.json").is_file():
+    if (path / head_file).is_file():
         return _head(path, encoder)
-    if not (path / "settings.json").is_file():
+    if not (path / _SETTINGS_FILE).is_file():
         raise DataError(
             f"{path} holds no finished run, snapshot or head: it has no "
             "settings.json, snapshot.json or head.json"
         )
-    stops = fileio.read_json(path / "settings.json", RUN_SETTINGS_SCHEMA)[
+    stops = fileio.read_json(path / _SETTINGS_FILE, RUN_SETTINGS_SCHEMA)[
         "epochs"
     ]
     stop = max(stops) if epochs is None else epochs

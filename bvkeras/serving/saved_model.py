@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-import keras_hub
 import numpy as np
 import tensorflow as tf
 
 from bvkeras import __version__, fileio
 from bvkeras.encoders.encoder import Encoder
+from bvkeras.encoders.families.registry import family_of_config
 from bvkeras.encoders.fast_encoder import FastEncoder
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import ArgumentError, DataError
@@ -23,11 +23,6 @@ from bvkeras.serving.served_task import ServedTask
 from bvkeras.serving.variables_check import read_shapes
 
 DTYPES = ("float32", "bfloat16")
-# The numbers a backbone is made of anew, when a task is added to an export.
-_SIZES = (
-    *("vocabulary_size", "num_layers", "num_heads", "hidden_dim"),
-    *("intermediate_dim", "max_sequence_length", "num_segments"),
-)
 
 
 def export(
@@ -75,7 +70,8 @@ def export(
     if not isinstance(encoder.tokenizer, WordPiece):
         raise ArgumentError(
             f"encoder: {encoder.name} has a tokenizer that a TensorFlow graph "
-            "cannot compute; only BERT's, with its vocabulary, can be exported"
+            "cannot compute; only BERT's, with its vocabulary, can be "
+            "exported. bvkeras predict and serve take the run itself"
         )
     forward = FastEncoder(encoder.backbone, compute_dtype=dtype)
     return _write(
@@ -270,8 +266,9 @@ def _arrays(reader, prefix: str) -> list[np.ndarray]:
 def _backbone(config: dict[str, Any]):
     """A backbone of the sizes of an exported one."""
     try:
-        backbone = keras_hub.models.BertBackbone(
-            **{name: config[name] for name in _SIZES}, dropout=0.0
+        family = family_of_config(config)
+        backbone = family.backbone_class(
+            **family.arguments(config), dropout=0.0
         )
         set_hidden_act(backbone, config["hidden_act"])
     except (KeyError, TypeError, ValueError) as error:

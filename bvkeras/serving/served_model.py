@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from bvkeras.encoders.fast_encoder import FastEncoder
+from bvkeras.encoders.inference import InferenceEncoder
 from bvkeras.encoders.tokenizer import Tokenizer
 from bvkeras.serving.kinds import kind_of
 from bvkeras.serving.served_task import ServedTask
@@ -20,14 +20,14 @@ class ServedModel:
     """One encoder, its tokenizer and any number of heads, as signatures.
 
     Args:
-        encoder: FastEncoder of all hidden states.
+        encoder: FastEncoder or KerasEncoder, of all hidden states.
         tokenizer: Tokenizer.
         tasks: sequence of ServedTask, with different names.
     """
 
     def __init__(
         self,
-        encoder: FastEncoder,
+        encoder: InferenceEncoder,
         tokenizer: Tokenizer,
         tasks: Sequence[ServedTask],
     ):

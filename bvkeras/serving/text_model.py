@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bvkeras.data.token_batches import token_budget_batches
 from bvkeras.encoders.encoder import Encoder
-from bvkeras.encoders.fast_encoder import FastEncoder
+from bvkeras.encoders.inference import inference_encoder
 from bvkeras.errors import ArgumentError, DataError
 from bvkeras.evaluation.tokens.entity_metrics import learned_scheme
 from bvkeras.serving import layout, loading
@@ -90,7 +90,7 @@ class TextModel:
             text_columns: sequence of str, or None. As the attribute.
             tag_scheme: TagScheme, or None. As the attribute.
         """
-        forward = FastEncoder(encoder.backbone, compute_dtype=dtype)
+        forward = inference_encoder(encoder.backbone, compute_dtype=dtype)
         model = ServedModel(forward, encoder.tokenizer, [task])
         description = task.describe(encoder.backbone.count_params())
         answer = model.answers(task)

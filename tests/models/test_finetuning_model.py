@@ -73,6 +73,17 @@ def test_the_mean_has_no_pooler(tiny_bert):
     assert whole.count_params() - model.count_params() == 16 * 17
 
 
+def test_the_first_token_alone(tiny_bert):
+    backbone = load_backbone(tiny_bert, dropout=0.0).backbone
+    model = finetuning_model(backbone, 2, sentence_pooling="first")
+    pooler = {id(weight) for weight in backbone.pooled_dense.weights}
+    assert not pooler & {id(weight) for weight in model.weights}
+    batch = padded_batch()
+    kernel, bias = model.get_layer("logits").get_weights()
+    states = backbone(batch)["sequence_output"][:, 0]
+    np.testing.assert_allclose(model(batch), states @ kernel + bias, atol=1e-6)
+
+
 def test_spans_ignore_it(tiny_bert):
     backbone = load_backbone(tiny_bert).backbone
     batch = padded_batch()

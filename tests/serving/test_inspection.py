@@ -78,6 +78,7 @@ def test_exports_of_the_encoders_own_heads_are_not_unusual(encoder, tmp_path):
         )
         for name, weights in (
             ("cls", [*pooler, *dense]),
+            ("first", dense),
             ("mean", dense),
             ("span", [dense[0][:, :2], dense[1][:2]]),
         )

@@ -1,16 +1,22 @@
 """ALBERT: Lan et al., 2020."""
 
-from collections.abc import Iterator, Mapping
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import keras_hub
+from tokenizers import normalizers, pre_tokenizers
 
 from bvkeras.encoders.families.config_entries import ConfigEntries
 from bvkeras.encoders.families.layer_names import LayerNames
 from bvkeras.encoders.families.tensor_mapping import (
     TensorMapping,
     dense_tensors,
+)
+from bvkeras.encoders.families.tokenizer_content import (
+    two_texts,
+    unigram_content,
 )
 from bvkeras.encoders.families.with_segments import WithSegments
 
@@ -32,6 +38,12 @@ class Albert(WithSegments):
     has_trained_pooler = True
     shares_layers = True
     tensor_prefix = "albert."
+    keras_tokenizer_class = keras_hub.models.AlbertTokenizer
+    more_keras_sizes = ("num_inner_repetitions",)
+    keras_files = ("vocabulary.spm",)
+    tokenizer_classes = ("AlbertTokenizer", "AlbertTokenizerFast")
+    tokenizer_files = ("spiece.model",)
+    pad_token = "<pad>"
     multiples = (*WithSegments.multiples, ("num_layers", "num_groups"))
     entries = ConfigEntries(
         more_sizes={
@@ -48,6 +60,11 @@ class Albert(WithSegments):
         # Which of several layers of a group give a hidden state differs from
         # one version of transformers to the next; no published ALBERT has any.
         fixed={"inner_group_num": (1, (1,))},
+        # Of Google's own files; nothing reads them.
+        idle=(
+            *("down_scale_factor", "gap_size", "net_structure_type"),
+            "num_memory_blocks",
+        ),
     )
     layer_names = LayerNames(
         query="attention.query",
@@ -70,14 +87,36 @@ class Albert(WithSegments):
             for _ in range(times)
         ]
 
-    def num_weights(self, sizes: Mapping[str, int]) -> int:
-        width, hidden = sizes["embedding_dim"], sizes["hidden_dim"]
-        # The projection is there also where it makes nothing wider.
-        same = (width + 1) * hidden if width == hidden else 0
-        return super().num_weights(sizes) + same
+    def has_projection(self, sizes: Mapping[str, int]) -> bool:
+        # Also where it makes nothing wider.
+        return True
 
     def num_distinct_layers(self, sizes: Mapping[str, int]) -> int:
         return sizes["num_groups"] * sizes.get("num_inner_repetitions", 1)
+
+    def preset_hidden_act(self, name: str) -> str:
+        return "tanh"
+
+    def tokenizer_content(
+        self, paths: Sequence[pathlib.Path], config: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        before = [
+            normalizers.Replace("``", '"'),
+            normalizers.Replace("''", '"'),
+        ]
+        if not config.get("keep_accents", False):
+            before += [normalizers.NFKD(), normalizers.StripAccents()]
+        if config.get("do_lower_case", True):
+            before.append(normalizers.Lowercase())
+        return unigram_content(
+            paths[0],
+            ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"),
+            two_texts("[CLS]", ["[SEP]"], "[SEP]", segments=True),
+            pieces=list,
+            unknown="<unk>",
+            before=before,
+            splitters=[pre_tokenizers.WhitespaceSplit()],
+        )
 
     def embedding_tensors(
         self, backbone: keras.Model, config: Mapping[str, Any]

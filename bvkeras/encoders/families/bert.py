@@ -12,6 +12,27 @@ from bvkeras.encoders.families.tensor_mapping import (
 )
 from bvkeras.encoders.families.with_segments import WithSegments
 
+# What the names of keras-hub presets begin with whose authors trained them on
+# [CLS], without BERT's pooler.
+FIRST_PRESETS = (
+    *("bge_", "mxbai_embed_2d_large_", "mxbai_embed_large_"),
+    "multi_qa_minilm_l6_dot_",
+)
+# The keras-hub presets whose authors trained them with the mean.
+MEAN_PRESETS = (
+    "all_minilm_l12_v2_en",
+    "all_minilm_l6_v1_en",
+    "all_minilm_l6_v2_en",
+    "msmarco_minilm_l12_cos_v5_en",
+    "msmarco_minilm_l6_cos_v5_en",
+    "multi_qa_minilm_l6_cos_v1_en",
+    "multilingual_e5_small",
+    "mxbai_embed_xsmall_v1_en",
+    "paraphrase_minilm_l12_v2_en",
+    "paraphrase_minilm_l3_v2_en",
+    "paraphrase_minilm_l6_v2_en",
+)
+
 
 class Bert(WithSegments):
     """BERT, and what has its network: MiniLM, BGE, E5, mxbai and others.
@@ -26,6 +47,8 @@ class Bert(WithSegments):
     backbone_class = keras_hub.models.BertBackbone
     has_trained_pooler = True
     tensor_prefix = "bert."
+    keras_tokenizer_class = keras_hub.models.BertTokenizer
+    tokenizer_classes = ("BertTokenizer", "BertTokenizerFast")
     entries = dataclasses.replace(
         WithSegments.entries,
         size_defaults={
@@ -42,6 +65,14 @@ class Bert(WithSegments):
     def identity(self) -> dict[str, str]:
         # Caches and exports of BERT are older than there were others.
         return {}
+
+    def preset_hidden_act(self, name: str) -> str:
+        return "tanh" if name.startswith("bert_") else "erf"
+
+    def preset_sentence_pooling(self, name: str) -> str:
+        if name in MEAN_PRESETS:
+            return "mean"
+        return "first" if name.startswith(FIRST_PRESETS) else "cls"
 
     def pooler_tensors(self, backbone: keras.Model) -> Iterator[TensorMapping]:
         yield from dense_tensors(

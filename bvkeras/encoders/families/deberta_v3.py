@@ -1,10 +1,12 @@
 """DeBERTa-v3: He et al., 2021."""
 
-from collections.abc import Iterator, Mapping
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import keras_hub
+from tokenizers import Regex, normalizers, pre_tokenizers
 
 from bvkeras.encoders.families.config_entries import ConfigEntries
 from bvkeras.encoders.families.family import Family
@@ -12,6 +14,10 @@ from bvkeras.encoders.families.layer_names import LayerNames
 from bvkeras.encoders.families.tensor_mapping import (
     TensorMapping,
     norm_tensors,
+)
+from bvkeras.encoders.families.tokenizer_content import (
+    two_texts,
+    unigram_content,
 )
 
 
@@ -35,6 +41,10 @@ class DebertaV3(Family):
     layer_norm_epsilon = 1e-7
     default_hidden_act = "erf"
     tensor_prefix = "deberta."
+    keras_tokenizer_class = keras_hub.models.DebertaV3Tokenizer
+    keras_files = ("vocabulary.spm",)
+    tokenizer_classes = ("DebertaV2Tokenizer", "DebertaV2TokenizerFast")
+    tokenizer_files = ("spm.model",)
     entries = ConfigEntries(
         more_sizes={"bucket_size": "position_buckets"},
         default_epsilon=1e-7,
@@ -50,6 +60,13 @@ class DebertaV3(Family):
                 ("p2c|c2p", "c2p|p2c", ["p2c", "c2p"], ["c2p", "p2c"]),
             ),
         },
+        idle=(
+            # What `check_config` looks at.
+            *("max_relative_positions", "embedding_size"),
+            "attention_head_size",
+            *("pooler_dropout", "pooler_hidden_act", "pooler_hidden_size"),
+            *("legacy", "padding_idx", "vocab_type"),
+        ),
     )
     layer_names = LayerNames(
         query="attention.self.query_proj",
@@ -129,6 +146,27 @@ class DebertaV3(Family):
                 raise ValueError(
                     f"{entry} {config[entry]!r}, expected {expected}"
                 )
+
+    def tokenizer_content(
+        self, paths: Sequence[pathlib.Path], config: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        lowercase = config.get("do_lower_case", False)
+        isolates = config.get("split_by_punct", False)
+        return unigram_content(
+            paths[0],
+            ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"),
+            two_texts("[CLS]", ["[SEP]"], "[SEP]", segments=True),
+            pieces=list,
+            unknown="[UNK]",
+            before=[
+                *([normalizers.Lowercase()] if lowercase else []),
+                normalizers.Replace(Regex(r"\s{2,}|[\n\r\t]"), " "),
+                normalizers.NFC(),
+                normalizers.Strip(left=False, right=True),
+            ],
+            keeps_table=False,
+            splitters=[pre_tokenizers.Punctuation("isolated")] * isolates,
+        )
 
     def embedding_tensors(
         self, backbone: keras.Model, config: Mapping[str, Any]

@@ -22,6 +22,11 @@ class DistilBert(WithoutSegments):
     model_type = "distilbert"
     backbone_class = keras_hub.models.DistilBertBackbone
     tensor_prefix = "distilbert."
+    keras_tokenizer_class = keras_hub.models.DistilBertTokenizer
+    tokenizer_classes = (
+        *("DistilBertTokenizer", "DistilBertTokenizerFast"),
+        *("BertTokenizer", "BertTokenizerFast"),
+    )
     entries = ConfigEntries(
         sizes={
             "vocabulary_size": "vocab_size",
@@ -33,6 +38,8 @@ class DistilBert(WithoutSegments):
         },
         activation="activation",
         dropout=("dropout", "attention_dropout"),
+        # How positions were made; they are in the file in any case.
+        idle=("sinusoidal_pos_embds", "tie_weights_"),
     )
     layer_names = LayerNames(
         query="attention.q_lin",

@@ -30,6 +30,11 @@ class Electra(WithSegments):
     model_type = "electra"
     backbone_class = keras_hub.models.ElectraBackbone
     tensor_prefix = "electra."
+    keras_tokenizer_class = keras_hub.models.ElectraTokenizer
+    tokenizer_classes = (
+        *("ElectraTokenizer", "ElectraTokenizerFast"),
+        *("BertTokenizer", "BertTokenizerFast"),
+    )
     entries = ConfigEntries(
         sizes={
             "vocab_size": "vocab_size",
@@ -47,6 +52,11 @@ class Electra(WithSegments):
     def config(self, backbone: keras.Model) -> dict[str, Any]:
         config = super().config(backbone)
         return {"vocabulary_size": config.pop("vocab_size"), **config}
+
+    @property
+    def config_sizes(self) -> tuple[str, ...]:
+        others = (name for name in self.entries.sizes if name != "vocab_size")
+        return ("vocabulary_size", *others)
 
     def arguments(self, config: Mapping[str, Any]) -> dict[str, Any]:
         return super().arguments(

@@ -1,6 +1,7 @@
 """What is true of a family of encoders: the contract, and BERT's layer."""
 
 import abc
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,16 @@ class Family(abc.ABC):
         layer_names: LayerNames. In Hugging Face's files.
         idle_tensors: sequence of str. Tensors of the encoder in those files
             that no hidden state depends on.
+        tokenizer_classes: tuple of str. What tokenizer_config.json may call
+            the tokenizer, besides the names of any.
+        tokenizer_files: tuple of str. The files of a tokenizer that has no
+            tokenizer.json.
+        keras_tokenizer_class: type. keras-hub's.
+        keras_files: tuple of str. What keras-hub calls `tokenizer_files`;
+            empty of word pieces.
+        more_keras_sizes: tuple of str. keras-hub's arguments that Hugging
+            Face's files do not have, and that need not be there.
+        pad_token: str. What fills shorter rows, where no file says it.
     """
 
     name: str
@@ -62,6 +73,12 @@ class Family(abc.ABC):
     tensor_prefix: str
     layer_names: LayerNames = LayerNames()
     idle_tensors: Sequence[str] = ()
+    tokenizer_classes: tuple[str, ...]
+    tokenizer_files: tuple[str, ...] = ("vocab.txt",)
+    keras_tokenizer_class: type
+    keras_files: tuple[str, ...] = ()
+    more_keras_sizes: tuple[str, ...] = ()
+    pad_token: str = "[PAD]"
 
     # The network.
 
@@ -78,6 +95,11 @@ class Family(abc.ABC):
     def config(self, backbone: keras.Model) -> dict[str, Any]:
         """The family and keras-hub's arguments, by the same names in all."""
         return {**backbone.get_config(), **self.identity()}
+
+    @property
+    def config_sizes(self) -> tuple[str, ...]:
+        """The sizes in what `config` gives."""
+        return tuple(self.entries.sizes)
 
     def arguments(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """keras-hub's arguments of the sizes in what `config` gave."""
@@ -226,12 +248,16 @@ class Family(abc.ABC):
         attention = 4 * (hidden + 1) * hidden
         feedforward = (hidden + 1) * inner + (inner + 1) * hidden
         layer = attention + feedforward + 4 * hidden
-        projection = 0 if width == hidden else (width + 1) * hidden
+        projection = (width + 1) * hidden * self.has_projection(sizes)
         return (
             (self.num_embeddings(sizes) + 2) * width
             + projection
             + self.num_distinct_layers(sizes) * layer
         )
+
+    def has_projection(self, sizes: Mapping[str, int]) -> bool:
+        """Whether hidden states are made of embeddings by a dense layer."""
+        return self.embedding_width(sizes) != sizes["hidden_dim"]
 
     def num_embeddings(self, sizes: Mapping[str, int]) -> int:
         """Rows of all embeddings together."""
@@ -245,6 +271,18 @@ class Family(abc.ABC):
     def num_distinct_layers(self, sizes: Mapping[str, int]) -> int:
         """How many transformer layers have weights of their own."""
         return sizes["num_layers"]
+
+    # keras-hub's presets.
+
+    def preset_hidden_act(self, name: str) -> str:
+        """The GELU that a preset was trained with."""
+        del name
+        return "erf"
+
+    def preset_sentence_pooling(self, name: str) -> str:
+        """What stands for a whole text, as a preset's authors trained it."""
+        del name
+        return "cls"
 
     # Hugging Face's files.
 
@@ -287,6 +325,25 @@ class Family(abc.ABC):
     def pooler_tensors(self, backbone: keras.Model) -> Iterator[TensorMapping]:
         """The tensors of the pooler, where one is trained."""
         yield from ()
+
+    def tokenizer_content(
+        self, paths: Sequence[pathlib.Path], config: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """The tokenizer.json that transformers makes of `tokenizer_files`.
+
+        Args:
+            paths: sequence of path. Those files.
+            config: mapping. What tokenizer_config.json says.
+
+        Returns:
+            None where the files are BERT's, a list of word pieces.
+
+        Raises:
+            BackboneError: a file is missing or damaged.
+            MissingPackageError: what reads it is not installed.
+        """
+        del paths, config
+        return None
 
     def tensors(
         self, backbone: keras.Model, config: Mapping[str, Any]

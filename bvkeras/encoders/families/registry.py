@@ -1,5 +1,8 @@
 """All families, and which of them a backbone or a config.json is of."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 
 from bvkeras.encoders.families.albert import Albert
@@ -47,6 +50,19 @@ def family_of(backbone: keras.Model) -> Family:
 def family_named(model_type: object) -> Family | None:
     """The family that config.json calls `model_type`, or None."""
     return _OF_MODEL_TYPE.get(model_type) if type(model_type) is str else None
+
+
+def family_of_config(config: Mapping[str, Any]) -> Family:
+    """The family whose `config` gave `config`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    name = config.get("family", FAMILIES[0].model_type)
+    family = family_named(name)
+    if family is None:
+        raise ValueError(f"has another family, expected {list(_OF_MODEL_TYPE)}")
+    return family
 
 
 def family_of_class(class_name: object) -> Family | None:

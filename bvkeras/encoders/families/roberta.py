@@ -1,12 +1,15 @@
 """RoBERTa: Liu et al., 2019."""
 
-from collections.abc import Iterator, Mapping
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import keras_hub
+from tokenizers import processors
 
 from bvkeras.encoders.families.tensor_mapping import TensorMapping
+from bvkeras.encoders.families.tokenizer_content import byte_pair_content
 from bvkeras.encoders.families.without_segments import WithoutSegments
 
 
@@ -27,6 +30,13 @@ class Roberta(WithoutSegments):
     backbone_class = keras_hub.models.RobertaBackbone
     layer_norm_epsilon = 1e-5
     tensor_prefix = "roberta."
+    # A pooler is in some files; none of those was trained.
+    idle_tensors = ("pooler.dense.weight", "pooler.dense.bias")
+    keras_tokenizer_class = keras_hub.models.RobertaTokenizer
+    keras_files = ("vocabulary.json", "merges.txt")
+    tokenizer_classes = ("RobertaTokenizer", "RobertaTokenizerFast")
+    tokenizer_files = ("vocab.json", "merges.txt")
+    pad_token = "<pad>"
 
     def check_config(self, config: Mapping[str, Any]) -> None:
         padding = config.get("pad_token_id", 1)
@@ -43,6 +53,22 @@ class Roberta(WithoutSegments):
         if type(positions) is type(padding) is int:
             sizes["max_sequence_length"] = positions - padding - 1
         return sizes
+
+    def tokenizer_content(
+        self, paths: Sequence[pathlib.Path], config: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        add_prefix_space = bool(config.get("add_prefix_space", False))
+        return byte_pair_content(
+            *paths,
+            ("<s>", "<pad>", "</s>", "<unk>", "<mask>"),
+            lambda tokenizer: processors.RobertaProcessing(
+                ("</s>", tokenizer.token_to_id("</s>")),
+                ("<s>", tokenizer.token_to_id("<s>")),
+                True,
+                add_prefix_space,
+            ),
+            add_prefix_space,
+        )
 
     def embedding_tensors(
         self, backbone: keras.Model, config: Mapping[str, Any]

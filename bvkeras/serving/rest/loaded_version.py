@@ -57,8 +57,13 @@ class LoadedVersion:
             )
         self.description = found.description or {}
         self._definitions = found.signature_definitions
+        # Its weights live as long as it does.
         self._model = loading.load(path)
-        self._functions = dict(self._model.signatures)
+        self._serve(self._model.signatures)
+
+    def _serve(self, functions: Mapping[str, Any]) -> None:
+        """Answers by these functions, which `description` is of."""
+        self._functions = dict(functions)
         self.signatures = {
             name: dict(function.structured_input_signature[1])
             for name, function in self._functions.items()

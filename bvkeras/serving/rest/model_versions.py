@@ -9,9 +9,11 @@ from typing import Any
 
 from bvkeras.errors import BvkerasError, DataError
 from bvkeras.serving import layout
+from bvkeras.serving.rest.loaded_run import LoadedRun
 from bvkeras.serving.rest.loaded_version import LoadedVersion
 from bvkeras.serving.rest.one_line import one_line
 from bvkeras.serving.rest.request_error import RequestError
+from bvkeras.serving.runs import is_run
 
 _LOG = logging.getLogger(__name__)
 
@@ -21,7 +23,8 @@ class ModelVersions:
 
     Args:
         directory: str or path. A folder of numbered versions, or one of them:
-            then that is served, whatever else comes.
+            then that is served, whatever else comes; or a finished run or a
+            saved classifier, which is served as it is now.
         keep_all: bool. Load every version. Defaults to `False`.
         allow_unusual: bool. As of LoadedVersion. Defaults to `False`.
 
@@ -38,9 +41,12 @@ class ModelVersions:
         allow_unusual: bool = False,
     ):
         self._keep_all, self._allow_unusual = keep_all, allow_unusual
-        newest = layout.version_directory(directory)
-        self._single = newest if newest == pathlib.Path(directory) else None
         self._directory = pathlib.Path(directory)
+        self._is_run = is_run(self._directory)
+        self._single: pathlib.Path | None = self._directory
+        if not self._is_run:
+            newest = layout.version_directory(directory)
+            self._single = newest if newest == self._directory else None
         self._loaded: dict[int, LoadedVersion] = {}
         # Number to what its files were, and why they cannot be served.
         self._failed: dict[int, tuple[tuple, str]] = {}
@@ -137,7 +143,10 @@ class ModelVersions:
             return None
         began = time.monotonic()
         try:
-            version = LoadedVersion(path, self._allow_unusual)
+            if self._is_run:
+                version = LoadedRun(path)
+            else:
+                version = LoadedVersion(path, self._allow_unusual)
             version.warm_up()
         # Whatever strange files make of the code that reads them: it is told
         # once, and not tried at every poll.

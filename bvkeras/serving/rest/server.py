@@ -59,13 +59,14 @@ def serve(
     access_log: bool = False,
     allowed_hosts: Sequence[str] = (),
 ) -> None:
-    """Serves an export over HTTP until SIGINT or SIGTERM.
+    """Serves an export, or a run, over HTTP until SIGINT or SIGTERM.
 
     Then no new connection is taken, what was asked is answered, and the
     function returns. docs/serving.md describes the paths.
 
     Args:
-        directory: str or path. A folder of versions, or one version.
+        directory: str or path. A folder of versions, or one version; or what
+            `bvkeras run` wrote, or a saved classifier.
         host: str. Address to listen at. Defaults to this machine alone.
         port: int. 0 takes a free one. Defaults to `8501`.
         name: str. The model's name in paths. Defaults to the name of the

@@ -39,7 +39,8 @@ class TokenIds:
         return cls(
             {
                 "token_ids": int(encoder["vocabulary_size"]),
-                "segment_ids": int(encoder["num_segments"]),
+                # One that reads none is given those of two texts.
+                "segment_ids": int(encoder.get("num_segments", 2)),
             },
             min(int(length) for length in lengths if length is not None),
         )
