@@ -157,11 +157,15 @@ def test_registered_packages_are_all_that_is_loaded():
 @pytest.mark.parametrize(
     "imports",
     [
-        "import bvkeras, keras",
+        pytest.param("import bvkeras, keras", marks=pytest.mark.full),
         "import keras, bvkeras",
-        "import bvkeras; import tensorflow, keras",
+        pytest.param(
+            "import bvkeras; import tensorflow, keras", marks=pytest.mark.full
+        ),
         "import bvkeras.training.rated_adamw, keras",
-        "import bvkeras.cache.reader, keras",
+        pytest.param(
+            "import bvkeras.cache.reader, keras", marks=pytest.mark.full
+        ),
         "from bvkeras.models import pooling_model; import keras",
     ],
 )

@@ -21,12 +21,14 @@ from bvkeras.cache.quantization import as_dtype
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.shards import write_shards
 from bvkeras.cache.storage import is_local
+from bvkeras.cache.task_file import read_task_file
 from bvkeras.cache.token_arrays import (
     aligned_bytes,
     extra_arrays,
     stored_arrays,
 )
 from bvkeras.errors import ArgumentError, CacheError
+from bvkeras.tasks.description import TASK_FILE
 
 
 def convert_cache(
@@ -82,6 +84,9 @@ def convert_cache(
             found = Manifest.read(target)
             fileio.require_same(target, found.identity, manifest.identity)
             manifest = found
+        task = read_task_file(cache)
+        if task is not None and not manifest.complete:
+            fileio.write_text(target / TASK_FILE, task.decode("utf-8"))
         if not manifest.complete:
             _Conversion(cache, target, places).run(manifest)
     return HiddenStateCache(target)

@@ -23,8 +23,10 @@ from bvkeras.cache.storage import (
     join,
     read_all,
 )
+from bvkeras.cache.task_file import read_task_file
 from bvkeras.errors import CacheError, RunError
 from bvkeras.progress import progress_bar
+from bvkeras.tasks.description import TASK_FILE
 
 _CHUNK_BYTES = 4 << 20
 _TEMPORARY = ".tmp.copy."
@@ -38,7 +40,8 @@ def copy_cache(
     So a folder with a manifest is always a whole cache. Each shard is written
     under another name, compared with its SHA-256, and renamed. Interrupted,
     the same call goes on: a shard that is there already is read and kept if
-    its bytes are right.
+    its bytes are right. The description of an imported cache's task goes with
+    it.
 
     Args:
         source: str or path. A cache, anywhere `tf.io.gfile` reads.
@@ -68,6 +71,10 @@ def copy_cache(
                     if not _is_there(target, shard):
                         _copy_shard(cache, target, shard)
                     bar.advance()
+            task = read_task_file(cache)
+            if task is not None:
+                with _writing(target, TASK_FILE) as write:
+                    write(task)
             path = join(cache.directory, MANIFEST_FILE)
             text = read_all(path, MANIFEST_BYTES)
             with _writing(target, MANIFEST_FILE) as write:

@@ -63,7 +63,7 @@ def describe_cache(directory: str | os.PathLike) -> dict[str, str]:
         "times as much",
         "extraction": f"{manifest.seconds:,.1f} seconds",
     }
-    made_by = ("encoder", "tokenizer", "data")
+    made_by = ["encoder", "tokenizer", "data"]
     if manifest.imported is not None:
         del rows["extraction"]
         rows |= _origin(manifest)

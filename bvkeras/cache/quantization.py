@@ -73,6 +73,6 @@ def as_dtype(
         values = dequantize(values, scales).numpy()
     with np.errstate(over="ignore"):
         if dtype == "int8":
-            values, scales = quantize(values.astype(np.float32, copy=False))
-            return values.numpy(), scales.numpy()
+            rounded, found = quantize(values.astype(np.float32, copy=False))
+            return rounded.numpy(), found.numpy()
         return values.astype(DTYPES[dtype]), None

@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+from typing import TYPE_CHECKING
 
 from bvkeras import tasks
 from bvkeras.cli import options as shared
@@ -9,6 +10,10 @@ from bvkeras.cli import table
 from bvkeras.cli import tune as tuning
 from bvkeras.errors import ArgumentError
 from bvkeras.printable import say
+from bvkeras.terminal_table import print_table
+
+if TYPE_CHECKING:
+    from bvkeras.pipeline.step import Step
 
 SUMMARY = "all steps on one task, and the comparison"
 
@@ -63,6 +68,12 @@ def add_recipe_arguments(
     tuning.add_finalist_arguments(parser)
     shared.add_seed(parser)
     shared.add_limit(parser)
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="only print the steps, which of them are finished, and what each "
+        "writes",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -76,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
         table.check_table_options(options)
 
     from bvkeras import pipeline
-    from bvkeras.reports.terminal import print_table
+    from bvkeras.reports import terminal
 
     final = tuning.finalist_settings(options)
     if final and options.tune is None:
@@ -92,21 +103,27 @@ def run(options: argparse.Namespace) -> None:
     if options.tune is not None:
         tuning.require_searchable(options.task)
     output_dir = options.output_dir or pathlib.Path("runs") / options.task.name
-    comparison = pipeline.run(
+    arguments = (
         shared.task_of(options),
         options.backbone or options.task.backbone,
         output_dir,
-        data_dir=options.data_dir,
-        frozen=options.frozen,
-        control=options.control,
-        skip_bad=options.skip_bad,
-        dev_threshold=options.dev_threshold,
-        threshold_metric=options.threshold_metric,
-        notes=notes,
-        command=options.command,
-        **shared.settings_of(options),
     )
-    print_table(comparison)
+    settings = {
+        "data_dir": options.data_dir,
+        "frozen": options.frozen,
+        "control": options.control,
+        "skip_bad": options.skip_bad,
+        "dev_threshold": options.dev_threshold,
+        "threshold_metric": options.threshold_metric,
+        **shared.settings_of(options),
+    }
+    if options.plan:
+        _print_plan(pipeline.check_run(*arguments, **settings), output_dir)
+        return
+    comparison = pipeline.run(
+        *arguments, notes=notes, command=options.command, **settings
+    )
+    terminal.print_table(comparison)
     say("Written:")
     written = {
         "report": "report.md",
@@ -117,3 +134,15 @@ def run(options: argparse.Namespace) -> None:
         say(f"  {name}: {output_dir / path}")
     if options.tune is not None:
         tuning.tune_run(options.task, output_dir, options.tune, **final)
+
+
+def _print_plan(steps: "list[Step]", output_dir: pathlib.Path) -> None:
+    rows = [
+        (
+            "finished" if step.is_finished else "to do",
+            step.title,
+            str(step.outputs[-1].relative_to(output_dir)),
+        )
+        for step in steps
+    ]
+    print_table(("", "step", "last file it writes"), rows, numbers=())

@@ -72,10 +72,10 @@ class CheckpointWeights:
                         )
                     names[name] = file
                     self.count += size
-        for name, file in mapped.items():
-            if name not in names or names[name].name != file:
+        for name, place in mapped.items():
+            if name not in names or names[name].name != place:
                 raise BackboneError(
-                    f"{self.path} says {printable(name)} is in {file}; it is "
+                    f"{self.path} says {printable(name)} is in {place}; it is "
                     "not"
                 )
 

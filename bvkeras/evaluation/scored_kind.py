@@ -68,6 +68,10 @@ class ScoredKind(abc.ABC, Generic[E]):
     def ensemble_rules(self, task: TaskSpec) -> tuple[str, ...]:
         """The rules of `bvkeras.evaluation.ensemble` a report has a row for."""
 
+    def ensemble_file(self, task: TaskSpec, split: str) -> str:
+        """The last file that `evaluate_ensemble` writes, in its directory."""
+        return task.traits.score_file.format(split=split)
+
     @abc.abstractmethod
     def evaluate_ensemble(
         self,

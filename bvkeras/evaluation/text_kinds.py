@@ -66,6 +66,10 @@ class ScoredTexts(ScoredKind[Examples]):
     def ensemble_rules(self, task: TaskSpec) -> tuple[str, ...]:
         return RULES[:1]
 
+    def ensemble_file(self, task: TaskSpec, split: str) -> str:
+        # Predictions alone: the scores are counted anew, in no time.
+        return f"{split}.tsv"
+
     def evaluate_ensemble(
         self,
         task: TaskSpec,
@@ -75,7 +79,7 @@ class ScoredTexts(ScoredKind[Examples]):
         rule: str,
         *threshold: float | str,
     ) -> Evaluation:
-        name = f"{examples.split}.tsv"
+        name = self.ensemble_file(task, examples.split)
         first, second = (folder / name for folder in folders)
         return evaluate_ensemble(task, first, second, directory / name, rule)
 

@@ -12,6 +12,7 @@ from bvkeras.errors import ArgumentError, DivergedError, RunError
 from bvkeras.evaluation.comparison import Comparison
 from bvkeras.pipeline.plan import plan
 from bvkeras.pipeline.run_state import RunState
+from bvkeras.pipeline.step import Step
 from bvkeras.pipeline.steps.report import Report
 from bvkeras.schema import OBJECT, TEXT
 from bvkeras.tasks.spec import TaskSpec
@@ -127,9 +128,11 @@ def check_run(
     output_dir: str | os.PathLike,
     *,
     data_dir: str | os.PathLike | None = None,
-    **overrides: Any,
-) -> None:
-    """Refuses what `run` would before its first step; writes nothing.
+    frozen: bool = True,
+    control: bool = False,
+    **arguments: Any,
+) -> list[Step]:
+    """What `run` would do; refuses what it would, and writes nothing.
 
     The encoder is opened and the data is read, as `run` does.
 
@@ -138,18 +141,23 @@ def check_run(
         backbone: str. As `run`.
         output_dir: str or path. As `run`; it need not be there.
         data_dir: str or path. As `run`.
-        **overrides: as `run`.
+        frozen: bool. As `run`.
+        control: bool. As `run`.
+        **arguments: the others, as `run`.
+
+    Returns:
+        list of Step, in order. Each says what it reads, what it writes, and
+        whether it is finished.
 
     Raises:
         BvkerasError: as `run`.
     """
-    _prepared(
-        task,
-        backbone,
-        pathlib.Path(output_dir),
-        data_dir,
-        overrides,
+    names = ("dev_threshold", "threshold_metric", "skip_bad")
+    options = {name: arguments.pop(name) for name in names if name in arguments}
+    state, _ = _prepared(
+        task, backbone, pathlib.Path(output_dir), data_dir, arguments, **options
     )
+    return plan(state, frozen, control)
 
 
 def _prepared(

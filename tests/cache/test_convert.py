@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bvkeras import fileio
-from bvkeras.cache import convert
+from bvkeras.cache import shards
 from bvkeras.cache.convert import convert_cache
 from bvkeras.cache.format import DTYPES, Manifest
 from bvkeras.cache.quantization import dequantize, quantize
@@ -166,13 +166,13 @@ class _Stop(BaseException):
 def test_stopped_conversion_goes_on(tmp_path, monkeypatch, name, call):
     make_cache(tmp_path / "old", dtype="bfloat16")
     whole = convert_cache(tmp_path / "old", tmp_path / "whole", dtype="int8")
-    owner = Manifest if "." in name else convert
+    owner = Manifest if "." in name else shards
     with monkeypatch.context() as patch:
         fail_at_call(patch, owner, name.split(".")[-1], call, _Stop)
         with pytest.raises(_Stop):
             convert_cache(tmp_path / "old", tmp_path / "new", dtype="int8")
     with monkeypatch.context() as patch:
-        calls = fail_at_call(patch, convert, "write_shard", 99, _Stop)
+        calls = fail_at_call(patch, shards, "write_shard", 99, _Stop)
         new = convert_cache(tmp_path / "old", tmp_path / "new", dtype="int8")
     # Finished shards are not written again.
     assert len(calls) == 4 - call
@@ -183,7 +183,7 @@ def test_stopped_conversion_goes_on(tmp_path, monkeypatch, name, call):
 def test_finished_conversion_is_opened(tmp_path, monkeypatch):
     make_cache(tmp_path / "old")
     convert_cache(tmp_path / "old", tmp_path / "new", dtype="int8")
-    forbid(monkeypatch, convert, "write_shard")
+    forbid(monkeypatch, shards, "write_shard")
     assert len(convert_cache(tmp_path / "old", tmp_path / "new", dtype="int8"))
 
 
@@ -207,7 +207,7 @@ def test_going_on_from_other_shards_is_refused(tmp_path, monkeypatch):
     make_cache(tmp_path / "old", shard_records=4)
     make_cache(tmp_path / "other", shard_records=3)
     with monkeypatch.context() as patch:
-        fail_at_call(patch, convert, "write_shard", 2, _Stop)
+        fail_at_call(patch, shards, "write_shard", 2, _Stop)
         with pytest.raises(_Stop):
             convert_cache(tmp_path / "old", tmp_path / "new", dtype="int8")
     with pytest.raises(CacheError, match="was begun from another cache"):

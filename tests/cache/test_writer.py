@@ -7,7 +7,7 @@ import pytest
 
 import bvkeras
 from bvkeras import fileio
-from bvkeras.cache import writer
+from bvkeras.cache import shards, writer
 from bvkeras.cache.format import DTYPES
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import verify_cache
@@ -363,7 +363,7 @@ def test_nan_names_the_example(
 def test_too_small_a_disk_is_seen_beforehand(encoder, tmp_path, monkeypatch):
     usage = collections.namedtuple("usage", ["total", "used", "free"])
     monkeypatch.setattr(
-        writer.shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000)
+        shards.shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000)
     )
     forbid(monkeypatch, writer, "write_shard")
     with pytest.raises(CacheError, match=r"GB .*0\.0 GB free"):
@@ -374,9 +374,9 @@ def test_disk_that_is_just_large_enough(encoder, tmp_path, monkeypatch):
     examples = make_examples(9)
     num_bytes = plan_cache(encoder, examples).num_bytes["bfloat16"]
     usage = collections.namedtuple("usage", ["total", "used", "free"])
-    needed = num_bytes + writer._SPARE_BYTES
+    needed = num_bytes + shards._SPARE_BYTES
     monkeypatch.setattr(
-        writer.shutil, "disk_usage", lambda path: usage(0, 0, needed)
+        shards.shutil, "disk_usage", lambda path: usage(0, 0, needed)
     )
     assert len(write_cache(encoder, CLASSES, examples, tmp_path)) == 9
 

@@ -38,12 +38,14 @@ def test_some_empty_and_far_cases(first):
     check("plain", first, 24, (7,))
 
 
+@pytest.mark.full
 def test_some_cases_under_address_sanitizer():
     check("address", 1, 12, (0,))
     check("address", ALL_CASES, 6, (0,))
 
 
 # Each in a process of its own: small ones, of every kernel between them.
+@pytest.mark.full
 @pytest.mark.parametrize("case", [33])
 def test_a_case_under_thread_sanitizer(case):
     check("thread", case, 1, (2,))

@@ -37,7 +37,7 @@ def demo(tmp_path_factory):
     output_dir = tmp_path_factory.mktemp("demo") / "reviews"
     command = [
         *(sys.executable, str(_ROOT / "recipes" / "reviews.py")),
-        *("--limit", "200", "--max-tokens", "32"),
+        *("--limit", "96", "--max-tokens", "12"),
         *("--output-dir", str(output_dir)),
     ]
     ends = [
@@ -68,7 +68,7 @@ def test_table_has_each_row_with_its_score_and_parameters(demo):
     output_dir, first, _ = demo
     comparison = read_report(output_dir / "report.json")
     assert tuple(s.name for s in comparison.systems) == _ROWS
-    assert comparison.examples == {"train": 200, "validation": 1530}
+    assert comparison.examples == {"train": 96, "validation": 1530}
     lines = first.stdout.splitlines()
     for system in comparison.systems:
         # Long names take several lines, and the numbers stand in the first.

@@ -80,6 +80,7 @@ def uninterrupted(run, tmp_path_factory):
     return output_dir
 
 
+@pytest.mark.full
 def test_stopped_run_comes_to_the_same(run, uninterrupted, tmp_path):
     for target, call in _STOPS:
         with pytest.raises(_Stop), before_call(target, call, _stop):

@@ -26,11 +26,20 @@ MODELS = [(PoolingClassifier, {"num_classes": 3}), (PoolingRegressor, {})]
     ("inputs", "pooler", "sizes"),
     [
         (HIDDEN_STATES, "linear", {"sequence_length": 6}),
-        (LAYERS, "scalar_mix", {"sequence_length": 6}),
-        ((HIDDEN_STATES, MASK), "scalar_mix", SIZES),
+        pytest.param(
+            *(LAYERS, "scalar_mix", {"sequence_length": 6}),
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
+            *((HIDDEN_STATES, MASK), "linear", SIZES),
+            marks=pytest.mark.full,
+        ),
         ((LAYERS, MASK), "linear", {"sequence_length": 6}),
-        (((VALUES, SCALES), MASK), "linear", {"sequence_length": 6}),
-        ((HIDDEN_STATES, MASK), "linear", MEAN_SIZES),
+        (((VALUES, SCALES), MASK), "scalar_mix", {"sequence_length": 6}),
+        pytest.param(
+            *((HIDDEN_STATES, MASK), "linear", MEAN_SIZES),
+            marks=pytest.mark.full,
+        ),
         (LAYERS, "scalar_mix", {}),
     ],
     ids=[

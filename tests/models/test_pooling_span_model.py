@@ -28,10 +28,12 @@ SIZES = {"num_layers": 3, "hidden_dim": 7}
     ("inputs", "pooler", "sizes"),
     [
         (HIDDEN_STATES, "linear", {}),
-        (HIDDEN_STATES, "linear", SIZES),
-        (LAYERS, "linear", {}),
+        pytest.param(*(HIDDEN_STATES, "linear", SIZES), marks=pytest.mark.full),
+        pytest.param(*(LAYERS, "linear", {}), marks=pytest.mark.full),
         ((HIDDEN_STATES, np.ones((4, 5), bool)), "linear", SIZES),
-        (HIDDEN_STATES, "scalar_mix", {}),
+        pytest.param(
+            *(HIDDEN_STATES, "scalar_mix", {}), marks=pytest.mark.full
+        ),
         (LAYERS, "scalar_mix", SIZES),
     ],
 )

@@ -23,6 +23,8 @@ def program(name):
     return found
 
 
+# tests/ops asks the same kernels without sanitizers.
+@pytest.mark.full
 def test_kernels_under_sanitizers(tmp_path):
     cmake, _ = program("cmake"), program("c++")
     # Kept from run to run: only what changed is built again.

@@ -72,6 +72,17 @@ def load(directory, system, split="validation"):
     }
 
 
+def test_steps_of_a_finished_run_are_finished(finished, tiny_bert, squad_dir):
+    steps = pipeline.check_run(
+        *(TASK, str(tiny_bert), finished[1]),
+        data_dir=squad_dir,
+        control=True,
+        **SETTINGS,
+    )
+    # Two encoders with head and two ensembles each, frozen and control.
+    assert [step.is_finished for step in steps] == [True] * 15
+
+
 def test_every_system_is_scored(finished):
     comparison, output_dir = finished
     assert [system.name for system in comparison.systems] == [
@@ -354,6 +365,7 @@ def steps(tiny_bert, squad_dir, tmp_path_factory):
     return folder, printed
 
 
+@pytest.mark.full
 def test_verbs_come_to_what_the_run_came_to(steps, finished):
     folder, printed = steps
     comparison, output_dir = finished

@@ -448,3 +448,29 @@ def test_head_file_holds_the_head(finetuned):
     kernel, bias = model.get_layer("logits").get_weights()
     np.testing.assert_array_equal(stored["kernel"], kernel)
     np.testing.assert_array_equal(stored["bias"], bias)
+
+
+@pytest.mark.full
+def test_a_pooler_that_is_in_no_file_is_the_seeds(run, tiny_bert, tmp_path):
+    """Two runs of a checkpoint without one, in whatever process, are equal."""
+    folder = shutil.copytree(tiny_bert, tmp_path / "encoder")
+    path = folder / "model.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    safetensors.numpy.save_file(
+        {name: t for name, t in tensors.items() if "pooler" not in name}, path
+    )
+    settings = {"epochs": (0.5,), "learning_rate": 1e-6}
+    snapshots = []
+    for number, seed in enumerate((3, 3, 4)):
+        # A random number here and there changes nothing.
+        keras.utils.set_random_seed(number)
+        encoder = load_backbone(folder)
+        snapshots += run(
+            tmp_path / str(number), encoder=encoder, seed=seed, **settings
+        )
+    assert_same_weights(*snapshots[:2])
+    poolers = [
+        s.load_model()[0].backbone.pooled_dense.kernel.numpy()
+        for s in snapshots[1:]
+    ]
+    assert abs(poolers[0] - poolers[1]).max() > 0.01

@@ -150,6 +150,7 @@ def test_the_backward_pass_ends_above_what_is_frozen(
     assert len(moments) == len(model.trainable_variables)
 
 
+@pytest.mark.full
 def test_interrupted_run_comes_to_the_same_weights(
     tiny_bert, frozen_run, tmp_path
 ):

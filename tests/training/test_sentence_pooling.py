@@ -103,6 +103,7 @@ def test_snapshot_predicts_as_the_model_that_was_trained(
     )
 
 
+@pytest.mark.full
 def test_interrupted_run_comes_to_the_same_weights(
     tiny_bert, mean_run, tmp_path
 ):

@@ -377,6 +377,7 @@ def _assert_exactly(directory, found, trials):
         assert own["seed"] == row["seed"]
 
 
+@pytest.mark.full
 @pytest.mark.skipif(
     not os.path.exists("/proc/self/task"), reason="needs Linux's /proc"
 )

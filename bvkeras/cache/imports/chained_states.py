@@ -47,8 +47,8 @@ class ChainedStates(StatesSource):
                     )
         self.files = [file for source in sources for file in source.files]
         self.lengths = np.concatenate([source.lengths for source in sources])
-        widths = {source.width for source in sources}
-        self.width = None if None in widths else max(widths)
+        widths = [source.width for source in sources if source.width]
+        self.width = max(widths) if len(widths) == len(sources) else None
         self.layer_names = first.layer_names
         self.hidden_dim, self.dtype = first.hidden_dim, first.dtype
         self._firsts = [
@@ -69,7 +69,7 @@ class ChainedStates(StatesSource):
         found = [source.column(*names) for source in self._sources]
         if all(part is None for part in found):
             return None
-        values = []
+        values: list[Any] = []
         for part, source in zip(found, self._sources, strict=True):
             if part is None:
                 raise DataError(

@@ -95,9 +95,9 @@ def own_examples(
     examples = Examples(
         task.name,
         split,
-        given,
-        first,
-        second[0] if second else None,
+        tuple(given),
+        tuple(first),
+        tuple(second[0]) if second else None,
         label_numbers(task, rows, columns),
     )
     check_examples(task, examples)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -283,13 +283,9 @@ def _check_sizes(source: StatesSource, lengths: np.ndarray, dtype: str) -> None:
 
 def _origin(source: StatesSource) -> dict[str, Any]:
     """The files that states are from, or the bytes of arrays in memory."""
-    digest, num_bytes = hashlib.sha256(), 0
-    with progress_bar("look at", len(source.files), "files") as bar:
-        digests = []
-        for file in source.files:
-            digests.append(fileio.file_digest(file))
-            num_bytes += file.stat().st_size
-            bar.advance()
+    digest = hashlib.sha256()
+    num_bytes = sum(file.stat().st_size for file in source.files)
+    digests = list(_digests(source.files))
     name = pathlib.Path(source.name).name
     if len(source.files) == 1:
         return {
@@ -312,6 +308,17 @@ def _origin(source: StatesSource) -> dict[str, Any]:
         "num_bytes": num_bytes,
         "sha256": digest.hexdigest(),
     }
+
+
+def _digests(files: Sequence[pathlib.Path]) -> Iterator[str]:
+    """SHA-256 of each file; a bar where there is something to wait for."""
+    if len(files) < 2:
+        yield from map(fileio.file_digest, files)
+        return
+    with progress_bar("read", len(files), "files") as bar:
+        for file in files:
+            yield fileio.file_digest(file)
+            bar.advance()
 
 
 def _keep_task(task: tasks.TaskSpec, directory: pathlib.Path) -> None:

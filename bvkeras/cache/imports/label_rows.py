@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from bvkeras import tasks
-from bvkeras.data.tables.class_labels import class_indices
+from bvkeras.data.tables.class_labels import class_indices, row_classes
 from bvkeras.data.tables.describe import check_own_name
 from bvkeras.data.tables.kinds import kind_of
-from bvkeras.data.tables.label_cells import class_name
 from bvkeras.data.tables.label_kind import infer_kind
 from bvkeras.data.tables.table_rows import (
     BLANK,
@@ -185,19 +184,18 @@ def label_numbers(
         columns = _columns(rows, columns, names)
         return kind_of(task.kind).labels(rows, columns, names)
     assert names is not None
-    are_numbers = all(_WHOLE.fullmatch(class_name(name)) for name in names)
-    by_number = not are_numbers and all(
-        type(cell) is int for cell in rows.labels
-    )
-    if not by_number:
+    if all(_WHOLE.fullmatch(name) for name in names):
         return class_indices(rows, columns[0], names)
-    for index, cell in enumerate(rows.labels):
-        if not 0 <= cell < len(names):
+    found = row_classes(rows, columns[0])
+    if not all(_WHOLE.fullmatch(name) for name in found):
+        return class_indices(rows, columns[0], names)
+    for index, name in enumerate(found):
+        if not 0 <= int(name) < len(names):
             raise DataError(
-                f"{rows.where(index)}: {columns[0]} is {cell}, expected 0 to "
+                f"{rows.where(index)}: {columns[0]} is {name}, expected 0 to "
                 f"{len(names) - 1} ({', '.join(names)})"
             )
-    return np.array(rows.labels, np.int64)
+    return np.array([int(name) for name in found], np.int64)
 
 
 def _columns(

@@ -85,7 +85,6 @@ def open_states(
     """
     given = {"lengths": lengths, "mask": mask, "starts": starts}
     bounds = {name: _loaded(value) for name, value in given.items()}
-    tables = [path for path in given.values() if _is_file(path)]
     if isinstance(source, np.ndarray):
         source = {STATES: source}
     if isinstance(source, Mapping):
@@ -94,7 +93,11 @@ def open_states(
         )
     else:
         found = _of_paths(source, states, bounds)
-    found.files += [pathlib.Path(path) for path in tables]
+    found.files += [
+        pathlib.Path(path)
+        for path in given.values()
+        if isinstance(path, str | os.PathLike) and _is_file(path)
+    ]
     return found
 
 
@@ -226,4 +229,6 @@ def _is_file(value) -> bool:
 
 
 def _loaded(value):
-    return load_array(pathlib.Path(value)) if _is_file(value) else value
+    if _is_file(value):
+        return load_array(pathlib.Path(value))
+    return value if value is None or isinstance(value, str) else np.array(value)

@@ -259,22 +259,24 @@ def _opened(path: pathlib.Path) -> Iterator[_File]:
             with open_plain(path) as file:
                 start = file.read(len(_ARROW_FILE))
             if path.suffix == ".parquet":
-                file = stack.enter_context(pyarrow.parquet.ParquetFile(path))
+                table = stack.enter_context(pyarrow.parquet.ParquetFile(path))
                 yield _File(
-                    file.schema_arrow,
-                    lambda columns: file.iter_batches(
+                    table.schema_arrow,
+                    lambda columns: table.iter_batches(
                         _BATCH_ROWS, columns=columns
                     ),
                 )
                 return
             mapped = stack.enter_context(pa.memory_map(str(path)))
             if start == _ARROW_FILE:
-                file = stack.enter_context(pa.ipc.open_file(mapped))
-                batches = map(file.get_batch, range(file.num_record_batches))
+                arrow = stack.enter_context(pa.ipc.open_file(mapped))
+                batches = map(arrow.get_batch, range(arrow.num_record_batches))
             else:
-                file = batches = stack.enter_context(pa.ipc.open_stream(mapped))
+                arrow = batches = stack.enter_context(
+                    pa.ipc.open_stream(mapped)
+                )
             yield _File(
-                file.schema,
+                arrow.schema,
                 lambda columns: (batch.select(columns) for batch in batches),
             )
         except FileNotFoundError:

@@ -92,7 +92,7 @@ class TensorStates(StatesSource):
             self._starts = self._ragged_starts(outer[0], bounds)
             self.lengths = np.diff(self._starts)
         else:
-            self.lengths = self._padded_lengths(*outer, bounds)
+            self.lengths = self._padded_lengths(outer[0], outer[1], bounds)
         self.is_one_example = self.width is None and not bounds
 
     def read(self, first: int = 0) -> Iterator[np.ndarray]:

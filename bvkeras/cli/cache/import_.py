@@ -14,6 +14,8 @@ SUMMARY = (
 
 # As in data/tables/table_paths.py, which is slow to import.
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+# Sources of tasks whose files are known.
+_AT_HAND = ("table", "reviews")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,20 +151,19 @@ def run(options: argparse.Namespace) -> None:
         starts=options.starts,
     )
     task = options.task
+    ids = _column(options.ids, "--ids", source)
     labels = _labels(options, source)
     if task is None:
         task = _learned(options, source, labels)
     elif labels is None:
-        from bvkeras.data.sources import load_examples
-
-        labels = load_examples(task, options.split, options.data_dir)
+        labels = _own_labels(options, source)
     cache = import_cache(
         source,
         task,
         options.output_dir,
         encoder=options.encoder,
         labels=labels,
-        ids=_column(options.ids, "--ids", source),
+        ids=ids,
         split=options.split,
         layer_names=options.layer_names,
         max_tokens=options.max_tokens,
@@ -218,6 +219,18 @@ def _labels(options: argparse.Namespace, source):
     if options.task is not None and options.task.traits.per_token:
         return None
     return source.column(*LABELS)
+
+
+def _own_labels(options: argparse.Namespace, source):
+    """The task's own labels, where they need not be downloaded."""
+    from bvkeras.data.sources import load_examples
+
+    if options.data_dir is None and options.task.source not in _AT_HAND:
+        raise ArgumentError(
+            f"--labels: none lie beside the states of {source.name}, and none "
+            "are given; those of the task's own files need --data-dir"
+        )
+    return load_examples(options.task, options.split, options.data_dir)
 
 
 def _column(name: str | None, option: str, source):

@@ -33,9 +33,9 @@ class Roberta(WithoutSegments):
     # A pooler is in some files; none of those was trained.
     idle_tensors = ("pooler.dense.weight", "pooler.dense.bias")
     keras_tokenizer_class = keras_hub.models.RobertaTokenizer
-    keras_files = ("vocabulary.json", "merges.txt")
+    keras_files: tuple[str, ...] = ("vocabulary.json", "merges.txt")
     tokenizer_classes = ("RobertaTokenizer", "RobertaTokenizerFast")
-    tokenizer_files = ("vocab.json", "merges.txt")
+    tokenizer_files: tuple[str, ...] = ("vocab.json", "merges.txt")
     pad_token = "<pad>"
 
     def check_config(self, config: Mapping[str, Any]) -> None:
@@ -58,8 +58,10 @@ class Roberta(WithoutSegments):
         self, paths: Sequence[pathlib.Path], config: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         add_prefix_space = bool(config.get("add_prefix_space", False))
+        vocabulary_path, merges_path = paths
         return byte_pair_content(
-            *paths,
+            vocabulary_path,
+            merges_path,
             ("<s>", "<pad>", "</s>", "<unk>", "<mask>"),
             lambda tokenizer: processors.RobertaProcessing(
                 ("</s>", tokenizer.token_to_id("</s>")),

@@ -34,7 +34,11 @@ class EnsembleRow(Step):
 
     @property
     def outputs(self) -> list[pathlib.Path]:
-        return self.evaluated(self._directory)
+        task = self.state.task
+        return [
+            self._directory / kind_of(task.kind).ensemble_file(task, split)
+            for split in task.evaluation_splits
+        ]
 
     def perform(self) -> None:
         state = self.state

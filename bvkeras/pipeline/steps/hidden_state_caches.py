@@ -12,6 +12,8 @@ class HiddenStateCaches(Step):
 
     @property
     def title(self) -> str:
+        if not self.epochs:
+            return "extract hidden states of the frozen encoder"
         return f"extract hidden states{self.state.suffix(self.epochs)}"
 
     @property

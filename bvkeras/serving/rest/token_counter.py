@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bvkeras.data.token_windows import window_steps
-from bvkeras.encoders.word_piece import WordPiece
+from bvkeras.encoders.tokenizer import Tokenizer
 from bvkeras.serving.rest.request_size import RequestSize
 from bvkeras.serving.rest.token_ids import TokenIds
 from bvkeras.tasks.kind import Kind
@@ -21,14 +21,14 @@ class TokenCounter:
     Args:
         tasks: dict of name to a description of `ServedTask.describe`. Empty
             for a graph that bvkeras did not write. Defaults to none.
-        tokenizer: WordPiece, or None. The export's; with `tasks`.
+        tokenizer: Tokenizer, or None. The export's; with `tasks`.
         encoder: dict, or None. The encoder's sizes; with `tasks`.
     """
 
     def __init__(
         self,
         tasks: Mapping[str, Mapping[str, Any]] | None = None,
-        tokenizer: WordPiece | None = None,
+        tokenizer: Tokenizer | None = None,
         encoder: Mapping[str, Any] | None = None,
     ):
         self._tokenizer = tokenizer

@@ -1,9 +1,12 @@
 """Hidden states that went out of a cache come back as they were."""
 
+import json
 import os
 import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from bvkeras import tasks
@@ -286,6 +289,9 @@ def test_own_task_lies_beside_its_cache(states, labels, tmp_path):
     assert tasks.get(cache.directory) == spec
     numbers = [spec.label_names.index(name) for name in names]
     assert cache.labels().tolist() == numbers
+    copied = copy_cache(cache.directory, tmp_path / "copy")
+    convert_cache(copied.directory, tmp_path / "int8", dtype="int8")
+    assert tasks.get(tmp_path / "int8") == spec
     other = learn_task(label_rows([*"abab"], "x"), "mood")
     (cache.directory / "manifest.json").unlink()
     with pytest.raises(RunError, match="describes another task"):
@@ -296,6 +302,19 @@ def test_own_task_lies_beside_its_cache(states, labels, tmp_path):
             encoder="elsewhere",
             labels=["a"] * len(states),
         )
+
+
+def test_names_that_datasets_keeps(states, labels, tmp_path):
+    """A column of numbers whose names stand in the table's metadata."""
+    path = dump("parquet", states, tmp_path / "dumped")["source"]
+    table = pa.parquet.read_table(path).append_column("label", pa.array(labels))
+    feature = {"_type": "ClassLabel", "names": ["positive", "negative"]}
+    about = {"info": {"features": {"label": feature}}}
+    table = table.replace_schema_metadata({"huggingface": json.dumps(about)})
+    pa.parquet.write_table(table, path)
+    cache = import_cache(path, CLASSES, tmp_path / "cache", encoder="elsewhere")
+    # Of the task it is the other way round.
+    assert cache.labels().tolist() == [1 - label for label in labels]
 
 
 def test_refused_import_leaves_nothing(states, labels, tmp_path, monkeypatch):
