@@ -223,8 +223,9 @@ class Encoder:
     def save(self, directory: str | os.PathLike) -> None:
         """Writes backbone and tokenizer as a keras-hub preset directory.
 
-        keras-hub itself can read it, but computes the tanh GELU whatever the
-        weights were trained with; `bvkeras.load_backbone` also reads
+        keras-hub itself can read the backbone, and the tokenizer if it is a
+        `WordPiece`, but computes one GELU for all encoders of a family,
+        whatever they were trained with; `bvkeras.load_backbone` also reads
         bvkeras.json, which holds the GELU, the sentence pooling and the
         tokenizer's settings, and the whole tokenizer if it is no `WordPiece`.
 

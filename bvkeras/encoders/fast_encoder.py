@@ -85,7 +85,7 @@ class FastEncoder:
             self._projection = self._cast(self._dense_weights(projection))
         steps = family.steps(backbone)[: max(self.layer_indices)]
         # A layer that is used more than once has its weights here once.
-        numbers = {}
+        numbers: dict[int, tuple[int, keras.layers.Layer]] = {}
         layers = [layer for step in steps for layer in step]
         for layer in layers:
             numbers.setdefault(id(layer), (len(numbers), layer))

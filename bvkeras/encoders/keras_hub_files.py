@@ -81,7 +81,7 @@ def load_directory(
     _check_sizes(directory, config, family)
     sidecar_path = directory / SIDECAR_FILE
     # Of what keras-hub has saved.
-    sidecar = {
+    sidecar: dict[str, Any] = {
         "hidden_act": family.default_hidden_act,
         "sentence_pooling": "cls",
     }

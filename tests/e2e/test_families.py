@@ -10,7 +10,7 @@ import bvkeras
 from bvkeras.cli import main as cli
 from bvkeras.errors import ArgumentError
 from bvkeras.serving import TextModel
-from bvkeras.serving.rest.loaded_run import LoadedRun
+from bvkeras.serving.rest.model_versions import ModelVersions
 from tests.families import FAMILIES, WORD_PIECES
 from tests.serving.rest.running_server import RunningServer
 
@@ -48,7 +48,7 @@ def test_head_from_a_cache_saved_exported_and_served(
     found = loaded.predict(TEXTS, probabilities=True)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
-    run = LoadedRun(tmp_path / "saved")
+    run = ModelVersions(tmp_path / "saved").get()
     texts = np.array([text.encode() for text in TEXTS], object)
     assert run.counter.count("tone", {"text": texts}).lengths.max() <= 24
     answer = run.run("tone", {"text": texts})

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from bvkeras.encoders.huggingface import read_vocabulary
+from bvkeras.encoders.checkpoint_files import read_vocabulary
 from bvkeras.encoders.loading import load_backbone, package_directory
 from bvkeras.encoders.tokenizer import pad_rows
 from bvkeras.encoders.word_piece import WordPiece

@@ -100,7 +100,7 @@ class Albert(WithSegments):
     def tokenizer_content(
         self, paths: Sequence[pathlib.Path], config: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        before = [
+        before: list[normalizers.Normalizer] = [
             normalizers.Replace("``", '"'),
             normalizers.Replace("''", '"'),
         ]

@@ -75,7 +75,7 @@ class Family(abc.ABC):
     idle_tensors: Sequence[str] = ()
     tokenizer_classes: tuple[str, ...]
     tokenizer_files: tuple[str, ...] = ("vocab.txt",)
-    keras_tokenizer_class: type
+    keras_tokenizer_class: Any
     keras_files: tuple[str, ...] = ()
     more_keras_sizes: tuple[str, ...] = ()
     pad_token: str = "[PAD]"

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import keras_hub
+import tokenizers
 from tokenizers import processors
 
 from bvkeras.encoders.families.tensor_mapping import TensorMapping
@@ -33,9 +34,9 @@ class Roberta(WithoutSegments):
     # A pooler is in some files; none of those was trained.
     idle_tensors = ("pooler.dense.weight", "pooler.dense.bias")
     keras_tokenizer_class = keras_hub.models.RobertaTokenizer
-    keras_files = ("vocabulary.json", "merges.txt")
+    keras_files: tuple[str, ...] = ("vocabulary.json", "merges.txt")
     tokenizer_classes = ("RobertaTokenizer", "RobertaTokenizerFast")
-    tokenizer_files = ("vocab.json", "merges.txt")
+    tokenizer_files: tuple[str, ...] = ("vocab.json", "merges.txt")
     pad_token = "<pad>"
 
     def check_config(self, config: Mapping[str, Any]) -> None:
@@ -58,12 +59,14 @@ class Roberta(WithoutSegments):
         self, paths: Sequence[pathlib.Path], config: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         add_prefix_space = bool(config.get("add_prefix_space", False))
+        vocabulary_path, merges_path = paths
         return byte_pair_content(
-            *paths,
+            vocabulary_path,
+            merges_path,
             ("<s>", "<pad>", "</s>", "<unk>", "<mask>"),
             lambda tokenizer: processors.RobertaProcessing(
-                ("</s>", tokenizer.token_to_id("</s>")),
-                ("<s>", tokenizer.token_to_id("<s>")),
+                _with_id(tokenizer, "</s>"),
+                _with_id(tokenizer, "<s>"),
                 True,
                 add_prefix_space,
             ),
@@ -84,3 +87,10 @@ class Roberta(WithoutSegments):
 
 def _first_position(config: Mapping[str, Any]) -> int:
     return config.get("pad_token_id", 1) + 1
+
+
+def _with_id(tokenizer: tokenizers.Tokenizer, token: str) -> tuple[str, int]:
+    number = tokenizer.token_to_id(token)
+    # All special tokens were looked for before.
+    assert number is not None
+    return token, number

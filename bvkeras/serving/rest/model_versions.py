@@ -144,7 +144,7 @@ class ModelVersions:
         began = time.monotonic()
         try:
             if self._is_run:
-                version = LoadedRun(path)
+                version: LoadedVersion = LoadedRun(path)
             else:
                 version = LoadedVersion(path, self._allow_unusual)
             version.warm_up()
