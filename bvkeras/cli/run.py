@@ -10,7 +10,6 @@ from bvkeras.cli import table
 from bvkeras.cli import tune as tuning
 from bvkeras.errors import ArgumentError
 from bvkeras.printable import say
-from bvkeras.terminal_table import print_table
 
 if TYPE_CHECKING:
     from bvkeras.pipeline.step import Step
@@ -137,6 +136,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _print_plan(steps: "list[Step]", output_dir: pathlib.Path) -> None:
+    from bvkeras.terminal_table import print_table
+
     rows = [
         (
             "finished" if step.is_finished else "to do",

@@ -4,7 +4,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -55,9 +55,9 @@ def open_states(
             `.npz`, `.safetensors`, `.parquet`, `.arrow` (a stream or a file);
             a folder of such files of one kind, or one that
             `datasets.Dataset.save_to_disk` wrote; or a sequence of files.
-            Several files are some of the examples each, by the numbers in
-            their names. `TensorStates` says what an array's shape means,
-            `TableStates` what a column holds.
+            Several files are some of the examples each; those of a folder go
+            by the numbers in their names. `TensorStates` says what an array's
+            shape means, `TableStates` what a column holds.
         states: str, or None. The array or column with all layers, or a
             pattern with `{layer}` of those with one each. Defaults to what
             can be told: `hidden_states`, or names that differ in one number.
@@ -99,6 +99,20 @@ def open_states(
         if isinstance(path, str | os.PathLike) and _is_file(path)
     ]
     return found
+
+
+def in_order(paths: Iterable[pathlib.Path]) -> list[pathlib.Path]:
+    """Paths by the numbers in their names: 2 in front of 10.
+
+    Args:
+        paths: iterable of path.
+    """
+
+    def key(path):
+        parts = re.split(r"(\d+)", path.as_posix())
+        return [int(part) if i % 2 else part for i, part in enumerate(parts)]
+
+    return sorted(paths, key=key)
 
 
 def _of_paths(source: Paths, states, bounds) -> StatesSource:
@@ -143,7 +157,7 @@ def _of_paths(source: Paths, states, bounds) -> StatesSource:
 
 
 def _tensors(path: pathlib.Path) -> Tensors:
-    return _TENSORS[path.suffix](path)
+    return _TENSORS[path.suffix.lower()](path)
 
 
 def _kind(path: pathlib.Path) -> str:
@@ -194,7 +208,7 @@ def _files_of(folder: pathlib.Path) -> list[pathlib.Path]:
         if path.suffix.lower() in (*_TENSORS, *_TABLES)
     ]
     if found:
-        return sorted(found, key=lambda path: _numbered(path, folder))
+        return in_order(found)
     others = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in others:
         _kind(path)
@@ -206,12 +220,6 @@ def _splits(path: pathlib.Path) -> list[str]:
         return list(json.loads(path.read_text("utf-8"))["splits"])
     except (OSError, ValueError, KeyError, TypeError):
         return []
-
-
-def _numbered(path: pathlib.Path, folder: pathlib.Path) -> list:
-    """What sorts 2 before 10."""
-    parts = re.split(r"(\d+)", path.relative_to(folder).as_posix())
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
 def _file_ids(files: Sequence[pathlib.Path]) -> list[str]:

@@ -258,7 +258,7 @@ def _opened(path: pathlib.Path) -> Iterator[_File]:
         try:
             with open_plain(path) as file:
                 start = file.read(len(_ARROW_FILE))
-            if path.suffix == ".parquet":
+            if path.suffix.lower() == ".parquet":
                 table = stack.enter_context(pyarrow.parquet.ParquetFile(path))
                 yield _File(
                     table.schema_arrow,

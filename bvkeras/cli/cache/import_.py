@@ -140,11 +140,12 @@ def run(options: argparse.Namespace) -> None:
             holds another cache.
     """
     from bvkeras.cache.imports.importer import import_cache
-    from bvkeras.cache.imports.opening import open_states
+    from bvkeras.cache.imports.opening import in_order, open_states
 
     _check(options)
     source = open_states(
-        options.states,
+        # A shell sorts by letters.
+        in_order(options.states),
         states=options.states_name,
         lengths=options.lengths,
         mask=options.mask,

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import keras_hub
+import tokenizers
 from tokenizers import processors
 
 from bvkeras.encoders.families.tensor_mapping import TensorMapping
@@ -64,8 +65,8 @@ class Roberta(WithoutSegments):
             merges_path,
             ("<s>", "<pad>", "</s>", "<unk>", "<mask>"),
             lambda tokenizer: processors.RobertaProcessing(
-                ("</s>", tokenizer.token_to_id("</s>")),
-                ("<s>", tokenizer.token_to_id("<s>")),
+                _with_id(tokenizer, "</s>"),
+                _with_id(tokenizer, "<s>"),
                 True,
                 add_prefix_space,
             ),
@@ -86,3 +87,10 @@ class Roberta(WithoutSegments):
 
 def _first_position(config: Mapping[str, Any]) -> int:
     return config.get("pad_token_id", 1) + 1
+
+
+def _with_id(tokenizer: tokenizers.Tokenizer, token: str) -> tuple[str, int]:
+    number = tokenizer.token_to_id(token)
+    # All special tokens were looked for before.
+    assert number is not None
+    return token, number

@@ -1,5 +1,7 @@
 """Hidden states that went out of a cache come back as they were."""
 
+import contextlib
+import errno
 import json
 import os
 import shutil
@@ -18,11 +20,13 @@ from bvkeras.cache.imports.importer import import_cache
 from bvkeras.cache.imports.label_rows import label_rows, learn_task
 from bvkeras.cache.imports.opening import open_states
 from bvkeras.cache.info import describe_cache
+from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import find_problems
 from bvkeras.errors import ArgumentError, CacheError, DataError, RunError
 from bvkeras.evaluation.evaluate import evaluate_head
 from bvkeras.training.head import train_head
 from tests.cache.imports.dumped import KINDS, dump, states_of
+from tests.faults.made_up_extraction import at_operation
 from tests.tiny_runs import CLASSES, LABELS, SCORES, fail_at_call
 
 HEAD = {"units": 2, "epochs": 2, "batch_size": 8, "seed": 1}
@@ -209,6 +213,50 @@ def test_stopped_import_goes_on(states, labels, tmp_path, monkeypatch):
     # Finished, it is opened: the states are not read again.
     monkeypatch.setattr(type(source), "read", None)
     assert len(run("whole")) == len(states)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()]
+)
+def test_import_that_ends_at_any_operation(
+    error, states, labels, tmp_path, monkeypatch
+):
+    """What is there under a final name is whole; the same call goes on."""
+    monkeypatch.setattr(importer, "SHARD_BYTES", 24_000)
+    states = {
+        "hidden_states": np.concatenate(states),
+        "lengths": _sizes(states),
+    }
+    spec = learn_task(label_rows(labels, "x"), "mood")
+
+    def run(name):
+        return import_cache(
+            states,
+            spec,
+            tmp_path / name,
+            encoder="elsewhere",
+            labels=labels,
+            dtype="float32",
+        )
+
+    def end():
+        raise error
+
+    with at_operation(-1, end) as operations:
+        whole = run("whole").manifest.shards
+    assert len(whole) == 2
+    assert ("write", tasks.TASK_FILE) in operations
+    for number in range(len(operations)):
+        name = str(number)
+        with at_operation(number, end), pytest.raises(type(error)):
+            run(name)
+        left = tmp_path / name
+        if (left / "manifest.json").exists():
+            with contextlib.suppress(CacheError):
+                assert HiddenStateCache(left).manifest.shards == whole
+        assert not list(left.glob(".tmp*"))
+        assert run(name).manifest.shards == whole
+        assert find_problems(left) == []
 
 
 def test_longer_examples_are_cut(states, labels, tmp_path):

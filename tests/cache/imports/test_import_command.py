@@ -146,6 +146,21 @@ def test_refusals(home, line, message, capsys, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+def test_files_that_a_shell_sorted(tmp_path, states):
+    """10 comes behind 9."""
+    dump("a file for each request", states[:11], tmp_path / "many")
+    np.save(tmp_path / "labels.npy", np.arange(11) % 2)
+    files = " ".join(map(str, sorted((tmp_path / "many").iterdir())))
+    run(
+        tmp_path,
+        f"cache import {files} --task sst2 --labels HOME/labels.npy "
+        "--encoder llm --output-dir HOME/cache --cache-dtype float32",
+    )
+    cache = HiddenStateCache(tmp_path / "cache")
+    for found, expected in zip(states_of(cache), states[:11], strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_tasks_own_labels(states, glue_dir, tmp_path):
     """Rows of official files, in their order; the digest is theirs."""
     examples = load_examples("sst2", "train", glue_dir)
