@@ -2,10 +2,10 @@
 
 The awkward texts of tests/parity, with the tiny tokenizers of
 tests/parity/families, whose ids transformers computed. Prints how many texts
-have other ids, and those texts. A family whose tokenizer differs is exported
-without texts, or not at all.
+have other ids, and those texts. A family whose tokenizer differs is not
+exported.
 
-    python benchmarks/graph_tokenizers.py
+    PYTHONPATH=. python benchmarks/graph_tokenizers.py
 """
 
 import json

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import load_file, save_file
 
 from bvkeras.encoders.families.registry import FAMILIES as OBJECTS
 from bvkeras.encoders.fast_encoder import FastEncoder
@@ -277,6 +278,23 @@ def test_what_keras_hub_cannot_compute_is_named(
     with pytest.raises(BackboneError, match=message) as raised:
         load_backbone(copy)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("deberta_v3", "deberta.embeddings.word_embeddings._weight"),
+        ("roberta", "roberta.pooler.dense.weight"),
+    ],
+)
+def test_tensors_that_change_nothing(
+    name, tensor, encoders, family_checkpoints, tmp_path
+):
+    copy = shutil.copytree(family_checkpoints / name, tmp_path / "more")
+    path = copy / "model.safetensors"
+    tensors = load_file(path) | {tensor: np.ones((3, 3), np.float32)}
+    save_file(tensors, path)
+    assert load_backbone(copy).digest() == encoders[name].digest()
 
 
 def test_another_kind_of_encoder_is_named(family_checkpoints, tmp_path):

@@ -41,6 +41,12 @@ class DebertaV3(Family):
     layer_norm_epsilon = 1e-7
     default_hidden_act = "erf"
     tensor_prefix = "deberta."
+    # Some files have them; transformers leaves them out, too.
+    idle_tensors = (
+        "embeddings.position_embeddings.weight",
+        "embeddings.position_embeddings._weight",
+        "embeddings.word_embeddings._weight",
+    )
     keras_tokenizer_class = keras_hub.models.DebertaV3Tokenizer
     keras_files = ("vocabulary.spm",)
     tokenizer_classes = ("DebertaV2Tokenizer", "DebertaV2TokenizerFast")
