@@ -23,7 +23,7 @@ from bvkeras.printable import printable
 from bvkeras.schema import TEXT, list_of, record_of
 from bvkeras.stored_weights import require_weights
 
-# Of sentence-transformers: its modules, and the one behind the transformer.
+# Of sentence-transformers: its modules, and the one after the transformer.
 _MODULES_FILE = "modules.json"
 _MODULES_SCHEMA = list_of(record_of(type=TEXT, path=TEXT))
 _POOLING_FOLDER = "1_Pooling"
@@ -89,7 +89,7 @@ def sentence_pooling(directory: pathlib.Path) -> str:
 
 
 def _pooling_path(directory: pathlib.Path) -> pathlib.Path:
-    """The settings of the pooling behind the transformer, there or not."""
+    """The settings of the pooling after the transformer, there or not."""
     path = directory / _MODULES_FILE
     if not path.is_file():
         return directory / _POOLING_FOLDER / "config.json"
