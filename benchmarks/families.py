@@ -68,8 +68,8 @@ def main() -> None:
         description=__doc__.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--rows", type=int, default=512)
-    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--rows", type=int, default=256)
+    parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument(
         "--output",
@@ -78,14 +78,13 @@ def main() -> None:
     )
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    rows = []
-    for family in FAMILIES:
-        rows += _measure(family, options)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with options.output.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        for family in FAMILIES:
+            writer.writerows(_measure(family, options))
+            file.flush()
 
 
 def _measure(family, options) -> list[dict]:
