@@ -311,7 +311,7 @@ def _waiting(task, caches, runs) -> list[dict]:
 class _TimedLoop:
     """Makes `fit` count the time for which it stands at the iterator.
 
-    Its training function is Keras's own with a clock before and behind
+    Its training function is Keras's own with a clock before and after
     `next`, in the graph.
     """
 

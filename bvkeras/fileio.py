@@ -27,7 +27,7 @@ _CHUNK_BYTES = 1 << 20
 # Ours are far smaller; nobody gets to fill the memory by a link to a device.
 _RECORD_BYTES = 1 << 26
 _RECORD_DEPTH = 64
-# In front, not behind: some writers choose the format by the suffix. Behind
+# In front, not after: some writers choose the format by the suffix. After
 # it comes the process that writes.
 _TEMPORARY = ".tmp."
 _OWNER = re.compile(r"\.tmp\.(\d{1,9})\.")

@@ -49,7 +49,7 @@ class Bar:
             )
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """Moves the bar by `units`; `note` (a loss, say) stands behind it."""
+        """Moves the bar by `units`; `note` (a loss, say) stands after it."""
         self.done += units
         self._note = _in_one_line(note)
         if self._live:

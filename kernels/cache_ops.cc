@@ -47,7 +47,7 @@ using tensorflow::shape_inference::DimensionHandle;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
-// What a record has in front of its message and behind it.
+// What a record has in front of its message and after it.
 constexpr int64_t kFrontBytes = 12;
 constexpr int64_t kCrcBytes = 4;
 
@@ -175,7 +175,7 @@ class OpenFiles {
   std::unordered_map<std::string, int> descriptors_;
 };
 
-// Fills buffers one behind the other. Fewer bytes than they hold, and no
+// Fills buffers one after the other. Fewer bytes than they hold, and no
 // error, where the file ends.
 absl::Status ReadInto(int descriptor, int64_t offset,
                       std::vector<iovec> buffers, int64_t* count) {

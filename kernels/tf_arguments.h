@@ -337,7 +337,7 @@ inline absl::Status AllocateOutputs(OpKernelContext* context,
   return absl::OkStatus();
 }
 
-// db at an index of the outputs, and dV behind it where there is a V.
+// db at an index of the outputs, and dV after it where there is a V.
 inline absl::Status AllocateBiasAndProjection(OpKernelContext* context,
                                               const Problem& problem,
                                               int index, float** bias,

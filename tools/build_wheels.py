@@ -84,7 +84,7 @@ def labelled(project: str, label: str, tensorflow: str) -> str:
 
     Args:
         project: str. The file's text.
-        label: str. What comes behind the `+` of the version.
+        label: str. What comes after the `+` of the version.
         tensorflow: str. The version to require.
 
     Raises:

@@ -104,7 +104,7 @@ class BatchPlan:
     ) -> tf.data.Dataset:
         """What `read` makes of the batches, one pass an iteration.
 
-        An iterator over it that stands before or behind any batch can be
+        An iterator over it that stands before or after any batch can be
         kept in a `tf.train.Checkpoint`.
 
         Args:

@@ -95,7 +95,7 @@ class HiddenStateBatches(abc.ABC):
             int64 or float32 array `(examples,)`; of spans int64 `(examples,
             2)`: first and last token; of several labels a text float32
             `(examples, labels)`; of tagged words int64 `(examples, tokens)`,
-            -1 where a token has no tag and behind the end.
+            -1 where a token has no tag and after the end.
         """
         return self.index.labels.copy()
 
@@ -145,12 +145,12 @@ class HiddenStateBatches(abc.ABC):
                 of an iterator which was stopped after so many. Defaults to
                 `0`.
             weights: array `(examples,)`, or None. What an error on each
-                example counts, in the split's order; they stand behind the
+                example counts, in the split's order; they stand after the
                 labels of a batch. Defaults to `None`: none do.
 
         Returns:
             Dataset of `((hidden_states, mask), label)`: hidden states
-            `(batch, tokens, layers, features)`, zero behind the last token;
+            `(batch, tokens, layers, features)`, zero after the last token;
             mask `(batch, tokens)`, uint8, as `tf.distribute` adds no bools;
             labels `(batch,)`, of spans `(batch, 2)`, of several labels a
             text float32 `(batch, labels)`, of tagged words `(batch, tokens)`,
@@ -231,7 +231,7 @@ class HiddenStateBatches(abc.ABC):
             `index`, `length`; with `dtype="int8"` also `scales`; of spans
             also `context`, the first token of the context; where the
             cache keeps them `token_ids` `(batch, tokens)` and `offsets`
-            `(batch, tokens, 2)`, int64, zero behind the last token.
+            `(batch, tokens, 2)`, int64, zero after the last token.
 
         Raises:
             ArgumentError: an argument has a value that cannot be used.
@@ -342,7 +342,7 @@ class HiddenStateBatches(abc.ABC):
         def mask(rows, tokens):
             positions = tf.range(tf.shape(tokens, tf.int64)[1])
             in_context = positions >= tf.gather(contexts, rows)[:, None]
-            # Behind the context stands a [SEP].
+            # After the context stands a [SEP].
             in_context &= positions < tf.gather(lengths, rows)[:, None] - 1
             return in_context | (positions == 0)
 

@@ -39,7 +39,7 @@ class RecordIndex:
             `(examples, 2)`, first and last token; of several labels a text
             float32 `(examples, labels)`, 0 and 1; of tagged words int64
             `(examples, tokens)`, as wide as the longest, -1 where there is no
-            tag and behind the end.
+            tag and after the end.
         ids: list of bytes. The examples' ids, UTF-8.
         contexts: int64 array `(examples,)`. Of spans: the first token of the
             context; otherwise 0.
@@ -162,7 +162,7 @@ class _Window:
 
 
 def _padded(rows):
-    """Tags as one array, with -1 behind the end of each row."""
+    """Tags as one array, with -1 after the end of each row."""
     width = max(map(len, rows), default=0)
     padded = np.full((len(rows), width), -1, np.int64)
     for place, row in enumerate(rows):

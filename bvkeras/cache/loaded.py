@@ -15,13 +15,13 @@ class LoadedCache(HiddenStateBatches):
     """All hidden states of a split in memory, as `HiddenStateCache.load` gives.
 
     The same batches in the same order as from disk, gathered from flat
-    arrays that hold the tokens of all examples one behind the other.
+    arrays that hold the tokens of all examples one after the other.
 
     Args:
         manifest: Manifest of the cache.
         index: RecordIndex of the cache.
         arrays: dict of uint8 arrays `(bytes,)`: the cache's `stored_arrays`
-            and `extra_arrays`, all tokens and one of zeros behind them.
+            and `extra_arrays`, all tokens and one of zeros after them.
     """
 
     def __init__(

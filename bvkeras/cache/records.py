@@ -197,7 +197,7 @@ class RecordParser:
         return extras
 
     def _places(self, read: Read, size: int) -> dict[str, tuple[int, int]]:
-        """First byte of each `tf.train.Feature`, and the one behind it."""
+        """First byte of each `tf.train.Feature`, and the one after it."""
         place, end = _field(read, 0, size, _FEATURES)
         if end != size:
             raise RecordError("bytes follow its message")
@@ -288,7 +288,7 @@ def _feature(read, place, name):
 
 
 def _field(read, place, end, tag):
-    """First byte of a field's content, and the one behind its last."""
+    """First byte of a field's content, and the one after its last."""
     head = read(place, min(end - place, 1 + _MAX_VARINT_BYTES))
     if head[:1] != tag:
         raise RecordError("its message is no tf.train.Example")

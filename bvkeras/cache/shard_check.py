@@ -26,7 +26,7 @@ from bvkeras.cache.storage import (
 from bvkeras.cache.token_arrays import aligned_bytes, stored_arrays
 
 # For each type unsigned integers as wide, all bits but the sign, and
-# infinity, behind which only NaN stands.
+# infinity, after which only NaN stands.
 _MAGNITUDES = {
     "float32": (np.uint32, 0x7FFFFFFF, 0x7F800000),
     "bfloat16": (np.uint16, 0x7FFF, 0x7F80),
@@ -167,7 +167,7 @@ class ShardCheck:
         self.ids.append(record.id)
         wanted = self._first + self._records
         if record.index != wanted:
-            # Those behind it are compared with it: a shard that stands in
+            # Those after it are compared with it: a shard that stands in
             # another's place is one problem, not thousands.
             self._first += record.index - wanted
             raise RecordError(f"its index is {record.index}, expected {wanted}")

@@ -22,7 +22,7 @@ _SPARE_BYTES = 64 << 20
 def shard_bounds(
     example_bytes: np.ndarray, shard_bytes: int = SHARD_BYTES
 ) -> list[int]:
-    """First example of each shard, and the number of examples behind them.
+    """First example of each shard, and the number of examples after them.
 
     Args:
         example_bytes: int array `(examples,)`. What each example takes.

@@ -112,7 +112,7 @@ class RandomAccessFile:
             return self._file.read(num_bytes)
 
     def read_into(self, buffers: Sequence[np.ndarray], offset: int) -> int:
-        """Fills buffers, one behind the other, from `offset`.
+        """Fills buffers, one after the other, from `offset`.
 
         Args:
             buffers: sequence of uint8 arrays `(bytes,)`, contiguous.

@@ -11,7 +11,7 @@ class FoundAnswer(NamedTuple):
     Attributes:
         text: str. `context[start:end]`.
         start: int. Its first character, in Unicode code points.
-        end: int. The character behind its last.
+        end: int. The character after its last.
         score: float. The logits of its first and its last token, together.
         no_answer_probability: float. How likely no answer is against this
             one, 0 … 1.

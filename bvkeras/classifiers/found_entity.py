@@ -12,7 +12,7 @@ class FoundEntity(NamedTuple):
         type: str. What it is, as `"LOC"`.
         text: str. `text[start:end]`.
         start: int. Its first character, in Unicode code points.
-        end: int. The character behind its last.
+        end: int. The character after its last.
         score: float. The mean probability of its words' tags.
     """
 

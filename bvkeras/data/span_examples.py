@@ -88,7 +88,7 @@ class SpanExamples:
     def tokenized(
         self, tokenizer: Tokenizer, max_tokens: int, offsets: bool
     ) -> TokenizedExamples:
-        """The questions' windows, one question's behind another's.
+        """The questions' windows, one question's after another's.
 
         Args:
             tokenizer: Tokenizer.

@@ -17,7 +17,7 @@ class SpanAnswer(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The character behind its last."""
+        """The character after its last."""
         return self.start + len(self.text)
 
 

@@ -1,6 +1,6 @@
 """Questions and contexts as windows of tokens, answers as spans of tokens.
 
-A context longer than a window is cut into several that overlap, each behind
+A context longer than a window is cut into several that overlap, each after
 the whole question: `[CLS] question [SEP] part of the context [SEP]`.
 """
 
@@ -28,19 +28,19 @@ class TokenSpan(NamedTuple):
         before: int. Characters from the beginning of the first token to the
             first of the characters: above 0 where they begin inside the
             token, below where the tokenizer dropped characters in front.
-        behind: int. Characters from the end of the last token to the end of
+        after: int. Characters from the end of the last token to the end of
             the characters.
     """
 
     first: int
     last: int
     before: int
-    behind: int
+    after: int
 
     @property
     def is_exact(self) -> bool:
         """Whether the tokens have these characters and no others."""
-        return not self.before and not self.behind
+        return not self.before and not self.after
 
 
 def span_tokens(offsets: np.ndarray, start: int, end: int) -> TokenSpan | None:
@@ -49,7 +49,7 @@ def span_tokens(offsets: np.ndarray, start: int, end: int) -> TokenSpan | None:
     Args:
         offsets: int array `(tokens, 2)`. Where the tokens stand in the text.
         start: int. The first character.
-        end: int. The character behind the last.
+        end: int. The character after the last.
 
     Returns:
         TokenSpan; None if no token has one of the characters, as of those
@@ -71,11 +71,11 @@ def span_characters(offsets: np.ndarray, span: TokenSpan) -> tuple[int, int]:
         span: TokenSpan.
 
     Returns:
-        The first character and the one behind the last.
+        The first character and the one after the last.
     """
     return (
         int(offsets[span.first, 0]) + span.before,
-        int(offsets[span.last, 1]) + span.behind,
+        int(offsets[span.last, 1]) + span.after,
     )
 
 
@@ -138,7 +138,7 @@ def make_windows(
         question_ids = question_ids[: plan.question_tokens]
         question_offsets = question_offsets[: plan.question_tokens]
         context_ids, context_offsets, _ = contexts[question.context]
-        # Behind the context stands one special token.
+        # After the context stands one special token.
         first = len(question_ids) + num_special - 1
         room = _room(max_tokens, len(question_ids), num_special)
         answer = _first_answer(question, context_offsets)

@@ -90,7 +90,7 @@ class TokenExamples:
     def tokenized(
         self, tokenizer: "Tokenizer", max_tokens: int, offsets: bool
     ) -> "TokenizedExamples":
-        """The sentences' windows, one sentence's behind another's.
+        """The sentences' windows, one sentence's after another's.
 
         Args:
             tokenizer: Tokenizer.

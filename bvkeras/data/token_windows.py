@@ -30,9 +30,9 @@ class TokenWindow(NamedTuple):
 
     Attributes:
         start: int. Its first token.
-        stop: int. The one behind its last.
+        stop: int. The one after its last.
         first: int. The first token that is answered here.
-        last: int. The one behind the last such.
+        last: int. The one after the last such.
     """
 
     start: int
@@ -66,7 +66,7 @@ def token_windows(num_tokens: int, room: int) -> list[TokenWindow]:
 
 
 def window_steps(room: int) -> tuple[int, int]:
-    """How far windows overlap, and how far one begins behind another.
+    """How far windows overlap, and how far one begins after another.
 
     Args:
         room: int. Most tokens of a sentence in a window.

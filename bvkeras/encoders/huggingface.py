@@ -23,7 +23,7 @@ from bvkeras.printable import printable
 from bvkeras.schema import TEXT, list_of, record_of
 from bvkeras.stored_weights import require_weights
 
-# Of sentence-transformers: its modules, and the one behind the transformer.
+# Of sentence-transformers: its modules, and the one after the transformer.
 _MODULES_FILE = "modules.json"
 _MODULES_SCHEMA = list_of(record_of(type=TEXT, path=TEXT))
 _POOLING_FOLDER = "1_Pooling"
@@ -89,7 +89,7 @@ def sentence_pooling(directory: pathlib.Path) -> str:
 
 
 def _pooling_path(directory: pathlib.Path) -> pathlib.Path:
-    """The settings of the pooling behind the transformer, there or not."""
+    """The settings of the pooling after the transformer, there or not."""
     path = directory / _MODULES_FILE
     if not path.is_file():
         return directory / _POOLING_FOLDER / "config.json"
@@ -167,11 +167,11 @@ def _checked_sizes(family, config, path):
                 f"{path} must say {entry} as a positive integer, got "
                 f"{config.get(entry)!r}"
             )
-    if _hidden_act(family, config) not in _HIDDEN_ACTS:
+    activation = _hidden_act(family, config)
+    if type(activation) is not str or activation not in _HIDDEN_ACTS:
         raise BackboneError(
-            f"{path} says {family.entries.activation} "
-            f"{_hidden_act(family, config)!r}, expected one of "
-            f"{', '.join(sorted(_HIDDEN_ACTS))}"
+            f"{path} says {family.entries.activation} {activation!r}, "
+            f"expected one of {', '.join(sorted(_HIDDEN_ACTS))}"
         )
     for entry, (default, possible) in family.entries.fixed.items():
         value = config.get(entry, default)
@@ -210,6 +210,11 @@ def _config_dropout(family, config, path):
         raise BackboneError(
             f"{path} says {first} {hidden} and {second} {attention}; "
             f"keras-hub's {family.name} has one rate for both: pass dropout="
+        )
+    if type(hidden) not in (int, float) or not 0 <= hidden < 1:
+        raise BackboneError(
+            f"{path} says {family.entries.dropout[0]} {hidden!r}, expected a "
+            "rate from 0 to less than 1"
         )
     return hidden
 

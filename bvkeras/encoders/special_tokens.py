@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class SpecialTokens(NamedTuple):
-    """One token in front, one behind, and some between two texts.
+    """One token in front, one after, and some between two texts.
 
     BERT has `[CLS] a [SEP]` and `[CLS] a [SEP] b [SEP]`, RoBERTa `<s> a </s>`
     and `<s> a </s></s> b </s>`.
@@ -12,7 +12,7 @@ class SpecialTokens(NamedTuple):
     Attributes:
         cls_id: int. The token in front.
         between: tuple of int. The tokens between two texts.
-        sep_id: int. The token behind the last text.
+        sep_id: int. The token after the last text.
         segments: bool. Whether the encoder is told which of two texts a token
             is of. Defaults to `True`.
     """

@@ -27,7 +27,7 @@ class EncodedText(NamedTuple):
     Attributes:
         ids: int32 array `(pieces,)`.
         offsets: int32 array `(pieces, 2)`. The first character of the piece
-            and the one behind its last, in the text as given, in Unicode code
+            and the one after its last, in the text as given, in Unicode code
             points, without blanks at its ends.
         continued: bool array `(pieces,)`. Whether the piece goes on with the
             word of the piece before it.
@@ -65,7 +65,7 @@ class Tokenizer:
 
     Raises:
         BackboneError: `content` is no tokenizer, has no `pad_token`, or puts
-            other special tokens around texts than one in front, one behind
+            other special tokens around texts than one in front, one after
             and some between.
 
     Reference:
@@ -110,7 +110,7 @@ class Tokenizer:
 
     @property
     def sep_id(self) -> int:
-        """Id of the token behind a row."""
+        """Id of the token after a row."""
         return self.special_tokens.sep_id
 
     @functools.cached_property
@@ -152,7 +152,7 @@ class Tokenizer:
 
         Returns:
             For each text a pair of int32 arrays: ids `(pieces,)`, and offsets
-            `(pieces, 2)`, the first character of the piece and the one behind
+            `(pieces, 2)`, the first character of the piece and the one after
             its last, in the text as given, in Unicode code points. Characters
             that the tokenizer drops are in no piece; a character that it
             takes apart is in several.
@@ -243,7 +243,7 @@ class Tokenizer:
 
         Returns:
             For each row an int32 array `(tokens, 2)`: the first character of
-            the token and the one behind its last, in its own text as given,
+            the token and the one after its last, in its own text as given,
             in Unicode code points; -1 for special tokens.
 
         Raises:
@@ -376,7 +376,7 @@ def special_tokens_of(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
 
     Raises:
         BackboneError: it is something else than one token in front, one
-            behind and some between.
+            after and some between.
     """
     one = tokenizer.encode(_PROBE)
     two = tokenizer.encode(_PROBE, _PROBE)
@@ -404,7 +404,7 @@ def special_tokens_of(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
     ):
         raise BackboneError(
             "puts other special tokens around two texts than one in front, "
-            f"some between and one behind: {' '.join(two.tokens)}"
+            f"some between and one after: {' '.join(two.tokens)}"
         )
     return found
 

@@ -216,6 +216,11 @@ def _special_tokens(files, is_bert, made):
     for source in sources:
         for key in ("additional_special_tokens", "extra_special_tokens"):
             more = source.get(key) or []
+            if not isinstance(more, (list, dict)):
+                raise BackboneError(
+                    f"{files.config_path}: {key}: expected a list of tokens, "
+                    f"got {shown(more)}"
+                )
             for value in more.values() if isinstance(more, dict) else more:
                 content = text_of(value, files.config_path)
                 yield content, _as_token(value, content, files.config_path)

@@ -14,7 +14,7 @@ class SystemOutputs(NamedTuple):
             `<question id>#<number>`, one for each window.
         labels: array `(rows, …)`, as `bvkeras.tasks.Kind` says.
         outputs: float32 array `(rows, outputs)`; where tokens have outputs
-            `(rows, tokens, outputs)`, with `MASKED_LOGIT` behind a row's end.
+            `(rows, tokens, outputs)`, with `MASKED_LOGIT` after a row's end.
         offsets: sequence of int arrays `(tokens, 2)`, one a row, or None: of
             each token its place in the text, where that is known.
     """

@@ -17,7 +17,7 @@ class TokenCrossEntropy(keras.losses.Loss):
 
     Call arguments:
         y_true: int tensor `(batch, tokens)`. Classes, or -1 where a token has
-            none. It may be wider than `y_pred`: what is behind is left out.
+            none. It may be wider than `y_pred`: what is after is left out.
         y_pred: float tensor `(batch, tokens, classes)`. Logits.
 
     Example:

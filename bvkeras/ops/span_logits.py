@@ -21,7 +21,7 @@ def answer_positions(segment_ids: Any) -> Any:
 
     Args:
         segment_ids: int tensor `(batch, tokens)`, 1 at the context and the
-            [SEP] behind it, 0 before and at padding.
+            [SEP] after it, 0 before and at padding.
 
     Returns:
         bool tensor `(batch, tokens)`, true at [CLS] and in the context.

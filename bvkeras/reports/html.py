@@ -41,6 +41,6 @@ def _data_uri(svg: str) -> str:
 
 
 def _breakable(text: str) -> markupsafe.Markup:
-    """Text where a line may also end behind the signs in names and paths."""
+    """Text where a line may also end after the signs in names and paths."""
     parts = re.split(r"(?<=[_:/])", text)
     return markupsafe.Markup("<wbr>").join(parts)

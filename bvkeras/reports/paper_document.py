@@ -278,7 +278,7 @@ def _score_text(score: Score | None) -> str:
 
 
 def _of_tasks(count: int) -> str:
-    """What stands behind an average, which is of no use without it."""
+    """What stands after an average, which is of no use without it."""
     return f" ({count} tasks)" if count > 1 else ""
 
 

@@ -18,7 +18,7 @@ from bvkeras.evaluation.predictions import Predictions, read_predictions
 from bvkeras.reports.run_group import KINDS, RunGroup, read_run_groups
 from bvkeras.tasks.glue import GLUE
 
-# As the paper's Table 1 has them; others come behind.
+# As the paper's Table 1 has them; others come after.
 _PAPER_ORDER = (
     *("mnli", "qnli", "qqp", "rte", "sst2", "mrpc", "cola", "stsb"),
     *("wnli", "squad_v2"),

@@ -10,7 +10,7 @@ from bvkeras.evaluation.comparison import (
 from bvkeras.reports.figures import line_style, new_figure, style_numbers
 from bvkeras.reports.picture import Picture
 
-# Behind the name of a system of several stop points.
+# After the name of a system of several stop points.
 _EPOCHS = ", epoch "
 
 

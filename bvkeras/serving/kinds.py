@@ -26,7 +26,7 @@ class ServedKind(abc.ABC):
         columns: tuple of str. Outputs that are columns of a table of answers,
             before the probabilities.
         ragged: tuple of str. Outputs with several values a text, `"start"`
-            among them, which is `token_graph.NO_PLACE` behind the last of a
+            among them, which is `token_graph.NO_PLACE` after the last of a
             text with fewer than others.
     """
 

@@ -12,7 +12,7 @@ _START = "start"
 
 
 def join_rows(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Some batches' rows of an output behind one another.
+    """Some batches' rows of an output after one another.
 
     A batch is as wide as its row with most values. Where others are wider,
     it is filled up as the graph fills up rows with fewer.

@@ -17,7 +17,7 @@ _LAST_PLACE = tf.int64.max
 
 
 class Windows(NamedTuple):
-    """All windows of a batch of questions, one question's behind another's.
+    """All windows of a batch of questions, one question's after another's.
 
     Attributes:
         rows: Rows. The question and the part of the context.
@@ -62,7 +62,7 @@ def make_windows(
         ]
     with tf.control_dependencies(checks):
         stride = tf.minimum(plan.stride, room // 2)
-    # All but the last window begin where something is left behind their end.
+    # All but the last window begin where something is left after their end.
     counts = (tf.maximum(num_context - room, 0) + stride - 1) // stride + 1
     questions = tf.repeat(tf.range(num_questions), counts)
     numbers = tf.range(tf.shape(questions)[0]) - tf.gather(
@@ -99,13 +99,13 @@ def best_spans(
 
     Returns:
         dict of tensors `(questions,)`: int32 "start" and "end", first
-        character of the span and the one behind its last, 0 and 0 if there is
+        character of the span and the one after its last, 0 and 0 if there is
         none; float32 "score", the logits of start and end together, the
         lowest number if there is none; float32 "no_answer_probability", 1 if
         there is none.
     """
     rows = windows.rows
-    # Tokens behind [CLS] to pieces: the question and what follows it stand
+    # Tokens after [CLS] to pieces: the question and what follows it stand
     # between.
     shift = rows.first_b - rows.length_a - len(special_tokens.between)
     scores, characters = _window_spans(logits, shift[:, tf.newaxis], offsets)
@@ -142,7 +142,7 @@ def _window_spans(logits, shift, offsets):
         float64 and int64 tensors `(windows, candidates)`; twice
         `MASKED_LOGIT`, the lowest score, for what is none.
     """
-    # Not [CLS], which is the first. There is at least a [SEP] behind it.
+    # Not [CLS], which is the first. There is at least a [SEP] after it.
     count = tf.minimum(NUM_BEST, tf.shape(logits)[1] - 1)
     (start_logits, starts), (end_logits, ends) = (
         tf.math.top_k(logits[:, 1:, side], count) for side in (0, 1)

@@ -23,7 +23,7 @@ def entity_lists(
 
     Returns:
         list of lists of dicts, in the order of the text: `type` (str),
-        `start` and `end` (characters of the text, the second one behind the
+        `start` and `end` (characters of the text, the second one after the
         last), `text` (str) and `score` (float).
     """
     trimmed = trim_rows(Kind.TOKENS, answers)

@@ -19,14 +19,14 @@ _END = "\n"
 
 
 class Pieces(NamedTuple):
-    """Word pieces of several texts, one text's behind another's.
+    """Word pieces of several texts, one text's after another's.
 
     Attributes:
         ids: int32 tensor `(pieces,)`.
         row_splits: int32 tensor `(texts + 1,)`. Text `i` has the pieces from
             `row_splits[i]` to, but not including, `row_splits[i + 1]`.
         offsets: int32 tensor `(pieces, 2)`, or None. First character of each
-            piece in its text, and the one behind its last, in Unicode code
+            piece in its text, and the one after its last, in Unicode code
             points.
         continued: bool tensor `(pieces,)`, or None. Whether each goes on with
             the word of the one before it; None where its id tells.
@@ -165,7 +165,7 @@ class TextGraph:
         """Where special tokens that are written in a text begin, lie, end.
 
         Returns:
-            Three bool tensors `(characters,)`; the last is true behind them.
+            Three bool tensors `(characters,)`; the last is true after them.
         """
         width = max(map(len, self._special))
         padded = tf.concat([codes, tf.zeros([width - 1], tf.int32)], 0)

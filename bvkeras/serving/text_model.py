@@ -175,7 +175,7 @@ class TextModel:
             `answer` (str), `start`, `end` (characters of the context),
             `score` and `no_answer_probability`; of tags `entity` and `type`
             (str), `start`, `end` (characters of the text) and `score`, each
-            `(rows, entities)`, with `start` -1 behind a text's last.
+            `(rows, entities)`, with `start` -1 after a text's last.
 
         Raises:
             ArgumentError: another number of texts, of different lengths, or

@@ -14,12 +14,12 @@ from bvkeras.serving.packing import Rows
 from bvkeras.serving.text_graph import Pieces
 from bvkeras.tasks.tag_scheme import OUTSIDE
 
-# What stands behind the last entity of a text that has fewer than another.
+# What stands after the last entity of a text that has fewer than another.
 NO_PLACE = -1
 
 
 class TextWindows(NamedTuple):
-    """All windows of a batch of texts, one text's behind another's.
+    """All windows of a batch of texts, one text's after another's.
 
     Attributes:
         rows: Rows. The part of the text.
@@ -33,7 +33,7 @@ class TextWindows(NamedTuple):
 
 
 class Words(NamedTuple):
-    """All words of a batch of texts, one text's behind another's.
+    """All words of a batch of texts, one text's after another's.
 
     A word is what BERT's tokenizer takes for one, before it is made pieces
     of: it ends at blanks, punctuation and Chinese characters.
@@ -41,7 +41,7 @@ class Words(NamedTuple):
     Attributes:
         texts: int32 tensor `(words,)`. The text each is of.
         starts: int32 tensor `(words,)`. Its first character there.
-        ends: int32 tensor `(words,)`. The character behind its last.
+        ends: int32 tensor `(words,)`. The character after its last.
         logits: float32 tensor `(words, classes)`.
     """
 
@@ -141,8 +141,8 @@ def find_entities(
     Returns:
         dict of tensors `(texts, entities)`, as wide as most entities of a
         text: strings "entity" and "type", int32 "start" and "end", first
-        character and the one behind the last, float32 "score", the mean
-        probability of the words' tags. Behind a text's last entity `""`,
+        character and the one after the last, float32 "score", the mean
+        probability of the words' tags. After a text's last entity `""`,
         `NO_PLACE` and 0.
     """
     names, kind_of, begins = _tables(label_names)

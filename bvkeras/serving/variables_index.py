@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import tensor_bundle_pb2
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER_BYTES = 48
-# Compression and checksum, behind every block.
+# Compression and checksum, after every block.
 _TRAILER_BYTES = 5
 _MOST_VARINT_BYTES = 10
 
@@ -139,7 +139,7 @@ def _block(data: bytes, offset: int, size: int) -> list[tuple[bytes, bytes]]:
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """A number, and the place behind it."""
+    """A number, and the place after it."""
     number = 0
     for count in range(_MOST_VARINT_BYTES):
         if place + count >= len(data):

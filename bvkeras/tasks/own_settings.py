@@ -22,7 +22,7 @@ _LARGE_ROWS = 20_000
 
 _SHORTEST, _LONGEST = 32, 256
 # Of windows. The longest is SQuAD's; the shortest leaves a context some room
-# behind a question.
+# after a question.
 _SHORTEST_WINDOW, _LONGEST_WINDOW = 96, 384
 _DEFAULT_TOKENS = 128
 

@@ -311,7 +311,7 @@ def predict_scores(
     Returns:
         float32 array `(examples, outputs)`; of a model with outputs for every
         token `(examples, tokens, outputs)`, where `tokens` is the longest
-        example, and shorter ones have `MASKED_LOGIT` behind their end.
+        example, and shorter ones have `MASKED_LOGIT` after their end.
     """
     forward = tf.function(
         lambda inputs: model(inputs, training=False),

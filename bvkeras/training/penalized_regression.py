@@ -119,8 +119,7 @@ def _fit(features, labels, num_classes, seed, bar):
         kernel, bias = found.coef_[:, np.newaxis], np.array([found.intercept_])
         bar.advance()
     else:
-        # Threads of BLAS wait for each other longer than such products take:
-        # of 4,000 rows with 2,688 features the search was 4 times as long.
+        # Threads of BLAS wait for each other longer than its products take.
         with threadpoolctl.threadpool_limits(1, "blas"):
             penalty = _logistic_penalty(
                 features, labels, num_classes, generator, bar

@@ -178,7 +178,7 @@ class DurableOracle(_Oracle):
             self.hyperparameters.merge(trial.hyperparameters.space)
             self._record_values(trial)
         self.start_order = list(self.trials)
-        # Behind every number that can have been used, or the same values
+        # After every number that can have been used, or the same values
         # would be drawn again, and too many of those end a search.
         self._seed_state += len(self.trials) * len(self.hyperparameters.space)
 

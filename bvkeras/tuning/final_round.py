@@ -22,7 +22,7 @@ from bvkeras.tuning.wave import Wave, split_in_waves
 
 _RECORD_FILE = "scores.json"
 _SCHEMA = list_of(record_of(part=COUNT, score=NUMBER, settings=OBJECT))
-# Behind the seeds of the default space.
+# After the seeds of the default space.
 _FIRST_SEED = 10_000
 
 
@@ -75,7 +75,7 @@ def run_final_round(
     rows: those scored by are, as long as there are enough, disjoint from
     each other and from the rows that chose the trials. Seed and rows are the
     same for all finalists, which are trained side by side. Killed at any
-    moment, the same call goes on behind the last pass; more finalists or
+    moment, the same call goes on after the last pass; more finalists or
     trainings go on with those there are.
 
     Args:

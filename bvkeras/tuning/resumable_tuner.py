@@ -115,7 +115,7 @@ class ResumableTuner(keras_tuner.Tuner):
 
     @contextlib.contextmanager
     def _begun(self) -> Iterator[None]:
-        """Tidies up behind a killed process, and shows a progress bar."""
+        """Tidies up after a killed process, and shows a progress bar."""
         for directory in pathlib.Path(self.project_dir).glob("trial_*"):
             fileio.remove_leftovers(directory)
         done = 0

@@ -30,7 +30,7 @@ class StackedTuner(ResumableTuner):
     cache after another. A trial comes to what it would come to alone.
 
     Killed at any moment, a tuner made with the same arguments goes on: trials
-    that have ended stand, a wave goes on behind its last pass.
+    that have ended stand, a wave goes on after its last pass.
 
     Args:
         hypermodel: HeadHyperModel.

@@ -19,7 +19,7 @@ _WAVE_UNITS = 1024
 class Wave:
     """Trains heads of one `HeadSettings.group`, each as it would be alone.
 
-    The state is written behind every pass but the last: a wave made again
+    The state is written after every pass but the last: a wave made again
     with the same arguments goes on from there.
 
     Args:

@@ -47,7 +47,7 @@ struct Product {
   }
 
   // out[r, 0 .. vectors * kLanes] = rows[r] . W, for every row. With `ahead`,
-  // kForwardRows more rows stand behind them, which will be read next.
+  // kForwardRows more rows stand after them, which will be read next.
   static void Multiply(const void* const* rows, bool ahead, int64_t row_count,
                        int64_t features, const void* packed, int64_t vectors,
                        float* out, int64_t out_stride) {

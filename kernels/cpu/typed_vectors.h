@@ -1,6 +1,6 @@
 // Vectors of floats from and to the types of hidden states.
 
-// `count` numbers of a type as floats; the lanes behind them are zero.
+// `count` numbers of a type as floats; the lanes after them are zero.
 template <class S>
 inline typename S::Vec LoadAs(const void* source, DType dtype, int64_t index,
                               int64_t count) {

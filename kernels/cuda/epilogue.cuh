@@ -181,7 +181,7 @@ __global__ void __launch_bounds__(kEpilogueThreads)
   } while (output < p.weights.outputs);
 }
 
-// dY of a token, of the outputs in registers and of those behind them.
+// dY of a token, of the outputs in registers and of those after them.
 template <typename T, int kNumbers = EpiloguePlace<T>::kNumbers>
 __device__ void LoadPooledGradient(
     const EpilogueParameters& p, const EpiloguePlace<T>& place, int32_t token,

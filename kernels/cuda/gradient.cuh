@@ -30,7 +30,7 @@ struct GradientParameters {
   float* projection_gradient;  // where every position has its own V
 };
 
-// First real token of a chunk; of the one behind the last, their number.
+// First real token of a chunk; of the one after the last, their number.
 __device__ inline int32_t ChunkStart(const Rows& rows, int32_t chunks,
                                      int32_t chunk) {
   const int32_t tile_tokens = kTileRows / rows.layers;

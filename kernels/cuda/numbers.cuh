@@ -12,7 +12,7 @@
 namespace bvkeras {
 namespace cuda {
 
-// The first `count` of kCount numbers, zeros behind them. `whole`: all kCount
+// The first `count` of kCount numbers, zeros after them. `whole`: all kCount
 // are there and begin at a multiple of 16 bytes.
 template <typename T, int kCount>
 __device__ void LoadNumbers(const T* at, int count, bool whole,

@@ -39,7 +39,7 @@ struct WeightsTile {
   static constexpr int kBytes = 2 * kPieceSize * sizeof(T);
 };
 
-// A piece of dZ; zeros behind its last row.
+// A piece of dZ; zeros after its last row.
 template <typename T, int kRows, int kUnits>
 __device__ void CopyGradient(const T* source, int64_t stride, int64_t left,
                              T* target) {

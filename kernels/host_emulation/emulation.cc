@@ -64,7 +64,7 @@ struct Thread {
   unsigned barriers = 0;
 };
 
-// Memory of exactly its size, with a pattern behind it where no sanitizer
+// Memory of exactly its size, with a pattern after it where no sanitizer
 // watches.
 class SharedMemory {
  public:

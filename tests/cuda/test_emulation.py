@@ -32,7 +32,7 @@ def test_some_cases(name, count):
     check(name, 0, count, SEEDS)
 
 
-# Behind the others: no real token; and Z far beyond what float16 holds.
+# After the others: no real token; and Z far beyond what float16 holds.
 @pytest.mark.parametrize("first", [ALL_CASES, 2 * ALL_CASES])
 def test_some_empty_and_far_cases(first):
     check("plain", first, 24, (7,))

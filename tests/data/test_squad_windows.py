@@ -103,7 +103,7 @@ def test_what_tokens_cannot_say_is_kept(tiny_tokenizer):
     assert span_tokens(offsets, 0, 5) == TokenSpan(0, 1, 0, -2)
     assert span_tokens(offsets, 4, 7).is_exact
     assert not span_tokens(offsets, 4, 6).is_exact
-    # A blank behind the word is in no token.
+    # A blank after the word is in no token.
     assert span_tokens(offsets, 4, 8) == TokenSpan(1, 1, 0, 1)
     assert span_tokens(offsets, 3, 4) is None
 

@@ -9,7 +9,7 @@ from bvkeras.layers.hidden_states import HiddenStates
 
 # What one rounding to the type may change, relative to the value.
 UNIT_ROUNDOFF = {"bfloat16": 2.0**-9, "float16": 2.0**-12}
-# Roundings one behind the other in a layer: its input; query, key and value;
+# Roundings one after the other in a layer: its input; query, key and value;
 # scores; attention; their sum; its product; the next input; both products of
 # the feed-forward network. As good as independent, they add up as squares.
 ROUNDINGS = 8

@@ -180,6 +180,13 @@ def test_there_may_be_more_embeddings_than_pieces(directory, tiny, num_rows):
     [
         ({"model_type": "gpt2"}, "model_type 'gpt2', expected one of 'bert'"),
         ({"hidden_act": "relu"}, "hidden_act 'relu'"),
+        ({"hidden_act": ["gelu"]}, r"hidden_act \['gelu'\]"),
+        (
+            dict.fromkeys(
+                ("hidden_dropout_prob", "attention_probs_dropout_prob"), "no"
+            ),
+            "hidden_dropout_prob 'no', expected a rate",
+        ),
         ({"layer_norm_eps": 1e-5}, "layer_norm_eps 1e-05"),
         ({"position_embedding_type": "relative_key"}, "'relative_key'"),
         ({"hidden_size": None}, "hidden_size as a positive integer, got None"),

@@ -38,7 +38,7 @@ def test_truncated_pairs_are_those_of_transformers(name):
         assert len(offsets) == len(segments) == len(ids)
         count = tokenizer.special_tokens.count(2)
         assert (offsets[:, 0] == -1).sum() == count
-        # The second text and the one token behind it.
+        # The second text and the one token after it.
         begin = len(ids) - segments.sum()
         assert (segments[begin:] == 1).all()
         assert offsets[begin - 1, 0] == offsets[-1, 0] == -1

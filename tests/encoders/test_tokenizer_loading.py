@@ -133,6 +133,11 @@ def test_added_tokens_need_embeddings(directory):
             "an added token",
         ),
         ("tokenizer_config.json", {"sep_token": 3}, "expected a token, got 3"),
+        (
+            "tokenizer_config.json",
+            {"additional_special_tokens": 3},
+            "additional_special_tokens: expected a list of tokens, got 3",
+        ),
         ("added_tokens.json", {"[E1]": -1}, "id of a token, got -1"),
         ("added_tokens.json", [], "is no object"),
         ("special_tokens_map.json", {"sep_token": {}}, "expected a token"),

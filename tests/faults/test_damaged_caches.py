@@ -702,7 +702,7 @@ def test_record_written_to_do_harm(copy, index, name):
     assert records[:1] == [3], [str(problem) for problem in found]
     assert {p.path for p in found} <= {
         str(copy / _SHARD),
-        # A wrong index shifts what is expected behind it.
+        # A wrong index shifts what is expected after it.
         str(copy / "hidden_states-00002.tfrecord"),
     }
     with pytest.raises(CacheError) as error:

@@ -123,7 +123,7 @@ def test_recompute_takes_no_product_of_the_forward_pass(matmul):
     (forward,) = (o for o in operations if o.type.endswith("OfProducts"))
     (backward,) = (o for o in operations if o.type.endswith("ProductsGrad"))
     assert forward.get_attr("K") == 0
-    # Behind them stands the output's gradient.
+    # After them stands the output's gradient.
     product = backward.inputs[-2].op
     while product.type != "Identity":
         assert product is not forward.inputs[-1].op

@@ -112,7 +112,7 @@ def test_encoder_learns_to_find_the_answer(tiny_bert, tmp_path):
     logits = predict_scores(model, tokens)
     assert logits.shape == (48, tokens.lengths.max(), 2)
     assert (logits.argmax(1) == tokens.labels).mean() > 0.9
-    # Neither in the question nor behind the context.
+    # Neither in the question nor after the context.
     for row, length in enumerate(tokens.lengths):
         first = tokens.contexts[row]
         assert (logits[row, 1:first] == MASKED_LOGIT).all()

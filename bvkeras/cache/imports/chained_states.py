@@ -12,7 +12,7 @@ from bvkeras.errors import DataError
 
 
 class ChainedStates(StatesSource):
-    """Files with some of the examples each, one behind the other.
+    """Files with some of the examples each, one after the other.
 
     Args:
         sources: sequence of StatesSource, at least one.

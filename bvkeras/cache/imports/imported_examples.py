@@ -180,7 +180,7 @@ def _tagged(task, source, examples) -> ImportedExamples:
     if found is None:
         raise DataError(
             f"{source.name}: has no {OFFSETS}, expected the first character "
-            "of each token in the sentence, and the one behind its last"
+            "of each token in the sentence, and the one after its last"
         )
     numbers = {name: number for number, name in enumerate(task.label_names)}
     all_offsets, labels = [], []

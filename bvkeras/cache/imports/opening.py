@@ -66,7 +66,7 @@ def open_states(
             `lengths` or `length`, if that is there.
         mask: as `lengths`: 1 of each token, 0 of padding, which must be at
             the end. Defaults to `attention_mask` or `mask`, if that is there.
-        starts: as `lengths`, where examples stand one behind the other: the
+        starts: as `lengths`, where examples stand one after the other: the
             first token of each, and the number of all. Defaults to `starts`
             or `offsets`, if that is there.
 

@@ -39,7 +39,7 @@ class TableStates(StatesSource):
 
     Args:
         paths: sequence of path. Parquet files, or Arrow files or streams, as
-            `datasets` saves them; one behind the other.
+            `datasets` saves them; one after the other.
         name: str. What to call them together.
         states: str, or None. As `wanted` of `find_layers`.
         lengths: str, or None. Column with each row's tokens, where rows are

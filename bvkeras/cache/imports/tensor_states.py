@@ -25,7 +25,7 @@ class TensorStates(StatesSource):
 
     The shape of one tensor says what it is: `(examples, tokens, layers,
     features)`, padded at the end; `(all tokens, layers, features)`, one
-    example behind the other, with `lengths` or `starts`; the same without
+    example after the other, with `lengths` or `starts`; the same without
     either, one example. One tensor a layer has no layers in its shape.
 
     Args:
@@ -261,7 +261,7 @@ def mask_lengths(
         first: int. Number of the first row, for messages. Defaults to `0`.
 
     Raises:
-        DataError: it is of another shape, has other values, a 1 behind a 0,
+        DataError: it is of another shape, has other values, a 1 after a 0,
             or a row without a token.
     """
     mask = np.asarray(mask)
@@ -274,7 +274,7 @@ def mask_lengths(
     lengths = mask.astype(bool).sum(axis=1, dtype=np.int64)
     filled = np.arange(shape[1]) < lengths[:, None]
     for wrong, what in (
-        ((filled != mask.astype(bool)).any(axis=1), "a token behind padding"),
+        ((filled != mask.astype(bool)).any(axis=1), "a token after padding"),
         (lengths == 0, "no token"),
     ):
         if wrong.any():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-# Gives rows of a tensor: name, first row, and the one behind the last. Rows
+# Gives rows of a tensor: name, first row, and the one after the last. Rows
 # of one tensor are asked for in their order.
 Read = Callable[[str, int, int], np.ndarray]
 
@@ -37,7 +37,7 @@ class Tensors(abc.ABC):
 
     @abc.abstractmethod
     def reading(self) -> contextlib.AbstractContextManager[Read]:
-        """Opens the tensors; a file is closed again behind the block.
+        """Opens the tensors; a file is closed again after the block.
 
         Raises:
             DataError: the file is damaged.

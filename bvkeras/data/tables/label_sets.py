@@ -103,7 +103,7 @@ def rarest_labels(labels: np.ndarray) -> np.ndarray:
         rows without any.
     """
     counts = labels.sum(axis=0)
-    # Behind every label: what a row without any has.
+    # After every label: what a row without any has.
     ranks = np.where(labels != 0, counts, np.inf)
     rarest = ranks.argmin(axis=1)
     return np.where(labels.any(axis=1), rarest, labels.shape[1])

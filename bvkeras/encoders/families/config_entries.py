@@ -28,7 +28,7 @@ class ConfigEntries:
             files leave out. Defaults to none.
         activation: str. The entry of the GELU.
         default_activation: str. transformers' default of it.
-        dropout: pair of str. Entries of the rates of dropout, behind layers
+        dropout: pair of str. Entries of the rates of dropout, after layers
             and in attention.
         default_dropout: float. transformers' default of both.
         default_epsilon: float. transformers' default of `layer_norm_eps`.

@@ -5,14 +5,14 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class LayerNames:
-    """Names behind a layer's prefix, without `.weight` and `.bias`.
+    """Names after a layer's prefix, without `.weight` and `.bias`.
 
     Attributes:
         query, key, value: str. What attention makes of its input.
-        attention_output: str. Behind attention's heads.
-        attention_norm: str. LayerNorm behind attention.
+        attention_output: str. After attention's heads.
+        attention_norm: str. LayerNorm after attention.
         intermediate, output: str. The feed-forward network.
-        output_norm: str. LayerNorm behind it.
+        output_norm: str. LayerNorm after it.
     """
 
     query: str = "attention.self.query"

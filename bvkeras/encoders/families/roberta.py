@@ -17,7 +17,7 @@ from bvkeras.encoders.families.without_segments import WithoutSegments
 class Roberta(WithoutSegments):
     """RoBERTa: BERT's layers, without segments and without a pooler.
 
-    In Hugging Face's files positions are counted from behind the id of the
+    In Hugging Face's files positions are counted from after the id of the
     padding token, whose embeddings keras-hub leaves out; and there is one
     segment, whose embedding is added to those of positions.
 
@@ -44,7 +44,7 @@ class Roberta(WithoutSegments):
         if type(padding) is not int or padding < 0:
             raise ValueError(
                 f"pad_token_id {padding!r}, expected a whole number: positions "
-                "are counted from behind it"
+                "are counted from after it"
             )
 
     def sizes_of(self, config: Mapping[str, Any]) -> dict[str, int]:

@@ -84,7 +84,7 @@ def unigram_content(
     Args:
         path: path. The model.
         special: sequence of str. Special tokens; those that are no pieces
-            come behind the last.
+            come after the last.
         processor: callable. Makes what puts them around texts.
         pieces: callable. Makes of the model's pieces and scores those that
             the encoder has embeddings for.

@@ -39,7 +39,7 @@ class XlmRoberta(Roberta):
             paths[0],
             (*_SPECIAL, "<mask>"),
             two_texts("<s>", ["</s>", "</s>"], "</s>", segments=False),
-            # fairseq's vocabulary: its own first four, and one behind.
+            # fairseq's vocabulary: its own first four, and one after.
             pieces=lambda pieces: [
                 *((token, 0.0) for token in _SPECIAL),
                 *pieces[3:],

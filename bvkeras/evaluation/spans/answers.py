@@ -48,7 +48,7 @@ class WindowLogits(NamedTuple):
     Attributes:
         ids: sequence of str. `<question id>#<number>`.
         logits: float32 array `(windows, tokens, 2)`, with `MASKED_LOGIT`
-            where no answer can be and behind a window's end.
+            where no answer can be and after a window's end.
         offsets: sequence of int arrays `(tokens, 2)`, one a window.
     """
 

@@ -22,7 +22,7 @@ class SpanCandidates:
         start_logits: float32 array `(questions, n)`.
         end_logits: float32 array `(questions, n)`.
         characters: int64 array `(questions, n, 2)`. First character of the
-            context and the one behind the last.
+            context and the one after the last.
         null_scores: float64 array `(questions,)`. The two logits of [CLS]
             together, of the window where that is lowest.
         null_logits: float32 array `(questions, 2)`. Those logits.
@@ -58,14 +58,14 @@ def find_spans(
     """The spans with the highest sums of start and end logit.
 
     As in BERT's code: in each window the `num_best` best starts and the
-    `num_best` best ends are combined; a span ends where it starts or behind,
+    `num_best` best ends are combined; a span ends where it starts or after,
     has at most `max_answer_tokens` tokens, and neither end is masked or is
     [CLS]. Of a question's windows the best spans together count; the same
     characters found in two windows count once.
 
     Args:
         logits: float32 array `(windows, tokens, 2)`, with `MASKED_LOGIT` where
-            no answer can be and behind a window's end.
+            no answer can be and after a window's end.
         offsets: sequence of int arrays `(tokens, 2)`, one a window. Where its
             tokens stand in their texts.
         questions: int array `(windows,)`. The question each belongs to.

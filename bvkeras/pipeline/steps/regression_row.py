@@ -16,7 +16,7 @@ from bvkeras.training.regression import train_regression
 class RegressionRow(CachedRow):
     """Fits a regression to the caches of a stop point, and scores it.
 
-    It comes behind the head of the same caches, which it is compared with.
+    It comes after the head of the same caches, which it is compared with.
     """
 
     @property

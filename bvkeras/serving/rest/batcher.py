@@ -24,7 +24,7 @@ class Batcher:
     and those most like it in length, up to `limits.batch_rows` rows and
     `limits.batch_tokens` tokens. Requests of several tasks that share the
     encoder are one batch. A larger request is computed in parts, and goes
-    behind all others after each. While large and small ones wait, either kind
+    after all others after each. While large and small ones wait, either kind
     gets half of the tokens computed: a few large ones do not keep many small
     ones waiting, nor the other way round.
 

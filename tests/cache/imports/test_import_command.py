@@ -147,7 +147,7 @@ def test_refusals(home, line, message, capsys, tmp_path):
 
 
 def test_files_that_a_shell_sorted(tmp_path, states):
-    """10 comes behind 9."""
+    """10 comes after 9."""
     dump("a file for each request", states[:11], tmp_path / "many")
     np.save(tmp_path / "labels.npy", np.arange(11) % 2)
     files = " ".join(map(str, sorted((tmp_path / "many").iterdir())))

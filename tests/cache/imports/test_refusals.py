@@ -227,7 +227,7 @@ def table(rows, kind=_NESTED, **columns):
         (
             table([[[[1.0]], [[1.0]]]], attention_mask=[[0, 1]]),
             {},
-            "row 0: its mask has a token behind padding",
+            "row 0: its mask has a token after padding",
         ),
         (table([[[[1.0]]]]), {"lengths": "n"}, "has no column 'n', it has"),
         (table([[[[1.0]]]]), {"starts": "n"}, "starts: expected the name of a"),

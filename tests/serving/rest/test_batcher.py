@@ -224,7 +224,7 @@ def test_late_answer_is_an_error_and_takes_no_work():
     late = [request("first"), request("a"), request("b")]
     found = answers(version, late, timeout=0.2, batch_rows=1)
     assert [type(error) for error in found] == [TimeoutError] * 3
-    # What waited behind the first was never computed.
+    # What waited after the first was never computed.
     assert [texts for _, texts in version.asked] == [[b"first"]]
 
 
