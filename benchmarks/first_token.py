@@ -33,9 +33,9 @@ def main() -> None:
     """Trains every model that the CSV file lacks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=pathlib.Path, required=True)
-    parser.add_argument("--tasks", nargs="+", default=("cola", "stsb"))
-    parser.add_argument("--rows", type=int, default=1500)
-    parser.add_argument("--held-out", type=int, default=1000)
+    parser.add_argument("--tasks", nargs="+", default=("sst2", "stsb"))
+    parser.add_argument("--rows", type=int, default=600)
+    parser.add_argument("--held-out", type=int, default=700)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--work-dir", type=pathlib.Path, default="first_token")
     parser.add_argument("--output", type=pathlib.Path, default=_RESULTS)

@@ -64,12 +64,14 @@ def load_backbone(
         sentence_pooling: str. "cls", "first" or "mean": what stands for a
             whole text when the encoder is fine-tuned, BERT's pooled output
             at [CLS], the last hidden state of [CLS] itself, or the mean of all
-            tokens. Defaults to what the checkpoint was trained with: "mean" or
-            "first" if the pooling in modules.json, or 1_Pooling/config.json,
-            of a Hugging Face directory says the mean of the tokens or [CLS],
-            alone, or bvkeras.json in one of keras-hub's says so; for presets
-            see below; "cls" for all others. Other poolings, as the maximum,
-            cannot be had.
+            tokens. Defaults to "mean" if the pooling in modules.json, or
+            1_Pooling/config.json, of a Hugging Face directory says the mean of
+            the tokens alone, to "first" if it says [CLS] alone and there is no
+            pooler, to what bvkeras.json says in one of keras-hub's; for
+            presets see below; "cls" for all others: with a pooler [CLS] was
+            measured to fine-tune no worse than without
+            (benchmarks/first_token.py). Other poolings, as the maximum, cannot
+            be had.
 
     Returns:
         Encoder.
@@ -182,6 +184,9 @@ def _load_directory(directory, dropout, dtype):
     )
     if family.has_segments and not tokenizer.special_tokens.segments:
         _one_segment(family, backbone)
+    if pooling == "first" and family.has_trained_pooler and not loaded.drawn:
+        # Measured in benchmarks/first_token.py.
+        pooling = "cls"
     drawn = (loaded.path, *loaded.drawn) if loaded.drawn else None
     return backbone, tokenizer, loaded.hidden_act, pooling, drawn
 

@@ -313,8 +313,8 @@ def test_other_tokenizer_json_is_refused(directory, content, message):
             "mean",
         ),
         ({"pooling_mode": "mean", "embedding_dimension": 16}, "mean"),
-        ({"pooling_mode_cls_token": True}, "first"),
-        ({"pooling_mode": "cls"}, "first"),
+        ({"pooling_mode_cls_token": True}, "cls"),
+        ({"pooling_mode": "cls"}, "cls"),
         (
             {"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True},
             "cls",
@@ -355,7 +355,7 @@ def test_sentence_pooling_is_where_modules_json_says(directory):
     ]
     path = directory / "modules.json"
     path.write_text(json.dumps(modules))
-    assert load_backbone(directory).sentence_pooling == "first"
+    assert load_backbone(directory).sentence_pooling == "cls"
     path.write_text(json.dumps(modules[:1]))
     assert load_backbone(directory).sentence_pooling == "mean"
     for folder, message in (("../other", "'../other'"), (3, "3 is no string")):
@@ -363,6 +363,21 @@ def test_sentence_pooling_is_where_modules_json_says(directory):
         path.write_text(json.dumps(modules))
         with pytest.raises(BackboneError, match=f"modules.json.*{message}"):
             load_backbone(directory)
+
+
+def test_without_a_pooler_the_first_token_stands_by_itself(directory, caplog):
+    """As an encoder of sentence-transformers on [CLS] that was saved so."""
+    edit_weights(
+        directory,
+        lambda tensors: {k: v for k, v in tensors.items() if "pooler" not in k},
+    )
+    assert load_backbone(directory).sentence_pooling == "cls"
+    (directory / "1_Pooling").mkdir()
+    path = directory / "1_Pooling" / "config.json"
+    path.write_text('{"pooling_mode_cls_token": true}')
+    caplog.clear()
+    assert load_backbone(directory).sentence_pooling == "first"
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("text", ["{", "[]", ""])
@@ -560,8 +575,7 @@ def test_vocabulary_larger_than_the_embeddings(keras_hub_directory):
     [
         ("bert_tiny_en_uncased", "tanh", "cls"),
         ("all_minilm_l6_v2_en", "erf", "mean"),
-        ("multi_qa_minilm_l6_dot_v1_en", "erf", "first"),
-        ("bge_small_en", "erf", "first"),
+        ("multi_qa_minilm_l6_dot_v1_en", "erf", "cls"),
     ],
 )
 def test_preset(

@@ -12,12 +12,6 @@ from bvkeras.encoders.families.tensor_mapping import (
 )
 from bvkeras.encoders.families.with_segments import WithSegments
 
-# What the names of keras-hub presets begin with whose authors trained them on
-# [CLS], without BERT's pooler.
-FIRST_PRESETS = (
-    *("bge_", "mxbai_embed_2d_large_", "mxbai_embed_large_"),
-    "multi_qa_minilm_l6_dot_",
-)
 # The keras-hub presets whose authors trained them with the mean.
 MEAN_PRESETS = (
     "all_minilm_l12_v2_en",
@@ -70,9 +64,7 @@ class Bert(WithSegments):
         return "tanh" if name.startswith("bert_") else "erf"
 
     def preset_sentence_pooling(self, name: str) -> str:
-        if name in MEAN_PRESETS:
-            return "mean"
-        return "first" if name.startswith(FIRST_PRESETS) else "cls"
+        return "mean" if name in MEAN_PRESETS else "cls"
 
     def pooler_tensors(self, backbone: keras.Model) -> Iterator[TensorMapping]:
         yield from dense_tensors(
