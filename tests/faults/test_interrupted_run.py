@@ -122,7 +122,6 @@ def killed(run, tiny_bert, glue_dir, tmp_path_factory):
     return output_dir, ends, refusals
 
 
-@pytest.mark.full
 def test_each_process_ended_by_its_signal(killed):
     _, ends, _ = killed
     assert [status for status, _ in ends] == [kill[3] for kill in _KILLS]

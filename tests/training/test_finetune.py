@@ -378,6 +378,7 @@ def test_loss_that_becomes_infinite(run, tmp_path):
     assert "\n" not in message
 
 
+@pytest.mark.full
 def test_scores_in_any_units(run, tiny_bert, tmp_path):
     prices = dataclasses.replace(SCORES, name="prices", label_range=None)
     scores = make_examples(task=SCORES)

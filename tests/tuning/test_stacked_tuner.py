@@ -135,6 +135,7 @@ def test_every_oracle(model, tmp_path, oracle, settings, expected):
         assert {t.metrics.get_best_value("epochs") for t in later} == {3.0}
 
 
+@pytest.mark.full
 def test_batch_sizes_and_layers_make_waves_of_their_own(cache, tmp_path):
     space = dataclasses.replace(
         SPACE,
