@@ -244,6 +244,7 @@ for hidden_act in ("erf", "tanh"):
 """
 
 
+@pytest.mark.full
 def test_saved_model_keeps_its_gelu_in_a_fresh_process(inputs, tmp_path):
     np.savez(tmp_path / "inputs.npz", **inputs)
     expected = {}

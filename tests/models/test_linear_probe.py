@@ -68,6 +68,7 @@ def test_each_label_has_its_own_logit():
     assert LinearProbe(1, **SIZES, several_labels=True).kernel.shape[1] == 1
 
 
+@pytest.mark.full
 def test_saved_models_open_anywhere(tmp_path):
     models = [
         LinearProbe(classes, **SIZES, kernel_initializer="normal")
