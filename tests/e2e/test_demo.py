@@ -12,8 +12,6 @@ import pytest
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.reports.report import read_report
 
-# In the short set tests/pipeline/test_recipes.py runs a recipe on a tiny
-# encoder.
 pytestmark = pytest.mark.e2e
 
 _ROOT = pathlib.Path(__file__).parents[2]

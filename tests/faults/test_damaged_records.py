@@ -383,7 +383,9 @@ def test_encoder_that_asks_for_more_than_it_holds(made, tmp_path, name, value):
     config = json.loads((directory / "config.json").read_text())
     config["config"][name] = value
     (directory / "config.json").write_text(json.dumps(config))
-    with pytest.raises(BackboneError, match=r"config.json.* (asks for|is no)"):
+    with pytest.raises(
+        BackboneError, match=r"config.json.* (asks for|is no|at most)"
+    ):
         load_backbone(directory)
 
 
@@ -401,7 +403,9 @@ def test_hugging_face_encoder_that_asks_for_more(
     directory = shutil.copytree(tiny_bert, tmp_path / "encoder")
     config = json.loads((directory / "config.json").read_text())
     (directory / "config.json").write_text(json.dumps(config | {name: value}))
-    with pytest.raises(BackboneError, match=r"config.json asks for"):
+    with pytest.raises(
+        BackboneError, match=r"config.json.* (asks for|at most)"
+    ):
         load_backbone(directory)
 
 

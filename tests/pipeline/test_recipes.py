@@ -64,6 +64,7 @@ def test_recipe_is_imported_without_running(task):
     runpy.run_path(str(_path(task)), run_name="recipe")
 
 
+@pytest.mark.full
 def test_recipe_runs_as_a_script(tiny_bert, glue_dir, tmp_path):
     output_dir = tmp_path / "a run"
     done = subprocess.run(

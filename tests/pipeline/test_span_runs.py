@@ -265,6 +265,7 @@ def test_threshold_is_for_a_metric_of_the_task(tmp_path):
         pipeline.run(TASK, "x", tmp_path, threshold_metric="accuracy")
 
 
+@pytest.mark.full
 def test_threshold_can_be_swept_on_the_scored_split(
     tiny_bert, squad_dir, tmp_path, caplog
 ):

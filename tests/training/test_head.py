@@ -169,6 +169,7 @@ def test_history_has_each_short_epoch(trained):
     assert history[-1]["loss"] < history[0]["loss"]
 
 
+@pytest.mark.full
 def test_file_opens_in_a_fresh_process(trained):
     script = (
         "import sys, keras, bvkeras\n"

@@ -221,6 +221,7 @@ def test_trials_that_fail_one_after_the_other(tiny_bert, tmp_path, monkeypatch):
         )
 
 
+@pytest.mark.full
 def test_command(glue_dir, tiny_bert, tmp_path, capsys):
     arguments = [
         *("tune", "rte", "--encoder", str(tiny_bert), "--space", "paper"),
