@@ -119,8 +119,8 @@ def check_entries(
         logging.getLogger("bvkeras").warning(
             "%s",
             printable(
-                f"{path} has entries that are not known here and change "
-                f"nothing: {_short(', '.join(unknown), 160)}"
+                f"{path} has entries that are not known here and not "
+                f"applied: {_short(', '.join(unknown), 160)}"
             ),
         )
 

@@ -319,7 +319,7 @@ def test_entries_that_change_nothing(directory, tiny, caplog):
         edit_config(directory, my_own_entry=3)
         assert load_backbone(directory).digest() == tiny.digest()
     [record] = caplog.records
-    assert "not known here and change nothing: my_own_entry" in (
+    assert "not known here and not applied: my_own_entry" in (
         record.getMessage()
     )
 
