@@ -27,7 +27,7 @@ def check(name, first, count, seeds, step=STEP, of_products=None):
 
 
 # Of a GPU without asynchronous copies fewer: the rest is the same.
-@pytest.mark.parametrize(("name", "count"), [("plain", 48), ("sm75", 16)])
+@pytest.mark.parametrize(("name", "count"), [("plain", 24), ("sm75", 12)])
 def test_some_cases(name, count):
     check(name, 0, count, SEEDS)
 

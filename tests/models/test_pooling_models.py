@@ -281,7 +281,7 @@ def as_dataset(hidden_states, mask, labels, form):
     ("form", "init_kwargs"),
     [
         ("stacked", {}),
-        ("list", {}),
+        pytest.param("list", {}, marks=pytest.mark.full),
         pytest.param(*("stacked", SIZES), marks=pytest.mark.full),
         ("list", {"dropout": 0.1, "seed": 5}),
         pytest.param(

@@ -32,6 +32,7 @@ def test_many_clients_get_their_own_answers(server):
         assert one["score"] == pytest.approx(other["score"], abs=1e-5)
 
 
+@pytest.mark.full
 def test_killed_started_again_and_stopped_with_all_answered(exported):
     with RunningServer(exported.directory) as killed:
         assert _ask(killed, "x")[0] == 200

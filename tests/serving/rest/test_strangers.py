@@ -167,6 +167,7 @@ def test_late_answer_is_504_and_names_the_option(hasty):
     assert answer["error"].endswith("(--timeout)")
 
 
+@pytest.mark.full
 def test_health_while_large_requests_are_answered(exported):
     """The short form of `benchmarks/serving_load.py --heavy`."""
     options = ("--max-values=4000000", "--max-tokens=100000")
