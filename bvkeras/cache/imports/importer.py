@@ -185,8 +185,8 @@ def import_cache(
     )
     directory = pathlib.Path(directory)
     was_there = directory.exists()
-    try:
-        with fileio.directory_lock(directory):
+    with fileio.directory_lock(directory):
+        try:
             fileio.remove_leftovers(directory)
             if (directory / MANIFEST_FILE).exists():
                 found = Manifest.read(directory)
@@ -196,10 +196,11 @@ def import_cache(
                 manifest = found
             if not manifest.complete:
                 _write(directory, manifest, source, lengths, examples, task)
-    except Exception:
-        if not was_there and not (directory / MANIFEST_FILE).exists():
-            shutil.rmtree(directory, ignore_errors=True)
-        raise
+        except Exception:
+            # While the folder is held: it is nobody else's.
+            if not was_there and not (directory / MANIFEST_FILE).exists():
+                shutil.rmtree(directory, ignore_errors=True)
+            raise
     return HiddenStateCache(directory)
 
 

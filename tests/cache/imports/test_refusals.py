@@ -18,7 +18,7 @@ from bvkeras.cache.imports.label_rows import (
     read_label_table,
 )
 from bvkeras.cache.imports.opening import open_states
-from bvkeras.errors import ArgumentError, BvkerasError, DataError
+from bvkeras.errors import ArgumentError, BvkerasError, DataError, RunError
 from tests.tiny_runs import CLASSES, LABELS, SCORES
 
 _ONES = np.ones((4, 6, 3, 5), np.float32)
@@ -360,3 +360,24 @@ def test_example_that_no_record_can_hold(tmp_path):
     with pytest.raises(ArgumentError, match="max_tokens: arrays: row 0 has"):
         import_cache(wide, CLASSES, tmp_path / "cache", encoder="e", labels=[0])
     assert not pathlib.Path(tmp_path / "cache").exists()
+
+
+def test_a_folder_another_process_has_just_begun_stays(tmp_path, monkeypatch):
+    """It was not there when the import looked, and is when it is locked."""
+    directory = tmp_path / "cache"
+
+    def taken(path):
+        path.mkdir()
+        (path / "theirs").touch()
+        raise RunError(f"{path} is in use")
+
+    monkeypatch.setattr("bvkeras.fileio.directory_lock", taken)
+    with pytest.raises(RunError, match="is in use"):
+        import_cache(
+            {"hidden_states": _ONES, "lengths": [6] * 4},
+            CLASSES,
+            directory,
+            encoder="e",
+            labels=[0, 1, 0, 1],
+        )
+    assert (directory / "theirs").exists()
