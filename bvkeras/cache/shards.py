@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bvkeras.cache.format import NUM_LABELS, NUM_TAGS, Manifest
+from bvkeras.cache.format import NUM_LABELS, NUM_TAGS, Manifest, Shard
 from bvkeras.cache.shard_file import write_shard
 from bvkeras.errors import CacheError
 from bvkeras.progress import progress_bar
@@ -87,10 +87,36 @@ def write_shards(
             shard = write_shard(
                 directory, number, records, int(lengths[first:last].sum())
             )
-            manifest = dataclasses.replace(
-                manifest,
-                shards=(*manifest.shards, shard),
-                complete=number == len(bounds) - 2,
-                seconds=earlier + time.monotonic() - began,
-            )
-            manifest.write(directory)
+            seconds = earlier + time.monotonic() - began
+            manifest = with_shard(directory, manifest, shard, bounds, seconds)
+
+
+def with_shard(
+    directory: pathlib.Path,
+    manifest: Manifest,
+    shard: Shard,
+    bounds: Sequence[int],
+    seconds: float,
+) -> Manifest:
+    """Writes the manifest with one shard more.
+
+    Args:
+        directory: path. The cache's folder.
+        manifest: Manifest. With the shards before it.
+        shard: Shard. Written already.
+        bounds: sequence of int. What `shard_bounds` gave; with the last of
+            its shards the cache is complete.
+        seconds: float. What all shards so far took.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    shards = (*manifest.shards, shard)
+    manifest = dataclasses.replace(
+        manifest,
+        shards=shards,
+        complete=len(shards) == len(bounds) - 1,
+        seconds=seconds,
+    )
+    manifest.write(directory)
+    return manifest

@@ -1,7 +1,6 @@
 """Writing every hidden state of a split to disk, once."""
 
 import contextlib
-import dataclasses
 import itertools
 import os
 import pathlib
@@ -31,6 +30,7 @@ from bvkeras.cache.shards import (
     check_space,
     kind_identity,
     shard_bounds,
+    with_shard,
 )
 from bvkeras.data.example_checks import check_examples
 from bvkeras.data.examples import Examples
@@ -256,13 +256,8 @@ def _extract(
                 [records[row] for row in rows],
                 int(tokens.lengths[rows.start : rows.stop].sum()),
             )
-            manifest = dataclasses.replace(
-                manifest,
-                shards=(*manifest.shards, shard),
-                complete=number == len(bounds) - 2,
-                seconds=earlier + time.monotonic() - began,
-            )
-            manifest.write(directory)
+            seconds = earlier + time.monotonic() - began
+            manifest = with_shard(directory, manifest, shard, bounds, seconds)
 
 
 def _forward(encoder: Encoder, manifest: Manifest) -> _Forward:
