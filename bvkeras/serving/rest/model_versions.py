@@ -45,7 +45,12 @@ class ModelVersions:
         self._is_run = is_run(self._directory)
         self._single: pathlib.Path | None = self._directory
         if not self._is_run:
-            newest = layout.version_directory(directory)
+            try:
+                newest = layout.version_directory(directory)
+            except DataError as error:
+                raise DataError(
+                    f"{error}, or a finished run, or a saved classifier"
+                ) from None
             self._single = newest if newest == self._directory else None
         self._loaded: dict[int, LoadedVersion] = {}
         # Number to what its files were, and why they cannot be served.
