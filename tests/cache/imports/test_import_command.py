@@ -44,7 +44,8 @@ def run(home, line, expected=0):
     assert main(arguments) == expected
 
 
-def test_from_states_to_scores(home, states, labels, capsys, tmp_path):
+def import_both(home):
+    """Both splits, in `c`; what is there already stays."""
     run(
         home,
         "cache import HOME/train/states.npz --name mood --encoder llm "
@@ -58,6 +59,10 @@ def test_from_states_to_scores(home, states, labels, capsys, tmp_path):
         "--split validation --max-tokens 16 --output-dir HOME/c/validation "
         "--cache-dtype float32",
     )
+
+
+def test_from_states_to_scores(home, states, labels, capsys, tmp_path):
+    import_both(home)
     told = capsys.readouterr().out.splitlines()
     assert "23 examples, 3 layers, 16 features, float32" in told[0]
     names = tasks.get(home / "c" / "train").label_names
@@ -109,8 +114,7 @@ def test_from_states_to_scores(home, states, labels, capsys, tmp_path):
 
 @pytest.mark.full
 def test_search_on_imported_states(home, capsys, tmp_path):
-    if not (home / "c").exists():
-        pytest.skip("the caches are made by the test above")
+    import_both(home)
     run(
         home,
         f"tune HOME/c/train --cache HOME/c/train --evaluation-cache "
