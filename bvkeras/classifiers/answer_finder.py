@@ -27,7 +27,7 @@ _LEAST_ROOM = 5
 
 
 class AnswerFinder(TextTask):
-    """A BERT encoder with a pooled head that finds answers in contexts.
+    """An encoder with a pooled head that finds answers in contexts.
 
     A context that is longer than the encoder takes is cut into windows that
     overlap. A question may have no answer.

@@ -14,7 +14,7 @@ from bvkeras.tasks.spec import TaskSpec
 
 
 class TextClassifier(TextTask):
-    """A BERT encoder with a pooled head that tells classes of texts apart.
+    """An encoder with a pooled head that tells classes of texts apart.
 
     The names of the classes are learned from the labels, sorted, kept with
     the model, and come back from `predict` in the type they came in: str, int

@@ -11,7 +11,7 @@ from bvkeras.tasks.spec import TaskSpec
 
 
 class TextRegressor(TextTask):
-    """A BERT encoder with a pooled head that gives texts a score.
+    """An encoder with a pooled head that gives texts a score.
 
     Args:
         encoder: str or path. What `bvkeras.load_backbone` opens.

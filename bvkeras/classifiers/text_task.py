@@ -44,7 +44,7 @@ _COUNTED_ROWS = 10_000
 
 
 class TextTask(abc.ABC):
-    """A BERT encoder with a pooled head for texts and labels of one's own.
+    """An encoder with a pooled head for texts and labels of one's own.
 
     Use `TextClassifier`, `TextRegressor`, `TokenClassifier` or `AnswerFinder`.
 

@@ -28,7 +28,7 @@ from bvkeras.tasks.tag_scheme import TagScheme
 
 
 class TokenClassifier(TextTask):
-    """A BERT encoder with a pooled head that tags words and finds entities.
+    """An encoder with a pooled head that tags words and finds entities.
 
     `x` is a list of words for each sentence, or a table with a column of such
     lists, by default `words`. `y` is a list of tags for each, one a word, or

@@ -3,7 +3,6 @@
 import json
 import logging
 import pathlib
-import shutil
 
 import ml_dtypes
 import numpy as np
@@ -44,16 +43,6 @@ BERT_ENTRIES = """
     transformers_version type_vocab_size typical_p use_bfloat16 use_cache
     vocab_size
 """
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return load_backbone(TINY)
-
-
-@pytest.fixture
-def directory(tmp_path):
-    return shutil.copytree(TINY, tmp_path / "model")
 
 
 def edit_config(directory, **changes):

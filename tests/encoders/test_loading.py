@@ -22,17 +22,6 @@ TEXTS = ["The cat sat on the mat.", "A dog"]
 NUM_PIECES = 194
 
 
-@pytest.fixture(scope="module")
-def tiny():
-    return load_backbone(TINY)
-
-
-@pytest.fixture
-def directory(tmp_path):
-    """A copy of the tiny Hugging Face directory, to be changed."""
-    return shutil.copytree(TINY, tmp_path / "model")
-
-
 def edit_json(path, **changes):
     value = json.loads(path.read_text())
     value.update(changes)

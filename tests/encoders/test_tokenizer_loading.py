@@ -3,7 +3,6 @@
 import json
 import logging
 import pathlib
-import shutil
 
 import pytest
 
@@ -54,11 +53,6 @@ PLAIN = (
     *("vocab.txt, CRLF", "vocab.txt, blank lines", "vocab.txt, no end"),
     "vocab.txt, byte-order mark",
 )
-
-
-@pytest.fixture
-def directory(tmp_path):
-    return shutil.copytree(PARITY / "tiny_tanh", tmp_path / "model")
 
 
 def write(directory, files):
