@@ -48,7 +48,8 @@ class HiddenStateBatches(abc.ABC):
             are stored; with int8 `scales` `(batch, tokens, layers)`; if
             wanted and kept the extras, `(batch, tokens)` and `(batch,
             tokens, 2)`. `tokens` is the longest of the batch. And the mask,
-            bool `(batch, tokens)`.
+            bool `(batch, tokens)`; of pairs apart uint8, 1 at tokens of the
+            first text and 2 at those of the second.
         """
 
     @abc.abstractmethod
@@ -156,7 +157,8 @@ class HiddenStateBatches(abc.ABC):
             text float32 `(batch, labels)`, of tagged words `(batch, tokens)`,
             -1 where a token has no tag. The mask is 1 at real
             tokens; of spans, where an answer can be: at [CLS] and in the
-            context. `tokens` is the longest of the batch. With
+            context; of pairs apart 1 at the first text's and 2 at the
+            second's, which follow the first's padding. `tokens` is the longest of the batch. With
             `dtype="int8"` hidden states are `(values, scales)`, int8 and
             float32 `(batch, tokens, layers)`, and a hidden state is `values *
             scales[..., None]`. An iterator over it, or over its `repeat()`,

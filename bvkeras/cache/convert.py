@@ -87,6 +87,8 @@ def convert_cache(
         task = read_task_file(cache)
         if task is not None and not manifest.complete:
             fileio.write_text(target / TASK_FILE, task.decode("utf-8"))
+        if cache.pairs is not None and not manifest.complete:
+            cache.pairs.write(target)
         if not manifest.complete:
             _Conversion(cache, target, places).run(manifest)
     return HiddenStateCache(target)
@@ -148,7 +150,7 @@ class _Conversion:
             self.target,
             manifest,
             bounds,
-            self.cache.index.lengths,
+            self.cache.record_index.lengths,
             lambda row: self._record(row, manifest),
             "convert",
         )
@@ -163,7 +165,7 @@ class _Conversion:
                 )
 
     def _record(self, row: int, manifest: Manifest) -> bytes:
-        index = self.cache.index
+        index = self.cache.record_index
         length = int(index.lengths[row])
         arrays: dict[str, Any] = {
             name: aligned_bytes(length * layout.item_bytes)

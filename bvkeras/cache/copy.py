@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bvkeras import fileio
 from bvkeras.cache.format import MANIFEST_FILE, Shard
+from bvkeras.cache.pairs import PAIRS_FILE
 from bvkeras.cache.reader import (
     MANIFEST_BYTES,
     HiddenStateCache,
@@ -75,6 +76,9 @@ def copy_cache(
             if task is not None:
                 with _writing(target, TASK_FILE) as write:
                     write(task)
+            if cache.pairs is not None:
+                with _writing(target, PAIRS_FILE) as write:
+                    write(cache.pairs.to_bytes())
             path = join(cache.directory, MANIFEST_FILE)
             text = read_all(path, MANIFEST_BYTES)
             with _writing(target, MANIFEST_FILE) as write:

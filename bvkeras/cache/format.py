@@ -55,6 +55,12 @@ WINDOWS = "windows"
 NUM_LABELS = "num_labels"
 # Also in the identity of a cache of tagged words, and of no other.
 NUM_TAGS = "num_tags"
+# Also in the identity of a cache of pairs apart, and of no other.
+PAIRS = "pairs"
+PAIRS_SCHEMA = {
+    **record_of(count=POSITIVE, sha256=TEXT),
+    "additionalProperties": False,
+}
 # Also in the identity of a cache of imported hidden states, and of no other.
 IMPORTED = "imported"
 IMPORTED_SCHEMA = {
@@ -84,6 +90,7 @@ IDENTITY_SCHEMA = {
             WINDOWS: WINDOWS_SCHEMA,
             NUM_LABELS: POSITIVE,
             NUM_TAGS: POSITIVE,
+            PAIRS: PAIRS_SCHEMA,
             IMPORTED: IMPORTED_SCHEMA,
         },
         **dict.fromkeys(_TEXTS, TEXT),
@@ -154,7 +161,7 @@ class Manifest:
             labels a text `NUM_LABELS`, of one of tagged words `NUM_TAGS`, and
             of imported hidden states `IMPORTED`.
             Two caches of equal identity hold equal records.
-        examples: int. Examples in the split.
+        examples: int. Examples in the split; of pairs apart, their texts.
         num_layers: int. Hidden states a token.
         hidden_dim: int. Features a hidden state.
         regression: bool. Labels are scores, float32; otherwise int64:
@@ -205,6 +212,14 @@ class Manifest:
         A record's label has a number for each token, -1 where it has no tag.
         """
         return self.identity.get(NUM_TAGS)
+
+    @property
+    def pairs(self) -> dict[str, Any] | None:
+        """Of pairs apart: how many, and their file's SHA-256; else None.
+
+        A record is a text; which two make a pair stands in another file.
+        """
+        return self.identity.get(PAIRS)
 
     @property
     def imported(self) -> dict[str, Any] | None:
@@ -297,7 +312,10 @@ class Manifest:
             TypeError: an identity has no such part.
         """
         for name in wanted:
-            known = (*IDENTITY, WINDOWS, NUM_LABELS, NUM_TAGS, IMPORTED)
+            known = (
+                *(*IDENTITY, WINDOWS, NUM_LABELS, NUM_TAGS),
+                *(PAIRS, IMPORTED),
+            )
             if name not in known:
                 raise TypeError(f"{name}: expected one of {', '.join(known)}")
         difference = fileio.first_difference(
@@ -336,6 +354,8 @@ class Manifest:
             or "offsets" not in self.extras
         ):
             raise ValueError("tags without offsets, or with other labels")
+        if self.pairs and (self.spans or self.num_tags or self.imported):
+            raise ValueError("pairs apart, and spans or tags, or imported")
         for number, shard in enumerate(self.shards):
             # So no name can lead out of the cache's folder.
             if shard.file != shard_file(number):

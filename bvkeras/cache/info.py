@@ -45,6 +45,7 @@ def describe_cache(directory: str | os.PathLike) -> dict[str, str]:
         "format": f"version {manifest.version}, by bvkeras {manifest.writer}",
         "task and split": f"{identity['task']}, {identity['split']}",
         "examples": f"{records:,}{progress}",
+        **_pairs(manifest),
         "labels": _labels(manifest),
         "tokens": f"{tokens:,}, {tokens / max(1, records):.1f} an example, "
         f"at most {identity['max_tokens']}",
@@ -74,6 +75,13 @@ def describe_cache(directory: str | os.PathLike) -> dict[str, str]:
         what = "import" if manifest.imported else "extraction"
         rows["state"] = f"unfinished: the same {what} goes on"
     return {name: str(value) for name, value in rows.items()}
+
+
+def _pairs(manifest: Manifest) -> dict[str, str]:
+    """Of pairs apart, whose examples are texts, how many pairs there are."""
+    if manifest.pairs is None:
+        return {}
+    return {"pairs": f"{manifest.pairs['count']:,}, each two of the examples"}
 
 
 def _origin(manifest: Manifest) -> dict[str, str]:

@@ -3,15 +3,16 @@
 import numpy as np
 import tensorflow as tf
 
-from bvkeras.cache.batches import HiddenStateBatches
 from bvkeras.cache.format import Manifest
 from bvkeras.cache.index import RecordIndex
+from bvkeras.cache.pairs import CachePairs
+from bvkeras.cache.stored_batches import StoredBatches
 from bvkeras.cache.token_arrays import extra_arrays, stored_arrays
 from bvkeras.ops import library
 from bvkeras.ops.implementation import takes_native_reading
 
 
-class LoadedCache(HiddenStateBatches):
+class LoadedCache(StoredBatches):
     """All hidden states of a split in memory, as `HiddenStateCache.load` gives.
 
     The same batches in the same order as from disk, gathered from flat
@@ -19,9 +20,11 @@ class LoadedCache(HiddenStateBatches):
 
     Args:
         manifest: Manifest of the cache.
-        index: RecordIndex of the cache.
+        index: RecordIndex of the cache's records.
         arrays: dict of uint8 arrays `(bytes,)`: the cache's `stored_arrays`
             and `extra_arrays`, all tokens and one of zeros after them.
+        pairs: CachePairs, or None. Which records make a pair. Defaults to
+            `None`.
     """
 
     def __init__(
@@ -29,8 +32,9 @@ class LoadedCache(HiddenStateBatches):
         manifest: Manifest,
         index: RecordIndex,
         arrays: dict[str, np.ndarray],
+        pairs: CachePairs | None = None,
     ):
-        super().__init__(manifest)
+        super().__init__(manifest, pairs)
         self._index = index
         layouts = stored_arrays(manifest) | extra_arrays(manifest)
         # TensorFlow takes the memory over, it copies nothing.
@@ -50,14 +54,14 @@ class LoadedCache(HiddenStateBatches):
         )
 
     @property
-    def index(self) -> RecordIndex:
+    def record_index(self) -> RecordIndex:
         """Place, length, label and id of each record."""
         return self._index
 
     def _parallel_reads(self, with_extras):
         return tf.data.AUTOTUNE
 
-    def _rows(self, rows, with_extras):
+    def _record_rows(self, rows, with_extras):
         wanted = stored_arrays(self.manifest)
         if with_extras:
             wanted |= extra_arrays(self.manifest)

@@ -21,6 +21,7 @@ from bvkeras.cache.format import (
 from bvkeras.cache.index import RecordIndex
 from bvkeras.cache.loaded import LoadedCache
 from bvkeras.cache.memory import fits, require_memory
+from bvkeras.cache.pairs import CachePairs
 from bvkeras.cache.part import CachePart
 from bvkeras.cache.record_reader import RecordReader
 from bvkeras.cache.storage import (
@@ -31,6 +32,7 @@ from bvkeras.cache.storage import (
     leads_outside,
     read_all,
 )
+from bvkeras.cache.stored_batches import StoredBatches
 from bvkeras.cache.token_arrays import (
     aligned_bytes,
     extra_arrays,
@@ -48,7 +50,7 @@ MANIFEST_BYTES = 1 << 26
 _NATIVE_ERROR = re.compile(r"hidden-state cache, example (\d+): ")
 
 
-class HiddenStateCache(HiddenStateBatches):
+class HiddenStateCache(StoredBatches):
     """All hidden states of a split, on disk, ready for `model.fit`.
 
     Opening checks that the cache is complete and that every shard has the
@@ -77,7 +79,11 @@ class HiddenStateCache(HiddenStateBatches):
 
     def __init__(self, directory: str | os.PathLike):
         self.directory = as_directory(directory)
-        super().__init__(read_manifest(self.directory))
+        manifest = read_manifest(self.directory)
+        pairs = None
+        if manifest.pairs is not None and manifest.complete:
+            pairs = CachePairs.read(self.directory, manifest)
+        super().__init__(manifest, pairs)
         if not self.manifest.complete:
             raise CacheError(
                 f"{self.directory} is unfinished: run the extraction again, "
@@ -129,7 +135,7 @@ class HiddenStateCache(HiddenStateBatches):
         )
 
     @functools.cached_property
-    def index(self) -> RecordIndex:
+    def record_index(self) -> RecordIndex:
         """Place, length, label and id of each record; no hidden states.
 
         Read from the shards when it is first asked for, about 4 KB a record.
@@ -237,7 +243,7 @@ class HiddenStateCache(HiddenStateBatches):
             name: array.reshape(-1, layouts[name].item_bytes)
             for name, array in arrays.items()
         }
-        ends = np.cumsum(self.index.lengths)
+        ends = np.cumsum(self.record_index.lengths)
         with self._load_bar() as bar:
 
             def records():
@@ -254,7 +260,7 @@ class HiddenStateCache(HiddenStateBatches):
             self.record_reader.read(records())
         for array in rows.values():
             array[-1] = 0
-        return LoadedCache(self.manifest, self.index, arrays)
+        return LoadedCache(self.manifest, self.record_index, arrays, self.pairs)
 
     def _load_bar(self):
         """A progress bar, for what takes long enough to be watched."""
@@ -275,7 +281,7 @@ class HiddenStateCache(HiddenStateBatches):
             return 1
         return tf.data.AUTOTUNE
 
-    def _rows(self, rows, with_extras):
+    def _record_rows(self, rows, with_extras):
         if self._reads_natively(with_extras):
             return self._native_rows(rows)
         layouts = stored_arrays(self.manifest)
@@ -331,7 +337,7 @@ class HiddenStateCache(HiddenStateBatches):
 
         Tensors, not constants of a graph: there may be megabytes of them.
         """
-        index = self.index
+        index = self.record_index
         columns = (
             index.shards,
             index.starts,
@@ -360,7 +366,7 @@ class HiddenStateCache(HiddenStateBatches):
             return error
         row = int(found[1])
         layouts = stored_arrays(self.manifest)
-        size = int(self.index.lengths[row])
+        size = int(self.record_index.lengths[row])
         try:
             self.record_reader.read(
                 [
@@ -379,7 +385,7 @@ class HiddenStateCache(HiddenStateBatches):
 
     def _read_rows(self, rows, layouts):
         """The arrays of some examples, padded, as unsigned integers."""
-        lengths = self.index.lengths[rows]
+        lengths = self.record_index.lengths[rows]
         tokens = int(lengths.max(initial=0))
         arrays = {}
         for name, layout in layouts.items():
@@ -406,7 +412,7 @@ class HiddenStateCache(HiddenStateBatches):
 
     @functools.cached_property
     def record_reader(self) -> RecordReader:
-        return RecordReader(self.directory, self.manifest, self.index)
+        return RecordReader(self.directory, self.manifest, self.record_index)
 
 
 class _NoBar:

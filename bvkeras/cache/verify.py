@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from bvkeras.cache.pairs import PAIRS_FILE, CachePairs
 from bvkeras.cache.reader import HiddenStateCache, read_manifest
 from bvkeras.cache.shard_check import Problem, ShardCheck
 from bvkeras.cache.storage import as_directory, join, list_files
@@ -26,7 +27,7 @@ def find_problems(directory: str | os.PathLike) -> list[Problem]:
     other; each shard's size, SHA-256 and number of records and tokens; of
     each record both CRCs, whether it can be decoded, its index, length,
     label, id and sizes, and whether every value and scale is finite; and
-    that no id comes twice. Shards are read in parallel, one a core.
+    that no id comes twice; of pairs apart, their file. Shards are read in parallel, one a core.
 
     Args:
         directory: str or path. The cache's folder, anywhere `tf.io.gfile`
@@ -59,6 +60,13 @@ def find_problems(directory: str | os.PathLike) -> list[Problem]:
     for check in checks:
         problems += check.problems
     problems += _repeated_ids(directory, checks)
+    if manifest.pairs is not None:
+        try:
+            CachePairs.read(directory, manifest)
+        except CacheError as error:
+            path = str(join(directory, PAIRS_FILE))
+            what = str(error).removeprefix(path).lstrip(": ")
+            problems.append(Problem(path, None, what))
     named = {shard.file for shard in manifest.shards}
     for name in sorted(list_files(directory)):
         if _SHARD_NAME.fullmatch(name) and name not in named:

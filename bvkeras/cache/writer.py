@@ -21,6 +21,7 @@ from bvkeras.cache.format import (
     Manifest,
     encode_record,
 )
+from bvkeras.cache.pairs import CachePairs
 from bvkeras.cache.plan import ExtractionPlan
 from bvkeras.cache.quantization import quantize
 from bvkeras.cache.reader import HiddenStateCache
@@ -35,6 +36,7 @@ from bvkeras.cache.shards import (
 from bvkeras.data.example_checks import check_examples
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
+from bvkeras.data.text_pairs import TextPairs
 from bvkeras.data.token_batches import (
     token_budget_batches,
     tokenize_examples,
@@ -96,6 +98,9 @@ def write_cache(
             encoder computes in. Defaults to its own compute dtype.
         max_batch_tokens: int. Most tokens a batch has, padding included.
 
+    Of pairs apart each distinct text is kept once, and a table says which two
+    make a pair.
+
     Returns:
         HiddenStateCache, opened.
 
@@ -126,6 +131,11 @@ def write_cache(
         raise ArgumentError(
             f"layers: expected each once, got {list(layers or ())}"
         )
+    texts, pairs = None, None
+    if task.is_apart:
+        assert isinstance(examples, Examples)
+        texts = TextPairs.of(examples)
+        pairs = CachePairs.of(texts, examples)
     identity = {
         "task": task.name,
         "split": examples.split,
@@ -139,6 +149,7 @@ def write_cache(
         "converted_from": [],
         **examples.window_identity,
         **kind_identity(task),
+        **(pairs.identity() if pairs else {}),
     }
     with fileio.directory_lock(directory):
         fileio.remove_leftovers(directory)
@@ -147,9 +158,16 @@ def write_cache(
             manifest = Manifest.read(directory)
             fileio.require_same(directory, manifest.identity, identity)
         if manifest is None or not manifest.complete:
-            tokens = tokenize_examples(
-                examples, encoder, max_tokens, "offsets" in extras
-            )
+            if texts is None:
+                tokens = tokenize_examples(
+                    examples, encoder, max_tokens, "offsets" in extras
+                )
+            else:
+                tokens = texts.tokenized(
+                    encoder.tokenizer, max_tokens, "offsets" in extras
+                )
+            if pairs is not None:
+                pairs.write(directory)
             manifest = manifest or Manifest(
                 identity=identity,
                 examples=len(tokens),
@@ -178,6 +196,7 @@ def plan_cache(
     max_tokens: int = 128,
     layers: Sequence[int] | None = None,
     extras: Sequence[str] = (),
+    apart: bool = False,
 ) -> ExtractionPlan:
     """What `write_cache` would write, without running the encoder.
 
@@ -187,11 +206,20 @@ def plan_cache(
         max_tokens: int. As for `write_cache`.
         layers: sequence of ints. As for `write_cache`.
         extras: sequence of str. As for `write_cache`.
+        apart: bool. Whether the texts of a pair are encoded each by itself.
+            Defaults to `False`.
 
     Raises:
         ArgumentError: as `write_cache`.
     """
-    tokens = tokenize_examples(examples, encoder, max_tokens)
+    if apart:
+        assert isinstance(examples, Examples)
+        encoder.check_max_tokens(max_tokens)
+        tokens = TextPairs.of(examples).tokenized(
+            encoder.tokenizer, max_tokens, offsets=False
+        )
+    else:
+        tokens = tokenize_examples(examples, encoder, max_tokens)
     return ExtractionPlan.of(
         tokens.lengths,
         tokens.ids,

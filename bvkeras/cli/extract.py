@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="hidden states to keep, as 0,3,6; 0 is the embedding output (all)",
     )
     parser.add_argument("--max-tokens", type=int, help="longer texts are cut")
+    shared.add_pairs(parser)
     shared.add_windows(parser)
     shared.add_cache_dtype(parser)
     parser.add_argument(
@@ -91,7 +92,8 @@ def run(options: argparse.Namespace) -> None:
         "extras": options.extras,
     }
     if options.plan:
-        _print_plan(plan_cache(encoder, examples, **contents))
+        plan = plan_cache(encoder, examples, apart=task.is_apart, **contents)
+        _print_plan(plan)
         return
     cache = write_cache(
         encoder,

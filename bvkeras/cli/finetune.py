@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_data(parser)
     shared.add_output(parser)
     shared.add_finetune_settings(parser)
+    shared.add_pairs(parser)
     shared.add_windows(parser)
     shared.add_seed(parser)
     shared.add_limit(parser)

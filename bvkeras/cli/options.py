@@ -93,6 +93,16 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_pairs(parser: argparse._ActionsContainer) -> None:
+    """Adds `--pairs`."""
+    parser.add_argument(
+        "--pairs",
+        choices=tasks.PAIRS,
+        help="how the encoder reads the two texts of a pair: in one row, or "
+        "each by itself (the task's own)",
+    )
+
+
 def add_windows(parser: argparse.ArgumentParser) -> None:
     """Adds `--stride` and `--question-tokens`, the plan of windows."""
     plan = tasks.WindowPlan()
@@ -112,13 +122,15 @@ def add_windows(parser: argparse.ArgumentParser) -> None:
 
 
 def task_of(options: argparse.Namespace) -> tasks.TaskSpec:
-    """The task, with the plan of windows that was given.
+    """The task, with the plan of windows and the pairs that were given.
 
     Raises:
         ArgumentError: a number of the plan is below 1, or the task has no
-            windows.
+            windows, or no pairs.
     """
     task = options.task
+    if options.pairs is not None:
+        task = dataclasses.replace(task, pairs=options.pairs)
     given = {
         name: getattr(options, name)
         for name in _WINDOW_NUMBERS
@@ -272,8 +284,10 @@ def add_head_settings(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--pooler",
-        choices=("linear", "scalar_mix"),
-        help="how layers are combined (linear)",
+        choices=tasks.POOLERS,
+        help="how layers and tokens are weighed: one linear map for all "
+        "layers, the same of a mix of them, or weighted means, from where a "
+        "regression ends",
     )
     group.add_argument(
         "--token-pooling",

@@ -38,6 +38,7 @@ def add_recipe_arguments(
     shared.add_output(parser, f"runs/{task or 'TASK'}")
     shared.add_finetune_settings(parser)
     shared.add_head_settings(parser)
+    shared.add_pairs(parser)
     shared.add_windows(parser)
     shared.add_cache_dtype(parser)
     parser.add_argument(

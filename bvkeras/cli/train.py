@@ -3,6 +3,7 @@
 import argparse
 import pathlib
 
+from bvkeras import tasks
 from bvkeras.cli import options as shared
 from bvkeras.errors import ArgumentError
 from bvkeras.printable import say
@@ -40,8 +41,10 @@ def run(options: argparse.Namespace) -> None:
     if options.head == "regression":
         _check_not_pooled(options)
         train = _train_regression
-    task = options.task
-    head = train(task, HiddenStateCache(options.cache), options)
+    cache = HiddenStateCache(options.cache)
+    # A cache says how its pairs were read.
+    task = tasks.read_as(options.task, cache.manifest.pairs is not None)
+    head = train(task, cache, options)
     say(f"{head.parameters:,} parameters: {head.model_path}")
 
 

@@ -219,8 +219,8 @@ def _tune_head(options):
     from bvkeras.cache.reader import HiddenStateCache
     from bvkeras.tuning.head_search import tune_head
 
-    task = options.task
     cache = HiddenStateCache(options.cache)
+    task = tasks.read_as(options.task, cache.manifest.pairs is not None)
     own = task.settings_for(cache.hidden_dim)
     return tune_head(
         task,
@@ -285,7 +285,11 @@ def head_space(name: str, own: tasks.TaskSettings, given: list[str]):
     from bvkeras.tuning.spaces import HeadSpace, paper_head
 
     numbers = {"batch_size": own.head.batch_size, "epochs": own.head.epochs}
-    space = HeadSpace(**numbers, token_pooling=own.head.token_pooling)
+    space = HeadSpace(
+        **numbers,
+        token_pooling=own.head.token_pooling,
+        pooler=own.head.pooler,
+    )
     if name == "paper":
         space = paper_head(**numbers)
     return space.replaced(given_settings(given))

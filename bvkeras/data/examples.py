@@ -130,7 +130,11 @@ class Examples:
         return {}
 
     def tokenized(
-        self, tokenizer: "Tokenizer", max_tokens: int, offsets: bool
+        self,
+        tokenizer: "Tokenizer",
+        max_tokens: int,
+        offsets: bool,
+        apart: bool = False,
     ) -> "TokenizedExamples":
         """Each example as a row of tokens.
 
@@ -138,6 +142,10 @@ class Examples:
             tokenizer: Tokenizer.
             max_tokens: int. Longer examples are cut.
             offsets: bool. Whether to keep where tokens stand in the texts.
+            apart: bool. Whether the two texts of a pair are to be encoded
+                each by itself: a row is then `[CLS] a [SEP] [CLS] b [SEP]`,
+                each text cut by itself, its segments 0 and 1. Defaults to
+                `False`.
 
         Raises:
             ArgumentError: `max_tokens` leaves no room for text.
@@ -145,6 +153,8 @@ class Examples:
         # Brings Keras, and a table that is refused is refused at once.
         from bvkeras.data.tokenized_examples import TokenizedExamples
 
+        if apart:
+            return self._tokenized_apart(tokenizer, max_tokens)
         texts = (self.texts_a, self.texts_b)
         return TokenizedExamples(
             tokenizer.pack(*texts, max_tokens),
@@ -153,6 +163,22 @@ class Examples:
             self.labels,
             tokenizer.pack_offsets(*texts, max_tokens) if offsets else None,
         )
+
+    def _tokenized_apart(self, tokenizer, max_tokens):
+        from bvkeras.data.tokenized_examples import TokenizedExamples
+
+        firsts, seconds = (
+            tokenizer.pack(texts, None, max_tokens)
+            for texts in (self.texts_a, self.texts_b)
+        )
+        rows = [
+            (
+                np.concatenate([first, second]),
+                np.repeat(np.int32([0, 1]), [len(first), len(second)]),
+            )
+            for (first, _), (second, _) in zip(firsts, seconds, strict=True)
+        ]
+        return TokenizedExamples(rows, tokenizer.pad_id, self.ids, self.labels)
 
     def texts_of(self, ids: Sequence[str]) -> list[list[str]]:
         """The texts of some examples, as one or two columns.

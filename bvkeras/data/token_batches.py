@@ -16,10 +16,12 @@ def tokenize_examples(
     encoder: Encoder,
     max_tokens: int,
     offsets: bool = False,
+    apart: bool = False,
 ) -> TokenizedExamples:
     """Tokenises and packs every example: `[CLS] a [SEP]` (`b [SEP]`).
 
     Of a span task each question gets as many windows as its context needs.
+    Of pairs apart both texts stand in a row, each with its own special tokens.
 
     Args:
         examples: Examples or SpanExamples.
@@ -27,12 +29,19 @@ def tokenize_examples(
         max_tokens: int. Longer examples are cut, or make several windows.
         offsets: bool. Whether to keep where the tokens stand in the texts.
             Defaults to `False`.
+        apart: bool. Whether the texts of a pair are encoded each by itself,
+            as `Examples.tokenized` has it. Defaults to `False`.
 
     Raises:
         ArgumentError: the encoder does not take `max_tokens`, or there is no
             room for a context.
     """
     encoder.check_max_tokens(max_tokens)
+    if apart:
+        assert isinstance(examples, Examples)
+        return examples.tokenized(
+            encoder.tokenizer, max_tokens, offsets, apart=True
+        )
     return examples.tokenized(encoder.tokenizer, max_tokens, offsets)
 
 

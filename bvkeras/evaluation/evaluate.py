@@ -11,7 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from bvkeras import fileio, tasks
-from bvkeras.cache.format import IMPORTED, NUM_LABELS, NUM_TAGS, WINDOWS
+from bvkeras.cache.format import (
+    IMPORTED,
+    NUM_LABELS,
+    NUM_TAGS,
+    PAIRS,
+    WINDOWS,
+)
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import naming_damage
 from bvkeras.data.examples import Examples
@@ -125,7 +131,9 @@ def evaluate_snapshot(
         cut = examples
         if isinstance(examples, SpanExamples) and snapshot.windows:
             cut = dataclasses.replace(examples, windows=snapshot.windows)
-        tokens = tokenize_examples(cut, encoder, snapshot.max_tokens)
+        tokens = tokenize_examples(
+            cut, encoder, snapshot.max_tokens, apart=snapshot.task.is_apart
+        )
         outputs = predict_scores(model, tokens)
         return SystemOutputs(tokens.ids, tokens.labels, outputs, tokens.offsets)
 
@@ -220,6 +228,16 @@ def _check_belongs(
                 f"{_came_from(name, found)}, the head was trained on those "
                 f"{_came_from(name, wanted)}"
             )
+    # How many pairs there are is each split's own.
+    found, wanted = (
+        tasks.APART if PAIRS in one else tasks.JOINT
+        for one in (identity, head.cache_identity)
+    )
+    if found != wanted:
+        raise ArgumentError(
+            f"cache: {cache.directory} has pairs read {found}, the head was "
+            f"trained on pairs read {wanted}"
+        )
     names = ("task", "encoder", "tokenizer", "layers", "max_tokens")
     for name in (*names, *_OF_A_KIND):
         found, wanted = identity.get(name), head.cache_identity.get(name)

@@ -14,6 +14,7 @@ from bvkeras.cache.verify import naming_damage
 from bvkeras.errors import ArgumentError
 from bvkeras.models.pooling_model import PoolingModel
 from bvkeras.models.pooling_tagger import PoolingTagger
+from bvkeras.models.weighted_probe import WeightedProbe
 from bvkeras.schema import NUMBER, OBJECT, list_of, record_of
 from bvkeras.training.head import TrainedHead
 
@@ -80,7 +81,7 @@ def measure_importance(
     to 1.
 
     Args:
-        model: `PoolingModel`.
+        model: `PoolingModel` or `WeightedProbe`.
         cache: HiddenStateCache of the layers the model was trained on.
         several_labels: bool. Whether the outputs are those of labels of which
             a text has any number. Defaults to `False`.
@@ -93,11 +94,11 @@ def measure_importance(
         ArgumentError: `model` is no pooled head.
         CacheError: a shard of the cache is damaged.
     """
-    if not isinstance(model, PoolingModel):
+    if not isinstance(model, PoolingModel | WeightedProbe):
         raise ArgumentError(
             f"model: expected a pooled head, got {type(model).__name__}"
         )
-    if model.scalar_mix is not None:
+    if isinstance(model, PoolingModel) and model.scalar_mix is not None:
         weights = keras.ops.softmax(model.scalar_mix.layer_weights)
         return [float(weight) for weight in keras.ops.convert_to_numpy(weights)]
     contributions = None
@@ -140,7 +141,7 @@ def measure_importance(
     return np.sqrt(np.square(values).sum(axis=-1).mean(axis=0)).tolist()
 
 
-def _traced(model: PoolingModel, inputs: tuple) -> Callable[..., tf.Tensor]:
+def _traced(model: keras.Model, inputs: tuple) -> Callable[..., tf.Tensor]:
     """The contributions as a graph for batches of every size and length."""
     signature = tf.nest.map_structure(
         lambda tensor: tf.TensorSpec(

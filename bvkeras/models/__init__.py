@@ -10,6 +10,7 @@ from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.models.pooling_tagger import PoolingTagger
 from bvkeras.models.span_cross_entropy import SpanCrossEntropy
 from bvkeras.models.token_cross_entropy import TokenCrossEntropy
+from bvkeras.models.weighted_probe import WeightedProbe
 
 __all__ = [
     "LinearProbe",
@@ -20,4 +21,5 @@ __all__ = [
     "PoolingTagger",
     "SpanCrossEntropy",
     "TokenCrossEntropy",
+    "WeightedProbe",
 ]

@@ -4,6 +4,8 @@ import keras
 
 from bvkeras.encoders.families.registry import family_of
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
+from bvkeras.layers.compare_pairs import ComparePairs
+from bvkeras.layers.split_pairs import SplitPairs
 from bvkeras.ops.span_logits import answer_positions, masked_logits
 
 
@@ -15,6 +17,7 @@ def finetuning_model(
     per_token: bool = False,
     answers_only: bool = False,
     sentence_pooling: str = "cls",
+    apart: bool = False,
 ) -> keras.Model:
     """BERT's [CLS] output, dropout, and one dense layer, all trained.
 
@@ -39,6 +42,10 @@ def finetuning_model(
             where there is a pooler; or `"mean"`, the mean of the last hidden
             states of its tokens, without padding, in float32. Not used
             `per_token`. Defaults to `"cls"`.
+        apart: bool. Whether a row holds two texts, each with its own special
+            tokens, that the encoder reads each by itself; the dense layer
+            sees both vectors, their difference and their product, without
+            dropout. Defaults to `False`.
 
     Returns:
         Functional model from `{token_ids, segment_ids, padding_mask}`, each
@@ -50,15 +57,14 @@ def finetuning_model(
 
     Reference:
         Devlin et al., "BERT", 2019, sections 4.1 to 4.3. Reimers and
-        Gurevych, "Sentence-BERT", 2019, section 3, for the mean.
+        Gurevych, "Sentence-BERT", 2019, section 3, for the mean and for pairs
+        apart.
     """
     check_sentence_pooling(sentence_pooling)
     family = family_of(backbone)
     inputs = dict(backbone.input)
     # Of the same inputs for all, also where the encoder does not read them.
-    inputs.setdefault(
-        "segment_ids", keras.Input((None,), dtype="int32", name="segment_ids")
-    )
+    inputs.setdefault("segment_ids", _input("segment_ids"))
     if per_token:
         features = family.sequence_output(backbone)
     elif sentence_pooling == "mean":
@@ -71,7 +77,10 @@ def finetuning_model(
         features = family.sequence_output(backbone)[:, 0]
     else:
         features = family.text_output(backbone)
-    features = keras.layers.Dropout(dropout, seed=seed)(features)
+    if apart:
+        inputs, features = _apart(inputs, features)
+    else:
+        features = keras.layers.Dropout(dropout, seed=seed)(features)
     logits = keras.layers.Dense(
         num_outputs,
         kernel_initializer=keras.initializers.TruncatedNormal(0.02, seed=seed),
@@ -82,3 +91,16 @@ def finetuning_model(
         positions = answer_positions(inputs["segment_ids"])
         logits = masked_logits(logits, positions)
     return keras.Model(inputs, logits, name="finetuning_model")
+
+
+def _apart(inputs, features):
+    """Inputs of pairs, and what is compared of them."""
+    text_model = keras.Model(inputs, features, name="text")
+    pairs = {name: _input(name) for name in inputs}
+    vectors = text_model(SplitPairs(name="split_pairs")(pairs))
+    compare = ComparePairs(dtype="float32", name="compare_pairs")
+    return pairs, compare(vectors)
+
+
+def _input(name):
+    return keras.Input((None,), dtype="int32", name=name)

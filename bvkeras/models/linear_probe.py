@@ -8,6 +8,7 @@ import keras
 from bvkeras.errors import ArgumentError
 from bvkeras.models.masked_inputs import built_sizes, real_tokens, split_mask
 from bvkeras.ops.hidden_states import dequantize, shape_of, zero_padding
+from bvkeras.ops.text_pairs import FIRST, SECOND, pair_features
 
 
 @keras.saving.register_keras_serializable(package="bvkeras")
@@ -19,13 +20,19 @@ class LinearProbe(keras.Model):
     baseline a pooled head has to beat. `bvkeras.train_regression` finds the
     weights with scikit-learn.
 
+    With `pairs` a text is two that were encoded each by itself, and what is
+    mapped are, of every hidden state, the cosine of both means, their
+    difference without its sign, and their product
+    (`bvkeras.ops.text_pairs.pair_features`).
+
     Of two classes there is one logit, as in scikit-learn: the second class's,
     with zero in the place of the first's. Of labels, of which a text has any
     number, each has its own logit.
 
     Input: hidden states in any of the forms that
     `bvkeras.models.pooling_classifier.PoolingClassifier` takes, alone or in a
-    pair with a mask `(batch, tokens)`, true at real tokens.
+    pair with a mask `(batch, tokens)`, true at real tokens; of `pairs` it is 1
+    at those of the first text and 2 at those of the second.
     Output: float32 logits `(batch, num_classes)`, or `(batch, 1)` without
     classes, whatever the dtype policy.
 
@@ -43,11 +50,13 @@ class LinearProbe(keras.Model):
             features, outputs)`. Defaults to `"zeros"`.
         several_labels: bool. Whether `num_classes` are labels, at least 1, of
             which a text has any number. Defaults to `False`.
+        pairs: bool. Whether an input is two texts. Defaults to `False`.
         **kwargs: Arguments of `keras.Model`, as `name` and `dtype`.
 
     Raises:
         ArgumentError: An argument is out of its range, or hidden states have
-            another number of layers or features than the model.
+            another number of layers or features than the model; or there are
+            pairs and no mask.
 
     Example:
         ```python
@@ -75,6 +84,7 @@ class LinearProbe(keras.Model):
         hidden_dim: int | None = None,
         kernel_initializer: Any = "zeros",
         several_labels: bool = False,
+        pairs: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -95,18 +105,18 @@ class LinearProbe(keras.Model):
         self.hidden_dim = hidden_dim
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.several_labels = several_labels
+        self.pairs = pairs
         if num_layers is not None and hidden_dim is not None:
             self.build((None, None, num_layers, hidden_dim))
 
     def build(self, input_shape):
         self._sizes = built_sizes(input_shape, self.num_layers, self.hidden_dim)
-        num_layers, hidden_dim = self._sizes
         outputs = self.num_classes or 1
         if self._has_one_logit:
             outputs = 1
         self.kernel = self.add_weight(
             name="kernel",
-            shape=(num_layers * hidden_dim, outputs),
+            shape=(self.num_features, outputs),
             initializer=self.kernel_initializer,
             autocast=False,
         )
@@ -121,19 +131,57 @@ class LinearProbe(keras.Model):
         return self._sizes
 
     def call(self, inputs, mask=None):
+        return self.outputs_of(self._features_of(inputs, mask))
+
+    def _features_of(self, inputs, mask):
         hidden_states, mask = split_mask(inputs, mask)
-        self._check_sizes(hidden_states)
-        features = token_mean(hidden_states, mask)
+        self._check(hidden_states, mask)
+        return self.features(hidden_states, mask)
+
+    def features(self, hidden_states: Any, mask: Any) -> Any:
+        """What the linear map sees of hidden states.
+
+        Args:
+            hidden_states: in any of their forms.
+            mask: tensor `(batch, tokens)`, or `None`.
+
+        Returns:
+            float32 tensor `(batch, num_features)`.
+        """
+        if not self.pairs:
+            return token_mean(hidden_states, mask)
+        shape = (-1, *self._sizes)
+        first, second = (
+            keras.ops.reshape(token_mean(hidden_states, mask == text), shape)
+            for text in (FIRST, SECOND)
+        )
+        return pair_features(first, second)
+
+    def outputs_of(self, features: Any) -> Any:
+        """The linear map, of what `features` gives."""
         outputs = keras.ops.matmul(features, self.kernel) + self.bias
         if self._has_one_logit:
             return keras.ops.pad(outputs, ((0, 0), (1, 0)))
         return outputs
 
     @property
+    def num_features(self) -> int:
+        """Numbers the linear map sees of an input."""
+        num_layers, hidden_dim = self._sizes
+        if self.pairs:
+            return num_layers * (1 + 2 * hidden_dim)
+        return num_layers * hidden_dim
+
+    @property
     def _has_one_logit(self) -> bool:
         return self.num_classes == 2 and not self.several_labels
 
-    def _check_sizes(self, hidden_states):
+    def _check(self, hidden_states, mask):
+        if self.pairs and mask is None:
+            raise ArgumentError(
+                "mask: expected 1 at tokens of the first text and 2 at those "
+                "of the second, got none"
+            )
         # The product alone would take 2 layers of 3 features for 3 of 2.
         received = shape_of(hidden_states)[2:]
         for size, expected in zip(received, self._sizes, strict=True):
@@ -156,6 +204,7 @@ class LinearProbe(keras.Model):
                 self.kernel_initializer
             ),
             several_labels=self.several_labels,
+            pairs=self.pairs,
         )
         return config
 

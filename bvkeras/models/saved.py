@@ -25,7 +25,7 @@ _CLASSES = (
     "PoolingTagger",
 )
 _OPTIONAL = {"anyOf": [POSITIVE, {"type": "null"}]}
-_PROBE = "LinearProbe"
+_PROBES = ("LinearProbe", "WeightedProbe")
 
 
 def _of_class(names: Sequence[str], config: Schema) -> Schema:
@@ -53,8 +53,13 @@ _POOLED_SCHEMA = _of_class(
     ),
 )
 _PROBE_SCHEMA = _of_class(
-    (_PROBE,),
-    record_of(num_classes=_OPTIONAL, num_layers=POSITIVE, hidden_dim=POSITIVE),
+    _PROBES,
+    record_of(
+        num_classes=_OPTIONAL,
+        num_layers=POSITIVE,
+        hidden_dim=POSITIVE,
+        pairs={"type": "boolean"},
+    ),
 )
 
 
@@ -100,8 +105,8 @@ def _check(file: IO[bytes], path: str | os.PathLike) -> None:
             raise DataError(f"{path}: its {_WEIGHTS_FILE} is compressed")
         where = f"{path}: {_CONFIG_FILE}"
         text = archive.read(_CONFIG_FILE)
-        found = fileio.parse_json(text, where, OBJECT).get("class_name")
-        is_probe = found == _PROBE
+        name = fileio.parse_json(text, where, OBJECT).get("class_name")
+        is_probe = name in _PROBES
         schema = _PROBE_SCHEMA if is_probe else _POOLED_SCHEMA
         record = fileio.parse_json(text, where, schema)
         count = _probe_weights if is_probe else _pooled_weights
@@ -109,7 +114,8 @@ def _check(file: IO[bytes], path: str | os.PathLike) -> None:
             found = h5_weights(stored)
     require_weights(
         f"{path}: its {_CONFIG_FILE}",
-        count(record["config"]),
+        count(record["config"])
+        + (_query_weights(record["config"]) if name == _PROBES[1] else 0),
         "the file",
         found,
         DataError,
@@ -120,7 +126,15 @@ def _probe_weights(config: dict[str, Any]) -> int:
     """Weights of the regression that a config asks for."""
     columns = config["num_classes"] or 1
     columns = 1 if columns == 2 else columns
-    return (config["num_layers"] * config["hidden_dim"] + 1) * columns
+    features = config["hidden_dim"]
+    if config["pairs"]:
+        features = 1 + 2 * features
+    return (config["num_layers"] * features + 1) * columns
+
+
+def _query_weights(config: dict[str, Any]) -> int:
+    """Weights of the queries that a config asks for."""
+    return config["num_layers"] * config["hidden_dim"]
 
 
 def _pooled_weights(config: dict[str, Any]) -> int:

@@ -11,7 +11,7 @@ from bvkeras.tasks.head_config import HeadConfig
 from bvkeras.tasks.setting_checks import check_fields, one_of, whole_number
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TaskSpec
-from bvkeras.training.head import check_token_pooling
+from bvkeras.training.head import check_pooler, check_token_pooling
 
 _CHECKS = {
     "cache_dtype": one_of(*DTYPES),
@@ -75,6 +75,7 @@ class RunSettings:
         own = {name: given.pop(name) for name in _OWN_NAMES if name in given}
         settings = task.settings_for(hidden_dim).replaced(**given)
         check_token_pooling(task, settings.head.token_pooling)
+        check_pooler(task, settings.head.pooler)
         return cls(settings.finetune, settings.head, **own)
 
     @property

@@ -14,9 +14,10 @@ from typing import Any
 from bvkeras.encoders.families.registry import family_of_config
 from bvkeras.encoders.sentence_pooling import SENTENCE_POOLINGS
 from bvkeras.errors import DataError
+from bvkeras.models.pooling_model import POOLERS
 from bvkeras.serving.kinds import kind_of
-from bvkeras.tasks.head_config import POOLERS
 from bvkeras.tasks.kind import Kind
+from bvkeras.tasks.pairs import APART, PAIRS
 
 _MOST = (1 << 31) - 1
 _MOST_PARAMETERS = 1 << 53
@@ -25,7 +26,8 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 # Names of signatures besides those of the tasks.
 RESERVED = ("serving_default", "tokens", "hidden_states", "all")
 _KINDS = {kind.value: kind for kind in Kind}
-_PROBE = "LinearProbe"
+_PROBES = ("LinearProbe", "WeightedProbe")
+_OWN_HEAD = "EncoderHead"
 _HEAD_SIZES = (
     *("units", "sequence_length", "num_layers", "hidden_dim"),
     *("num_classes", "num_outputs", "last_layer"),
@@ -96,6 +98,10 @@ def _check_task(task: dict[str, Any], config: dict[str, Any]) -> None:
             raise ValueError("has label_names that are no text")
     else:
         _value(task, "label_names", type(None))
+    pairs = _value(task, "pairs", str, PAIRS.__contains__)
+    is_apart = pairs == APART
+    if is_apart and (len(task["inputs"]) != 2 or not traits.takes_apart):
+        raise ValueError("has no pairs to read apart")
     _value(task, "max_tokens", int, _up_to(config["max_sequence_length"]))
     layers = _value(task, "layers", list, len)
     if not all(
@@ -117,12 +123,17 @@ def _check_task(task: dict[str, Any], config: dict[str, Any]) -> None:
     for name in _HEAD_SIZES:
         if head.get(name) is not None:
             _value(head, name, int, _up_to(_MOST))
-    if head["type"] != "EncoderHead":
+    if head["type"] != _OWN_HEAD:
         for name in ("num_layers", "hidden_dim"):
             _value(head, name, int, range(1, _MOST).__contains__)
-    if head["type"] == _PROBE:
+    # A pooled head has no such thing, and is not of pairs apart.
+    if head["type"] in (*_PROBES, _OWN_HEAD):
+        _value(head, "pairs", bool, is_apart.__eq__)
+    elif is_apart:
+        raise ValueError("has a head that does not read pairs apart")
+    if head["type"] in _PROBES:
         _value(head, "several_labels", bool, (kind is Kind.LABELS).__eq__)
-    elif head["type"] == "EncoderHead":
+    elif head["type"] == _OWN_HEAD:
         if traits.per_token:
             _value(head, "sentence_pooling", type(None))
         else:
@@ -246,12 +257,13 @@ def _head_shapes(task, config) -> list[tuple[int, ...]]:
     outputs = traits.num_outputs
     if outputs is None:
         outputs = len(task["label_names"])
-    if head["type"] == "EncoderHead":
+    if head["type"] == _OWN_HEAD:
         pooler = []
         has_pooler = family_of_config(config).has_trained_pooler
         if head["sentence_pooling"] == "cls" and has_pooler:
             pooler = [(features, features), (features,)]
-        return [*pooler, (features, outputs), (outputs,)]
+        compared = 4 * features if head["pairs"] else features
+        return [*pooler, (compared, outputs), (outputs,)]
     outputs = head.get("num_classes") or head.get("num_outputs") or outputs
     num_layers = len(task["layers"])
     if (head["num_layers"], head["hidden_dim"]) != (num_layers, features):
@@ -260,11 +272,13 @@ def _head_shapes(task, config) -> list[tuple[int, ...]]:
             f"{head['hidden_dim']} features, expected {num_layers} of "
             f"{features}"
         )
-    if head["type"] == _PROBE:
+    if head["type"] in _PROBES:
         # Of two classes the second's logit is enough.
         if outputs == 2 and not head["several_labels"]:
             outputs = 1
-        return [(num_layers * features, outputs), (outputs,)]
+        width = 1 + 2 * features if head["pairs"] else features
+        query = [(num_layers, features)] if head["type"] == _PROBES[1] else []
+        return [(num_layers * width, outputs), (outputs,), *query]
     units = head["units"]
     is_mix = head["pooler"] == "scalar_mix"
     places = (head.get("sequence_length") or 1, 1 if is_mix else num_layers)
@@ -279,7 +293,7 @@ def _head_shapes(task, config) -> list[tuple[int, ...]]:
 
 def _check_parameters(name, task, head, encoder) -> None:
     own = sum(math.prod(shape) for shape in head)
-    if task["head"]["type"] == "EncoderHead":
+    if task["head"]["type"] == _OWN_HEAD:
         own = sum(math.prod(shape) for shape in head[-2:])
     total = encoder["parameters"] + own
     if task["total_parameters"] != total or (

@@ -86,7 +86,7 @@ class ServedTexts(ServedKind):
 
     heads = (
         *("EncoderHead", "PoolingClassifier", "PoolingRegressor"),
-        "LinearProbe",
+        *("LinearProbe", "WeightedProbe"),
     )
 
     def batch(
@@ -108,9 +108,9 @@ class ServedTexts(ServedKind):
                 *(begins[num_rows:], lengths[num_rows:]),
             )
         rows = packing.truncated(
-            rows, task.max_tokens, tokenizer.special_tokens
+            rows, task.max_tokens, tokenizer.special_tokens, task.is_apart
         )
-        return packing.pack(pieces.ids, rows, tokenizer), None
+        return packing.pack(pieces.ids, rows, tokenizer, task.is_apart), None
 
     def rows(self, batch: Tensors, places: Any) -> tf.Tensor:
         return tf.range(tf.shape(batch["token_ids"])[0])

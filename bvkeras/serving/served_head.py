@@ -14,8 +14,10 @@ from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.models.pooling_tagger import PoolingTagger
+from bvkeras.models.weighted_probe import WeightedProbe
 from bvkeras.ops.implementation import reference_only
 from bvkeras.ops.span_logits import masked_logits
+from bvkeras.ops.text_pairs import compared
 from bvkeras.training.finetune import Snapshot
 
 # A description of an export names one of these, and nothing else is made of
@@ -24,13 +26,13 @@ _MODELS = {
     model.__name__: model
     for model in (
         *(PoolingClassifier, PoolingRegressor, PoolingSpanModel),
-        *(PoolingTagger, LinearProbe),
+        *(PoolingTagger, LinearProbe, WeightedProbe),
     )
 }
 _SETTINGS = (
     *("units", "sequence_length", "num_layers", "hidden_dim"),
     *("approximate", "pooler", "num_classes", "num_outputs"),
-    "several_labels",
+    *("several_labels", "pairs"),
 )
 _OWN_HEAD = "EncoderHead"
 
@@ -55,6 +57,7 @@ class ServedHead:
     ):
         self.config = config
         self.per_token = bool(config.get("per_token"))
+        self.is_apart = bool(config.get("pairs"))
         self._model = None
         if config.get("type") == _OWN_HEAD:
             self._pooling = config.get("sentence_pooling")
@@ -76,7 +79,7 @@ class ServedHead:
 
         Args:
             model: PoolingClassifier, PoolingRegressor, PoolingSpanModel,
-                PoolingTagger or LinearProbe, built.
+                PoolingTagger, LinearProbe or WeightedProbe, built.
 
         Raises:
             ArgumentError: it is something else, or not built.
@@ -122,6 +125,7 @@ class ServedHead:
             "type": _OWN_HEAD,
             "per_token": per_token,
             "sentence_pooling": pooling,
+            "pairs": snapshot.task.is_apart,
             "frozen_parameters": snapshot.frozen_parameters,
             "last_layer": num_layers,
         }
@@ -154,7 +158,8 @@ class ServedHead:
             hidden_states: float32 tensor `(batch, tokens, layers, features)`,
                 of the layers the head is for.
             positions: bool tensor `(batch, tokens)`. The tokens to read, or
-                those with outputs.
+                those with outputs. Of pairs apart int32: 1 and 2 at those of
+                the first and of the second text, each in its half.
 
         Returns:
             float32 tensor `(batch, outputs)`; where tokens have outputs
@@ -170,13 +175,27 @@ class ServedHead:
         if self.per_token:
             logits = tf.tensordot(states, kernel, axes=1) + bias
             return masked_logits(logits, positions)
+        if not self.is_apart:
+            pooled = self._text_vectors(states, positions, pooler)
+            return tf.matmul(pooled, kernel) + bias
+        vectors = [
+            self._text_vectors(text, mask, pooler)
+            for text, mask in zip(
+                tf.split(states, 2, axis=1),
+                tf.split(positions > 0, 2, axis=1),
+                strict=True,
+            )
+        ]
+        return tf.matmul(compared(*vectors), kernel) + bias
+
+    def _text_vectors(self, states, mask, pooler):
+        """What stands for whole texts, `(batch, features)`."""
         if self._pooling == "mean":
-            pooled = _mean(states, positions)
-        else:
-            pooled = states[:, 0]
-            if pooler:
-                pooled = tf.tanh(tf.matmul(pooled, pooler[0]) + pooler[1])
-        return tf.matmul(pooled, kernel) + bias
+            return _mean(states, mask)
+        pooled = states[:, 0]
+        if pooler:
+            pooled = tf.tanh(tf.matmul(pooled, pooler[0]) + pooler[1])
+        return pooled
 
 
 def _mean(states, mask):

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from bvkeras.encoders.inference import InferenceEncoder
 from bvkeras.encoders.tokenizer import Tokenizer
+from bvkeras.ops.text_pairs import join_pairs, pair_mask, split_pairs
 from bvkeras.serving.kinds import kind_of
 from bvkeras.serving.served_task import ServedTask
 from bvkeras.serving.text_pieces import text_pieces
@@ -104,15 +105,34 @@ class ServedModel:
             yield task, kind.answer(task, logits, texts, places)
 
     def _logits(self, tasks, batch):
-        """Each task with its logits, of one pass through the encoder."""
-        states, stacked = self._encoder(batch), {}
+        """Each task with its logits, of one pass through the encoder.
+
+        Of tasks that read pairs apart, and others, one pass each.
+        """
+        passes = {}
         for task in tasks:
+            if task.is_apart not in passes:
+                encode = self._encode_apart if task.is_apart else self._encode
+                passes[task.is_apart] = (*encode(batch), {})
+            states, mask, stacked = passes[task.is_apart]
             # One copy for all heads, and in each a few large operations.
             if task.layers not in stacked:
                 chosen = [states[i] for i in task.layers]
                 stacked[task.layers] = tf.stack(chosen, axis=2)
-            positions = kind_of(task.kind).positions(batch)
+            positions = mask
+            if positions is None:
+                positions = kind_of(task.kind).positions(batch)
             yield task, self._heads[task.name](stacked[task.layers], positions)
+
+    def _encode(self, batch):
+        """The hidden states of rows; which tokens count, the kind says."""
+        return self._encoder(batch), None
+
+    def _encode_apart(self, batch):
+        """The hidden states of pairs read apart, and whose tokens they are."""
+        rows = split_pairs(batch)
+        states = [join_pairs(state) for state in self._encoder(rows)]
+        return states, pair_mask(rows["padding_mask"])
 
     def _batch(self, task, texts):
         """Token ids for the encoder, and where they come from."""
@@ -130,9 +150,13 @@ class ServedModel:
     def _hidden_states(self, texts):
         task = self._tasks[0]
         batch, places = self._batch(task, texts)
+        row = kind_of(task.kind).rows(batch, places)
+        if task.is_apart:
+            # All first texts, then all second ones.
+            batch, row = split_pairs(batch), tf.tile(row, [2])
         return {
             "hidden_states": tf.stack(self._encoder(batch), axis=2),
-            "row": kind_of(task.kind).rows(batch, places),
+            "row": row,
             **batch,
         }
 

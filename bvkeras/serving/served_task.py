@@ -9,6 +9,7 @@ from bvkeras.models.multi_task import MultiTaskModel
 from bvkeras.serving.description import NAME, RESERVED
 from bvkeras.serving.served_head import ServedHead
 from bvkeras.tasks.kind import Kind
+from bvkeras.tasks.pairs import APART, JOINT, check_pairs
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
 
@@ -29,10 +30,13 @@ class ServedTask:
         windows: WindowPlan, or None. How contexts are cut, where spans of
             them are found. Defaults to `None`.
         kind: Kind. What an answer is. Defaults to `Kind.CLASSES`.
+        pairs: str. How the encoder reads two texts, `"joint"` or `"apart"`.
+            Defaults to `"joint"`.
 
     Raises:
         ArgumentError: a name cannot be one, a number is out of range, or head
-            or windows are not those of the kind.
+            or windows are not those of the kind, or the head not of such
+            pairs.
     """
 
     name: str
@@ -43,6 +47,7 @@ class ServedTask:
     label_names: tuple[str, ...] | None = None
     windows: WindowPlan | None = None
     kind: Kind = Kind.CLASSES
+    pairs: str = JOINT
 
     def __post_init__(self):
         if not NAME.fullmatch(self.name) or self.name in RESERVED:
@@ -55,6 +60,16 @@ class ServedTask:
                 f"num_texts: received {self.num_texts!r}, expected 1 or 2"
             )
         traits = self.kind.traits
+        check_pairs(self.pairs)
+        if self.is_apart and (self.num_texts != 2 or not traits.takes_apart):
+            raise ArgumentError(
+                f"pairs: {self.name} has no two texts to read apart"
+            )
+        if self.is_apart != self.head.is_apart:
+            raise ArgumentError(
+                f"head: {self.name} reads pairs {self.pairs}, expected a head "
+                "that does, too"
+            )
         lowest = traits.fewest_tokens[self.num_texts - 1]
         if self.max_tokens < lowest:
             raise ArgumentError(
@@ -103,7 +118,13 @@ class ServedTask:
                 (windows or task.windows) if task.traits.has_windows else None
             ),
             kind=task.kind,
+            pairs=task.pairs,
         )
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the encoder reads the two texts of a pair by themselves."""
+        return self.pairs == APART
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -119,7 +140,7 @@ class ServedTask:
         """Equal for tasks that one pass through the encoder serves."""
         return (
             *(self.input_names, self.max_tokens, self.windows),
-            self.kind.traits.in_windows,
+            *(self.kind.traits.in_windows, self.pairs),
         )
 
     def describe(self, encoder_parameters: int) -> dict[str, Any]:
@@ -136,6 +157,7 @@ class ServedTask:
             "kind": self.kind.value,
             "inputs": list(self.input_names),
             "label_names": self.label_names and list(self.label_names),
+            "pairs": self.pairs,
             "max_tokens": self.max_tokens,
             "layers": list(self.layers),
             "windows": self.windows and dataclasses.asdict(self.windows),
@@ -165,6 +187,7 @@ class ServedTask:
                 label_names=label_names and tuple(label_names),
                 windows=windows and WindowPlan(**windows),
                 kind=Kind(description["kind"]),
+                pairs=description["pairs"],
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(

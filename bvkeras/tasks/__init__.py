@@ -9,7 +9,8 @@ from bvkeras.tasks.description import (
 )
 from bvkeras.tasks.finetune_config import FinetuneConfig
 from bvkeras.tasks.head_config import HeadConfig
-from bvkeras.tasks.kind import LABEL_SEPARATOR, Kind, KindTraits
+from bvkeras.tasks.kind import LABEL_SEPARATOR, POOLERS, Kind, KindTraits
+from bvkeras.tasks.pairs import APART, JOINT, PAIRS, read_as
 from bvkeras.tasks.registry import get, names, spec_of
 from bvkeras.tasks.settings import TaskSettings
 from bvkeras.tasks.spec import TABLE_BACKBONE, TaskSpec
@@ -18,7 +19,11 @@ from bvkeras.tasks.tag_scheme import TagScheme
 from bvkeras.tasks.window_plan import WindowPlan
 
 __all__ = [
+    "APART",
+    "JOINT",
     "LABEL_SEPARATOR",
+    "PAIRS",
+    "POOLERS",
     "TABLE_BACKBONE",
     "TASK_FILE",
     "FinetuneConfig",
@@ -32,6 +37,7 @@ __all__ = [
     "WindowPlan",
     "get",
     "names",
+    "read_as",
     "read_task",
     "spec_of",
     "task_from_record",

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from bvkeras.tasks.kind import TOKEN_POOLINGS
+from bvkeras.tasks.kind import POOLERS, TOKEN_POOLINGS
 from bvkeras.tasks.setting_checks import (
     ABOVE_ZERO,
     AT_LEAST_ZERO,
@@ -13,8 +13,6 @@ from bvkeras.tasks.setting_checks import (
     whole_number,
 )
 
-# As in models/pooling_model.py, which is slow to import.
-POOLERS = ("linear", "scalar_mix")
 PROJECTION_STARTS = ("zeros", "glorot_uniform")
 
 HEAD_CHECKS = {
@@ -37,25 +35,30 @@ class HeadConfig:
     """All settings of one pooled head and its training.
 
     Args:
-        units: int. Width of the linear pooling. Defaults to `16`.
+        units: int. Width of the linear pooling; not used with `"weighted"`.
+            Defaults to `16`.
         learning_rate: float. Highest rate; 10% warm-up, linear decay.
             Defaults to `1e-3`.
         epochs: int. Passes over the hidden states. Defaults to `3`.
         batch_size: int. Examples a step. Defaults to `16`.
         dropout: float in [0, 1). Dropout on the pooled features. Defaults to
             `0.0`.
-        pooler: str. `"linear"` or `"scalar_mix"`. Defaults to `"linear"`.
+        pooler: str. `"linear"`, `"scalar_mix"`, or `"weighted"`: a
+            `bvkeras.models.WeightedProbe`, which starts at the regression on
+            the mean hidden states and learns which tokens matter; the only
+            one of pairs apart, and none where outputs are of tokens. Defaults
+            to `"linear"`.
         token_pooling: str. `"flatten"`, the paper's: a projection with weights
             for each position. `"mean"`: one for all tokens, and the mean over
-            them. Of spans, whose outputs are of tokens, neither. Defaults to
-            `"flatten"`.
+            them. Of spans, whose outputs are of tokens, neither, nor with
+            `"weighted"`. Defaults to `"flatten"`.
         projection_rate: float. The projection's share of the learning rate.
             Adam moves each of its weights by the rate, and a flattened output
             is a sum over thousands of them: at the pooling's rate it moves
             too far in a step. Defaults to `1.0`.
         weight_decay: float. AdamW's. Defaults to `0.01`.
-        projection_initializer: str. `"zeros"` or `"glorot_uniform"`.
-            Defaults to `"zeros"`.
+        projection_initializer: str. `"zeros"` or `"glorot_uniform"`; not used
+            with `"weighted"`. Defaults to `"zeros"`.
         seed: int. Seed of the start, of dropout and of the order. Defaults to
             `0`.
 

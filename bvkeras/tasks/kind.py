@@ -5,8 +5,13 @@ import enum
 
 # Between the names of a text's labels, where they stand in one cell.
 LABEL_SEPARATOR = "|"
+# How a head weighs layers and tokens: one linear map shared by all layers; the
+# same, of a mix of the layers; weighted means of each layer, and a map of them.
+LINEAR, SCALAR_MIX, WEIGHTED = "linear", "scalar_mix", "weighted"
+POOLERS = (LINEAR, SCALAR_MIX, WEIGHTED)
 # How a pooled head comes from tokens to a text.
-TOKEN_POOLINGS = ("flatten", "mean")
+FLATTEN, MEAN = "flatten", "mean"
+TOKEN_POOLINGS = (FLATTEN, MEAN)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +46,8 @@ class KindTraits:
         is_searchable: bool. Whether `bvkeras tune` knows how to score it.
         token_poolings: tuple of str. Those of `TOKEN_POOLINGS` a head can
             have.
+        poolers: tuple of str. Those of `POOLERS` a head can have.
+        takes_apart: bool. Whether two texts may be encoded each by itself.
         inputs: tuple of tuples of str. What an export may be given, by the
             number of its texts.
         fewest_tokens: tuple of int. Least `max_tokens`, by the number of
@@ -60,6 +67,8 @@ class KindTraits:
     has_regression: bool = True
     is_searchable: bool = True
     token_poolings: tuple[str, ...] = TOKEN_POOLINGS
+    poolers: tuple[str, ...] = POOLERS
+    takes_apart: bool = True
     inputs: tuple[tuple[str, ...], ...] = (("text",), ("text", "text_b"))
     fewest_tokens: tuple[int, ...] = (3, 4)
     score_file: str = "{split}.json"
@@ -103,7 +112,9 @@ class Kind(enum.Enum):
             needs_examples=True,
             has_regression=False,
             is_searchable=False,
+            takes_apart=False,
             token_poolings=TOKEN_POOLINGS[:1],
+            poolers=POOLERS[:2],
             inputs=(("question", "context"),),
             fewest_tokens=(6, 6),
             score_file="{split}/scores.json",
@@ -119,7 +130,9 @@ class Kind(enum.Enum):
             needs_examples=True,
             has_regression=False,
             is_searchable=False,
+            takes_apart=False,
             token_poolings=TOKEN_POOLINGS[:1],
+            poolers=POOLERS[:2],
             inputs=(("text",),),
             fewest_tokens=(3, 4),
         ),

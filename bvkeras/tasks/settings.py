@@ -6,6 +6,7 @@ from typing import Any
 from bvkeras.errors import ArgumentError
 from bvkeras.tasks.finetune_config import FinetuneConfig
 from bvkeras.tasks.head_config import HEAD_CHECKS, HeadConfig
+from bvkeras.tasks.kind import MEAN, WEIGHTED
 
 # Settings of a head that fine-tuning has not keep their names.
 _UNLIKE = ("units", "pooler", "token_pooling")
@@ -17,6 +18,18 @@ HEAD_NAMES = {
     field.name if field.name in _UNLIKE else f"head_{field.name}": field.name
     for field in dataclasses.fields(HeadConfig)
     if field.name != "seed"
+}
+
+# A head of weighted means, which starts at what a regression found: its
+# queries have to learn, and the rest hardly moves. docs/reproduce.md says how
+# the numbers were chosen.
+WEIGHTED_HEAD = {
+    "pooler": WEIGHTED,
+    "token_pooling": MEAN,
+    "head_learning_rate": 3e-3,
+    "head_projection_rate": 0.03,
+    "head_batch_size": 32,
+    "head_epochs": 4,
 }
 
 

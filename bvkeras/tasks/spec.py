@@ -3,8 +3,9 @@
 import dataclasses
 
 from bvkeras.errors import ArgumentError
-from bvkeras.tasks.kind import LABEL_SEPARATOR, Kind, KindTraits
-from bvkeras.tasks.settings import TaskSettings
+from bvkeras.tasks.kind import LABEL_SEPARATOR, WEIGHTED, Kind, KindTraits
+from bvkeras.tasks.pairs import APART, JOINT, check_pairs
+from bvkeras.tasks.settings import WEIGHTED_HEAD, TaskSettings
 from bvkeras.tasks.table_files import TableFiles
 from bvkeras.tasks.tag_scheme import TagScheme
 from bvkeras.tasks.window_plan import WindowPlan
@@ -58,11 +59,15 @@ class TaskSpec:
         tag_scheme: `TagScheme`, or None. Of tagged words: how the tags of the
             files mark entities; `label_names` are those of
             `TagScheme.label_names`. Defaults to `None`: no such task.
+        pairs: str. How the encoder reads two texts: `"joint"`, in one row, or
+            `"apart"`, each by itself, so that a text is encoded once however
+            many pairs it is in. Defaults to `"joint"`.
 
     Raises:
         ArgumentError: there is no text column or no metric, or a class has no
             name of its own; or a label's name cannot stand among others; or
-            names, windows or columns of labels do not fit the kind.
+            names, windows or columns of labels do not fit the kind; or there
+            are no pairs to read apart.
 
     Example:
 
@@ -92,6 +97,7 @@ class TaskSpec:
     table: TableFiles | None = None
     kind: Kind = Kind.CLASSES
     tag_scheme: TagScheme | None = None
+    pairs: str = JOINT
 
     def __post_init__(self):
         if len(self.text_columns) not in (1, 2):
@@ -113,6 +119,14 @@ class TaskSpec:
             raise ArgumentError(
                 f"tag_scheme: expected {wanted} of kind {self.kind.value}, got "
                 f"{self.tag_scheme}"
+            )
+        check_pairs(self.pairs)
+        if self.is_apart and (
+            len(self.text_columns) != 2 or not self.traits.takes_apart
+        ):
+            raise ArgumentError(
+                f"pairs: expected {JOINT} of {self.name}, which has no pairs "
+                f"of texts to compare, got {self.pairs}"
             )
         several = not isinstance(self.label_column, str)
         if several and not self.traits.several_columns:
@@ -161,6 +175,16 @@ class TaskSpec:
         return self.kind.traits
 
     @property
+    def is_apart(self) -> bool:
+        """Whether the two texts of a pair are encoded each by itself."""
+        return self.pairs == APART
+
+    @property
+    def poolers(self) -> tuple[str, ...]:
+        """How its heads can weigh layers and tokens."""
+        return (WEIGHTED,) if self.is_apart else self.traits.poolers
+
+    @property
     def is_regression(self) -> bool:
         """Whether a label is a score and not a class."""
         return self.kind is Kind.SCORE
@@ -195,8 +219,11 @@ class TaskSpec:
 
         Returns:
             The small encoder's settings below 768 features (BERT-base), the
-            paper's otherwise.
+            paper's otherwise; of pairs apart with a head of weighted means.
         """
+        settings = self.paper_settings
         if hidden_dim < _BASE_HIDDEN_DIM:
-            return self.small_settings
-        return self.paper_settings
+            settings = self.small_settings
+        if self.is_apart:
+            return settings.replaced(**WEIGHTED_HEAD)
+        return settings

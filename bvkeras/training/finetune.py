@@ -173,6 +173,7 @@ class Snapshot:
             per_token=self.task.traits.per_token,
             answers_only=self.task.traits.has_windows,
             sentence_pooling=encoder.sentence_pooling,
+            apart=self.task.is_apart,
         )
         _load_head(self.directory, model)
         return encoder, model
@@ -351,7 +352,9 @@ def _train(
     # Also frees what was frozen before: `HiddenStates` does so to the pooler.
     freeze(encoder.backbone, **config.freezing)
     encoder.start_pooler(seed)
-    tokens = tokenize_examples(examples, encoder, config.max_tokens)
+    tokens = tokenize_examples(
+        examples, encoder, config.max_tokens, apart=task.is_apart
+    )
     model = finetuning_model(
         encoder.backbone,
         task.num_labels,
@@ -360,6 +363,7 @@ def _train(
         per_token=task.traits.per_token,
         answers_only=task.traits.has_windows,
         sentence_pooling=encoder.sentence_pooling,
+        apart=task.is_apart,
     )
     frozen_parameters = untrained_parameters(encoder.backbone, model)
     seed_dropout(model, seed)

@@ -19,6 +19,7 @@ from bvkeras.cache.verify import naming_damage
 from bvkeras.errors import ArgumentError, DataError, DivergedError
 from bvkeras.models.pooling_model import PoolingModel
 from bvkeras.models.saved import load_head_model
+from bvkeras.models.weighted_probe import WeightedProbe
 from bvkeras.progress import Bar, progress_bar
 from bvkeras.schema import (
     COUNT,
@@ -32,8 +33,10 @@ from bvkeras.schema import (
 )
 from bvkeras.tasks.description import task_from_record, task_to_record
 from bvkeras.tasks.head_config import HeadConfig
-from bvkeras.tasks.kind import Kind
+from bvkeras.tasks.kind import WEIGHTED, Kind
+from bvkeras.tasks.pairs import APART, JOINT
 from bvkeras.tasks.spec import TaskSpec
+from bvkeras.training.closed_form import closed_form, probe_arguments
 from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.sample_weights import weights_digest
@@ -147,7 +150,7 @@ def build_head(
     cache: HiddenStateBatches,
     config: HeadConfig | None = None,
     **settings: Any,
-) -> PoolingModel:
+) -> PoolingModel | WeightedProbe:
     """The pooled head for a task, of the size a cache asks for.
 
     Its bias starts at the mean of the cache's scores, or at the logarithm of
@@ -157,6 +160,9 @@ def build_head(
     example an output of its own, a sum over thousands of features, which a
     projection that moves slowly does not unlearn. Of spans, a bias that all
     tokens share changes nothing, and stays at zero.
+
+    With `pooler="weighted"` it starts at the regression on the means of the
+    cache's hidden states.
 
     Args:
         task: TaskSpec. Classifier, regressor, or finder of spans.
@@ -171,6 +177,9 @@ def build_head(
     """
     config = dataclasses.replace(config or HeadConfig(), **settings)
     check_token_pooling(task, config.token_pooling)
+    check_pooler(task, config.pooler)
+    if config.pooler == WEIGHTED:
+        return _weighted_head(task, cache, config)
     arguments = {
         "units": config.units,
         "num_layers": cache.num_layers,
@@ -188,6 +197,37 @@ def build_head(
     model = kind.head(task, arguments)
     model.bias.assign(kind.starting_bias(task, cache))
     return model
+
+
+def _weighted_head(
+    task: TaskSpec, cache: HiddenStateBatches, config: HeadConfig
+) -> WeightedProbe:
+    model = WeightedProbe(
+        **probe_arguments(task, cache),
+        dropout=config.dropout,
+        seed=config.seed,
+    )
+    start = closed_form(task, cache, config.seed).regression
+    model.kernel.assign(start.kernel)
+    model.bias.assign(start.bias)
+    return model
+
+
+def standardize_start(model: keras.Model, scale: TargetScale) -> None:
+    """Makes of a new head one for standardised scores.
+
+    Args:
+        model: what `build_head` gave; changed in place.
+        scale: TargetScale. That of the training rows.
+    """
+    if isinstance(model, WeightedProbe):
+        weights = (model.kernel, model.bias)
+        scaled = scale.unfolded(*(weight.numpy() for weight in weights))
+        for weight, value in zip(weights, scaled, strict=True):
+            weight.assign(value)
+        return
+    # The projection starts at zero, or anywhere.
+    model.bias.assign(scale.standardized(model.bias.numpy()))
 
 
 def fold_targets(model: keras.Model, scale: TargetScale) -> None:
@@ -217,6 +257,21 @@ def check_token_pooling(task: TaskSpec, token_pooling: str) -> None:
         )
 
 
+def check_pooler(task: TaskSpec, pooler: str) -> None:
+    """Refuses a pooler that a task's head does not have.
+
+    Raises:
+        ArgumentError: it is of whole texts, for outputs of tokens; or of one
+            text, for pairs apart.
+    """
+    if pooler not in task.poolers:
+        what = "are pairs apart" if task.is_apart else "have outputs of tokens"
+        raise ArgumentError(
+            f"pooler: expected {' or '.join(task.poolers)} of {task.name}, "
+            f"whose texts {what}, got {pooler!r}"
+        )
+
+
 def check_cache_task(task: TaskSpec, cache: HiddenStateCache) -> None:
     """Refuses the hidden states of another task, whose labels are others.
 
@@ -237,6 +292,14 @@ def check_cache_task(task: TaskSpec, cache: HiddenStateCache) -> None:
         raise ArgumentError(
             f"cache: {cache.directory} was made for {shown[0]} a text, "
             f"expected {shown[1]}"
+        )
+    if (cache.manifest.pairs is not None) != task.is_apart:
+        found, wanted = JOINT, task.pairs
+        if cache.manifest.pairs is not None:
+            found = APART
+        raise ArgumentError(
+            f"cache: the texts of {cache.directory} were encoded {found}, "
+            f"expected {wanted}: pairs is {wanted!r}"
         )
     found, wanted = cache.manifest.num_tags, None
     if task.kind is Kind.TOKENS:
@@ -320,6 +383,7 @@ def train_head(
     directory = pathlib.Path(directory)
     config = dataclasses.replace(config or HeadConfig(), **settings)
     check_token_pooling(task, config.token_pooling)
+    check_pooler(task, config.pooler)
     check_cache_task(task, cache)
     record = {
         "cache": cache.manifest.identity,
@@ -371,7 +435,7 @@ def _train(
     keras.utils.set_random_seed(seed)
     model = build_head(task, cache, config)
     scale = TargetScale.of(task, cache.labels())
-    model.bias.assign(scale.standardized(model.bias.numpy()))
+    standardize_start(model, scale)
     steps_per_epoch = math.ceil(len(cache) / batch_size)
     model.compile(
         adamw(

@@ -168,6 +168,7 @@ class EncoderHyperModel(keras_tuner.HyperModel):
             dropout=config.dropout,
             seed=config.seed,
             sentence_pooling=encoder.sentence_pooling,
+            apart=self.task.is_apart,
         )
         seed_dropout(model, config.seed)
         model.compile(
@@ -262,6 +263,8 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         """Both parts as token ids."""
         encoder = load_backbone(self.backbone, dropout=0.0)
         return [
-            tokenize_examples(part, encoder, self.max_tokens)
+            tokenize_examples(
+                part, encoder, self.max_tokens, apart=self.task.is_apart
+            )
             for part in self._parts
         ]

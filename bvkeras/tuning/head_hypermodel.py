@@ -20,8 +20,10 @@ from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.head import (
     build_head,
     check_cache_task,
+    check_pooler,
     check_token_pooling,
     fold_targets,
+    standardize_start,
 )
 from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
@@ -103,6 +105,8 @@ class HeadHyperModel(keras_tuner.HyperModel):
         self.objective = objective(task)
         for pooling in values_of(self.space.token_pooling):
             check_token_pooling(task, pooling)
+        for pooler in values_of(self.space.pooler):
+            check_pooler(task, pooler)
         for layers in values_of(self.space.layers):
             _check_layers(cache, layers)
         if dtype is not None:
@@ -130,7 +134,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
         settings = self.settings(hp)
         train, _ = self.parts(settings.layers)
         model = build_head(self.task, train, settings.config)
-        model.bias.assign(self.scale.standardized(model.bias.numpy()))
+        standardize_start(model, self.scale)
         model.compile(
             adamw(
                 settings.learning_rate,
