@@ -158,15 +158,15 @@ class HiddenStateBatches(abc.ABC):
             -1 where a token has no tag. The mask is 1 at real
             tokens; of spans, where an answer can be: at [CLS] and in the
             context; of pairs apart 1 at the first text's and 2 at the
-            second's, which follow the first's padding. `tokens` is the longest of the batch. With
-            `dtype="int8"` hidden states are `(values, scales)`, int8 and
-            float32 `(batch, tokens, layers)`, and a hidden state is `values *
-            scales[..., None]`. An iterator over it, or over its `repeat()`,
-            can be kept in a `tf.train.Checkpoint`: restored, it goes on with
-            the next batch and, in later passes, with the orders of an
-            uninterrupted one. It does not read again what came before. After
-            the last batch of all there is nothing to keep: the passes of a
-            new iterator begin anew.
+            second's, which follow the first's padding. `tokens` is the
+            longest of the batch. With `dtype="int8"` hidden states are
+            `(values, scales)`, int8 and float32 `(batch, tokens, layers)`,
+            and a hidden state is `values * scales[..., None]`. An iterator
+            over it, or over its `repeat()`, can be kept in a
+            `tf.train.Checkpoint`: restored, it goes on with the next batch
+            and, in later passes, with the orders of an uninterrupted one. It
+            does not read again what came before. After the last batch of all
+            there is nothing to keep: the passes of a new iterator begin anew.
 
         Raises:
             ArgumentError: an argument has a value that cannot be used.

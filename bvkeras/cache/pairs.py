@@ -12,8 +12,6 @@ from bvkeras import fileio
 from bvkeras.cache.format import PAIRS, Manifest
 from bvkeras.cache.index import RecordIndex
 from bvkeras.cache.storage import join, leads_outside, read_all
-from bvkeras.data.examples import Examples
-from bvkeras.data.text_pairs import TextPairs
 from bvkeras.errors import CacheError
 
 PAIRS_FILE = "pairs.safetensors"
@@ -38,21 +36,6 @@ class CachePairs:
     second: np.ndarray
     labels: np.ndarray
     ids: list[bytes]
-
-    @classmethod
-    def of(cls, texts: TextPairs, examples: Examples) -> "CachePairs":
-        """The pairs of a split.
-
-        Args:
-            texts: TextPairs. The split's distinct texts.
-            examples: Examples. The split.
-        """
-        return cls(
-            texts.first,
-            texts.second,
-            examples.labels,
-            [name.encode("utf-8") for name in examples.ids],
-        )
 
     def __len__(self) -> int:
         return len(self.first)

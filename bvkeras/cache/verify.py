@@ -27,7 +27,8 @@ def find_problems(directory: str | os.PathLike) -> list[Problem]:
     other; each shard's size, SHA-256 and number of records and tokens; of
     each record both CRCs, whether it can be decoded, its index, length,
     label, id and sizes, and whether every value and scale is finite; and
-    that no id comes twice; of pairs apart, their file. Shards are read in parallel, one a core.
+    that no id comes twice; of pairs apart, their file. Shards are read in
+    parallel, one a core.
 
     Args:
         directory: str or path. The cache's folder, anywhere `tf.io.gfile`

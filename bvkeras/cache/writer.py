@@ -135,7 +135,8 @@ def write_cache(
     if task.is_apart:
         assert isinstance(examples, Examples)
         texts = TextPairs.of(examples)
-        pairs = CachePairs.of(texts, examples)
+        ids = [name.encode("utf-8") for name in examples.ids]
+        pairs = CachePairs(texts.first, texts.second, examples.labels, ids)
     identity = {
         "task": task.name,
         "split": examples.split,

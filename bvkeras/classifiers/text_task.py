@@ -30,7 +30,8 @@ from bvkeras.serving.saved_model import export
 from bvkeras.serving.served_task import ServedTask
 from bvkeras.serving.text_model import TextModel
 from bvkeras.tasks.own_settings import fitting_tokens, own_settings
-from bvkeras.tasks.settings import TaskSettings
+from bvkeras.tasks.pairs import APART, JOINT, check_pairs
+from bvkeras.tasks.settings import WEIGHTED_HEAD, TaskSettings
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.training.finetune import finetune
 from bvkeras.training.head import TrainedHead, train_head
@@ -38,7 +39,7 @@ from bvkeras.training.head import TrainedHead, train_head
 TRAININGS = ("frozen", "fine_tuned")
 
 _FORMAT_VERSION = 1
-_OPTIONS = ("encoder_training", "text", "max_tokens", "seed")
+_OPTIONS = ("encoder_training", "text", "max_tokens", "pairs", "seed")
 # Rows whose tokens are counted to choose the longest input.
 _COUNTED_ROWS = 10_000
 
@@ -60,6 +61,8 @@ class TextTask(abc.ABC):
             to `"texts"`.
         max_tokens: int, or None. Longer texts are cut. Defaults to what cuts
             at most one text in twenty, from 32 to 256.
+        pairs: str. How the encoder reads two texts: `"joint"`, in one row, or
+            `"apart"`, each by itself. Defaults to `"joint"`.
         seed: int. Seed of everything random. Defaults to `0`.
         **settings: those of `bvkeras.tasks.TaskSettings`, side by side, that
             replace those chosen by the number of texts and the size of the
@@ -83,9 +86,11 @@ class TextTask(abc.ABC):
         text: str | Sequence[str] | None = None,
         name: str = "texts",
         max_tokens: int | None = None,
+        pairs: str = JOINT,
         seed: int = 0,
         **settings: Any,
     ):
+        check_pairs(pairs)
         if encoder_training not in TRAININGS:
             raise ArgumentError(
                 f"encoder_training: expected one of {', '.join(TRAININGS)}, "
@@ -97,6 +102,7 @@ class TextTask(abc.ABC):
         self.text = (text,) if isinstance(text, str) else text
         self.name = name
         self.max_tokens = max_tokens
+        self.pairs = pairs
         self.seed = seed
         self.settings = settings
         self._preset = hub.pinned(encoder)
@@ -185,6 +191,7 @@ class TextTask(abc.ABC):
             paper_settings=settings,
             small_settings=settings,
             source="memory",
+            pairs=self.pairs,
             **self._learned(labels),
         )
         numbers = self._numbers(spec, labels)
@@ -422,20 +429,21 @@ class TextTask(abc.ABC):
         columns = texts.columns
         limit = self._as_it_came.backbone.max_sequence_length
         if max_tokens is None:
-            rows = self._as_it_came.tokenizer.pack(
-                columns[0][:_COUNTED_ROWS],
-                columns[1][:_COUNTED_ROWS] if len(columns) > 1 else None,
-                max_tokens=limit,
-            )
+            counted = [column[:_COUNTED_ROWS] for column in columns]
+            if self.pairs == APART:
+                # Each text has a row of its own.
+                counted = [[text for column in counted for text in column]]
+            rows = self._as_it_came.tokenizer.pack(*counted, max_tokens=limit)
             lengths = [len(ids) for ids, _ in rows]
             max_tokens = min(
                 self._fitting_tokens(float(np.quantile(lengths, 0.95))), limit
             )
         base, small = self._own_settings(len(columns[0]), max_tokens)
         is_small = self._as_it_came.hidden_dim < 768
-        settings = (small if is_small else base).replaced(
-            seed=self.seed, **self.settings
-        )
+        settings = small if is_small else base
+        if self.pairs == APART:
+            settings = settings.replaced(**WEIGHTED_HEAD)
+        settings = settings.replaced(seed=self.seed, **self.settings)
         if epochs is None:
             return settings
         if self.encoder_training == "fine_tuned":

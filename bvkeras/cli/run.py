@@ -100,11 +100,12 @@ def run(options: argparse.Namespace) -> None:
         backbone = options.backbone or tasks.TABLE_BACKBONE
         described = table.describe(options, backbone)
         options.task, notes = described.spec, described.findings.notes
+    task = shared.task_of(options)
     if options.tune is not None:
-        tuning.require_searchable(options.task)
+        tuning.require_searchable(task)
     output_dir = options.output_dir or pathlib.Path("runs") / options.task.name
     arguments = (
-        shared.task_of(options),
+        task,
         options.backbone or options.task.backbone,
         output_dir,
     )
@@ -133,7 +134,7 @@ def run(options: argparse.Namespace) -> None:
     for name, path in written.items():
         say(f"  {name}: {output_dir / path}")
     if options.tune is not None:
-        tuning.tune_run(options.task, output_dir, options.tune, **final)
+        tuning.tune_run(task, output_dir, options.tune, **final)
 
 
 def _print_plan(steps: "list[Step]", output_dir: pathlib.Path) -> None:

@@ -1,6 +1,7 @@
 """`bvkeras tune`: its options, and what it does with them."""
 
 import argparse
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -108,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     encoders.add_argument("--max-tokens", type=int, help="longer texts are cut")
     shared.add_dropout(encoders)
     shared.add_sentence_pooling(encoders)
+    shared.add_pairs(encoders)
     encoders.add_argument(
         "--retrain",
         action=argparse.BooleanOptionalAction,
@@ -247,6 +249,8 @@ def _tune_encoder(options):
     from bvkeras.tuning.spaces import EncoderSpace, paper_encoder
 
     task = options.task
+    if options.pairs is not None:
+        task = dataclasses.replace(task, pairs=options.pairs)
     space = EncoderSpace()
     if options.space == "paper":
         space = paper_encoder(task.paper_settings.finetune.batch_size)

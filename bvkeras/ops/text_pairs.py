@@ -41,8 +41,10 @@ def split_pairs(inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
     places = tf.range(tf.maximum(tf.reduce_max(lengths), 1))[tf.newaxis]
     starts = tf.concat([tf.zeros_like(first), first], 0)[:, tf.newaxis]
     is_there = places < lengths[:, tf.newaxis]
+    # A column more: where there is none, there is nothing to gather from.
+    sources = tf.pad(tf.tile(token_ids, [2, 1]), ((0, 0), (0, 1)))
     ids = tf.gather(
-        tf.tile(token_ids, [2, 1]),
+        sources,
         tf.where(is_there, starts + places, 0),
         batch_dims=1,
     )

@@ -198,7 +198,11 @@ def _prepared(
         threshold_metric=threshold_metric,
         **options,
     )
-    record = {"task": task.name, **state.settings.as_record()}
+    record = {
+        "task": task.name,
+        "pairs": task.pairs,
+        **state.settings.as_record(),
+    }
     if backbone.startswith(hub.SCHEME):
         record[_BACKBONE] = backbone
     _check_directory(output_dir, record, state.task)

@@ -4,7 +4,7 @@
 # both. None reads or writes a file.
 COMPUTING = frozenset(
     {
-        *("AddV2", "All", "Any", "ArgMax", "Assert", "BatchMatMulV2"),
+        *("Abs", "AddV2", "All", "Any", "ArgMax", "Assert", "BatchMatMulV2"),
         *("BiasAdd", "BitwiseAnd", "BroadcastTo", "Cast", "ConcatV2", "Const"),
         *("Cumsum", "Einsum", "Equal", "Erf", "Erfc", "ExpandDims"),
         *("FastWordpieceTokenizeWithOffsets", "Fill", "FloorDiv", "FloorMod"),
@@ -14,12 +14,13 @@ COMPUTING = frozenset(
         *("NoOp", "NotEqual", "OnesLike", "Pack", "Pad", "PartitionedCall"),
         *("Pow", "Prod", "Range", "ReadVariableOp", "RealDiv", "ReduceJoin"),
         *("Reshape", "ResourceGather", "RightShift", "Rsqrt", "ScatterNd"),
-        *("Select", "SelectV2", "Shape", "Sigmoid", "Softmax", "Square"),
-        *("Squeeze", "StatefulPartitionedCall", "StopGradient"),
+        *("Select", "SelectV2", "Shape", "Sigmoid", "Softmax", "Split"),
+        *("SplitV", "Square", "Squeeze", "StatefulPartitionedCall"),
+        "StopGradient",
         *("StridedSlice", "StringJoin", "Sub", "Substr", "Sum", "Tanh"),
         *("Tile", "TopKV2", "Transpose", "UnicodeDecode", "UnicodeEncode"),
         *("UnicodeTranscode", "Unpack", "UnsortedSegmentMax"),
-        *("UnsortedSegmentMin", "UpperBound", "Where"),
+        *("UnsortedSegmentMin", "UpperBound", "Where", "ZerosLike"),
     }
 )
 # The graph itself: variables, constants, and one call for each signature.

@@ -27,9 +27,9 @@ WEIGHTED_HEAD = {
     "pooler": WEIGHTED,
     "token_pooling": MEAN,
     "head_learning_rate": 3e-3,
-    "head_projection_rate": 0.03,
+    "head_projection_rate": 0.001,
     "head_batch_size": 32,
-    "head_epochs": 4,
+    "head_epochs": 3,
 }
 
 

@@ -294,12 +294,9 @@ def check_cache_task(task: TaskSpec, cache: HiddenStateCache) -> None:
             f"expected {shown[1]}"
         )
     if (cache.manifest.pairs is not None) != task.is_apart:
-        found, wanted = JOINT, task.pairs
-        if cache.manifest.pairs is not None:
-            found = APART
         raise ArgumentError(
-            f"cache: the texts of {cache.directory} were encoded {found}, "
-            f"expected {wanted}: pairs is {wanted!r}"
+            f"cache: {cache.directory} has pairs read "
+            f"{JOINT if task.is_apart else APART}, expected {task.pairs}"
         )
     found, wanted = cache.manifest.num_tags, None
     if task.kind is Kind.TOKENS:

@@ -38,3 +38,31 @@ def test_what_is_no_score_is_named(tiny_bert, score):
     model = bvkeras.TextRegressor.from_preset(tiny_bert)
     with pytest.raises(ArgumentError, match="y: row 1 is"):
         model.fit(["a", "b"], [1.0, score])
+
+
+def test_pairs_read_apart_are_scored_saved_and_exported(tiny_bert, tmp_path):
+    """Texts of several pairs are encoded once; the answer is the same."""
+    pairs, scores = (TEXTS, TEXTS[::-1]), [float(x == "good") for x in LABELS]
+    model = bvkeras.TextRegressor(tiny_bert, pairs="apart")
+    model.fit(pairs, scores, directory=tmp_path / "steps")
+    cache = bvkeras.HiddenStateCache(tmp_path / "steps" / "cache" / "train")
+    assert (len(cache), cache.manifest.examples) == (24, 24)
+    found = model.predict(pairs)
+    assert np.isfinite(found).all()
+    model.save(tmp_path / "model")
+    loaded = bvkeras.load(tmp_path / "model")
+    assert loaded.pairs == "apart"
+    np.testing.assert_array_equal(loaded.predict(pairs), found)
+    loaded.export(tmp_path / "export")
+    exported = bvkeras.serving.TextModel.open(tmp_path / "export")
+    np.testing.assert_allclose(
+        exported.predict(*pairs)["score"], found, atol=1e-5
+    )
+
+
+def test_one_text_has_nothing_to_be_apart_from(tiny_bert):
+    model = bvkeras.TextRegressor(tiny_bert, pairs="apart")
+    with pytest.raises(ArgumentError, match="pairs: expected joint"):
+        model.fit(["a", "b"], [1.0, 2.0])
+    with pytest.raises(ArgumentError, match="pairs: expected one of"):
+        bvkeras.TextRegressor(tiny_bert, pairs="both")

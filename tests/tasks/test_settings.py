@@ -4,9 +4,9 @@ import pytest
 
 from bvkeras.errors import ArgumentError
 from bvkeras.models import pooling_model
-from bvkeras.tasks import head_config
 from bvkeras.tasks.finetune_config import FinetuneConfig
 from bvkeras.tasks.head_config import HeadConfig
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.settings import TaskSettings
 
 SETTINGS = TaskSettings(FinetuneConfig(1e-4), HeadConfig())
@@ -30,7 +30,7 @@ def test_each_name_is_of_one_config():
 
 
 def test_poolers_are_those_of_the_models():
-    assert head_config.POOLERS == pooling_model.POOLERS
+    assert Kind.SPAN.traits.poolers == pooling_model.POOLERS
 
 
 def test_stop_points_are_in_order_each_once():

@@ -10,6 +10,7 @@ from bvkeras.encoders.tokenizer import Tokenizer
 from bvkeras.serving.rest.request_size import RequestSize
 from bvkeras.serving.rest.token_ids import TokenIds
 from bvkeras.tasks.kind import Kind
+from bvkeras.tasks.pairs import APART
 
 
 class TokenCounter:
@@ -93,6 +94,7 @@ class TokenCounter:
         max_tokens: int,
         windows: tuple[int, int] | None,
         in_windows: bool,
+        is_apart: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Sequences of each row, and tokens of its longest."""
         assert self._tokenizer is not None
@@ -102,6 +104,10 @@ class TokenCounter:
             overlap, stride = window_steps(room)
             counts = (np.maximum(pieces[0] - overlap, 1) + stride - 1) // stride
             return counts, np.minimum(pieces[0], room) + count(1)
+        if is_apart:
+            # Each text is a sequence of its own.
+            lengths = np.minimum(np.max(pieces, axis=0) + count(1), max_tokens)
+            return np.full_like(lengths, len(pieces)), lengths
         if windows is None:
             lengths = np.minimum(sum(pieces) + count(len(pieces)), max_tokens)
             return np.ones_like(lengths), lengths
@@ -124,8 +130,11 @@ def _encoding(task: Mapping[str, Any]) -> tuple:
         numbers += windows
     if not all(type(number) is int and number > 0 for number in numbers):
         raise ValueError(f"received {numbers}, expected positive integers")
-    in_windows = Kind(task["kind"]).traits.in_windows
-    return tuple(task["inputs"]), task["max_tokens"], windows, in_windows
+    return (
+        *(tuple(task["inputs"]), task["max_tokens"], windows),
+        Kind(task["kind"]).traits.in_windows,
+        task["pairs"] == APART,
+    )
 
 
 def _lengths(array: np.ndarray) -> np.ndarray:
