@@ -286,14 +286,12 @@ def head_space(name: str, own: tasks.TaskSettings, given: list[str]):
             paper's space, how tokens are pooled.
         given: list of str. As `given_settings` takes them.
     """
-    from bvkeras.tuning.spaces import HeadSpace, paper_head
+    from bvkeras.tuning.spaces import HeadSpace, paper_head, weighted_head
 
     numbers = {"batch_size": own.head.batch_size, "epochs": own.head.epochs}
-    space = HeadSpace(
-        **numbers,
-        token_pooling=own.head.token_pooling,
-        pooler=own.head.pooler,
-    )
+    space = HeadSpace(**numbers, token_pooling=own.head.token_pooling)
+    if own.head.pooler == tasks.WEIGHTED:
+        space = weighted_head(**numbers)
     if name == "paper":
         space = paper_head(**numbers)
     return space.replaced(given_settings(given))

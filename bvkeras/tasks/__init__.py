@@ -9,7 +9,13 @@ from bvkeras.tasks.description import (
 )
 from bvkeras.tasks.finetune_config import FinetuneConfig
 from bvkeras.tasks.head_config import HeadConfig
-from bvkeras.tasks.kind import LABEL_SEPARATOR, POOLERS, Kind, KindTraits
+from bvkeras.tasks.kind import (
+    LABEL_SEPARATOR,
+    POOLERS,
+    WEIGHTED,
+    Kind,
+    KindTraits,
+)
 from bvkeras.tasks.pairs import APART, JOINT, PAIRS, read_as
 from bvkeras.tasks.registry import get, names, spec_of
 from bvkeras.tasks.settings import TaskSettings
@@ -26,6 +32,7 @@ __all__ = [
     "POOLERS",
     "TABLE_BACKBONE",
     "TASK_FILE",
+    "WEIGHTED",
     "FinetuneConfig",
     "HeadConfig",
     "Kind",

@@ -448,10 +448,10 @@ def _final_round(
     if not search.finalists:
         return []
     task, model = search.spec, tuner.hypermodel
-    known = known_settings(
-        task.settings_for(model.cache.hidden_dim).head,
-        task.paper_settings.head,
-    )
+    own = task.settings_for(model.cache.hidden_dim).head
+    paper = task.paper_settings.head
+    # The paper's head reads no pairs apart.
+    known = known_settings(own, paper if paper.pooler in task.poolers else own)
     trials = [(one.trial, _settings_made(search, tuner, one)) for one in ranked]
     return run_final_round(
         model,

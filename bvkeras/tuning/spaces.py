@@ -9,7 +9,8 @@ import keras_tuner
 
 from bvkeras.errors import ArgumentError
 from bvkeras.tasks.finetune_config import FINETUNE_CHECKS
-from bvkeras.tasks.head_config import HEAD_CHECKS
+from bvkeras.tasks.head_config import HEAD_CHECKS, HeadConfig
+from bvkeras.tasks.kind import MEAN, WEIGHTED
 from bvkeras.tasks.setting_checks import ABOVE_ZERO, SettingCheck
 from bvkeras.tuning.layer_names import ALL_LAYERS, parsed_layers
 
@@ -198,6 +199,24 @@ def paper_head(batch_size: int = 16, epochs: int = 1) -> HeadSpace:
         batch_size=batch_size,
         epochs=epochs,
         projection_initializer="glorot_uniform",
+    )
+
+
+def weighted_head(batch_size: int = 32, epochs: int = 3) -> HeadSpace:
+    """Settings of a head of weighted means, which has no width to choose.
+
+    Args:
+        batch_size: int. Examples a step.
+        epochs: int. Passes over the hidden states.
+    """
+    return HeadSpace(
+        units=HeadConfig.units,
+        learning_rate=Range(3e-4, 1e-2, log=True),
+        projection_rate=Range(1e-3, 0.3, log=True),
+        pooler=WEIGHTED,
+        token_pooling=MEAN,
+        batch_size=batch_size,
+        epochs=epochs,
     )
 
 
