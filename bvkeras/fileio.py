@@ -12,8 +12,10 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -28,11 +30,15 @@ _CHUNK_BYTES = 1 << 20
 _RECORD_BYTES = 1 << 26
 _RECORD_DEPTH = 64
 # In front, not after: some writers choose the format by the suffix. After
-# it comes the process that writes.
+# it come the process that writes and its machine: a folder may be shared.
 _TEMPORARY = ".tmp."
-_OWNER = re.compile(r"\.tmp\.(\d{1,9})\.")
+_OWNER = re.compile(r"\.tmp\.(\d{1,9})(?:@([0-9A-Za-z_-]+))?\.")
+# This machine, as the names of files can have it.
+HOST = re.sub(r"[^0-9A-Za-z_]", "-", socket.gethostname())[:32] or "-"
 # How far apart the clocks of files and processes may be.
 _CLOCK_SECONDS = 2.0
+# What another machine has not touched for so long, it writes no more.
+_OTHER_MACHINE_SECONDS = 3600.0
 # A disk that takes no more, told by classes of others' own: safetensors'
 # "code: 28" and "os error 28", HDF5's "errno = 28".
 _CODE = re.compile(r"(?:\bcode: |\bos error |\berrno = |\[Errno )(\d+)")
@@ -76,7 +82,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     _make_tidy(path.parent)
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}.{path.name}")
+    temporary = path.with_name(f"{_TEMPORARY}{_writer()}.{path.name}")
     try:
         with _naming(path, temporary):
             yield temporary
@@ -104,7 +110,7 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     _make_tidy(path.parent)
     temporary = pathlib.Path(
         tempfile.mkdtemp(
-            prefix=f"{_TEMPORARY}{os.getpid()}.",
+            prefix=f"{_TEMPORARY}{_writer()}.",
             suffix=f".{path.name}",
             dir=path.parent,
         )
@@ -140,9 +146,9 @@ def is_leftover(path: str | os.PathLike) -> bool:
 def remove_leftovers(directory: str | os.PathLike) -> None:
     """Removes what killed writers of this module left in `directory`.
 
-    What a process of this machine is still writing stays. Every folder is
-    tidied so before this process first writes a file into it; call it where
-    one is only looked at.
+    What a process of this machine is still writing stays, and for an hour
+    what another machine wrote. Every folder is tidied so before this process
+    first writes a file into it; call it where one is only looked at.
     """
     for path in filter(
         is_leftover, pathlib.Path(directory).glob(f"{_TEMPORARY}*")
@@ -162,7 +168,12 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes `value` as indented JSON to `path`, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """`value` as indented JSON, as a file has it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_json(
@@ -283,11 +294,15 @@ def value_digest(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def directory_lock(directory: str | os.PathLike) -> Iterator[None]:
+def directory_lock(
+    directory: str | os.PathLike, wait_seconds: float = 0
+) -> Iterator[None]:
     """Holds `directory` for one process; the lock dies with the process.
 
     Args:
         directory: str or path. Made if it is not there.
+        wait_seconds: float. How long another process is waited for. Defaults
+            to `0`.
 
     Raises:
         RunError: another process holds it.
@@ -296,7 +311,7 @@ def directory_lock(directory: str | os.PathLike) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(directory / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait_seconds)
     except filelock.Timeout:
         raise RunError(
             f"{directory} is in use by another bvkeras process; wait for it "
@@ -362,14 +377,26 @@ def _make_tidy(directory: pathlib.Path) -> None:
         remove_leftovers(directory)
 
 
-def _is_under_way(path: pathlib.Path) -> bool:
-    """Whether a process of this machine may still be writing a file.
+def _writer() -> str:
+    """This process, as temporary names have it."""
+    return f"{os.getpid()}@{HOST}"
 
-    One that began after the file was written has only got the number.
+
+def _is_under_way(path: pathlib.Path) -> bool:
+    """Whether a process may still be writing a file.
+
+    One of this machine that began after the file was written has only got
+    the number. Of another machine's, the file's age has to tell.
     """
     owner = _OWNER.match(path.name)
     if owner is None:
         return False
+    if owner[2] not in (None, HOST):
+        try:
+            age = time.time() - path.lstat().st_mtime
+        except FileNotFoundError:
+            return False
+        return age < _OTHER_MACHINE_SECONDS
     # The command line is parsed without it.
     import psutil
 

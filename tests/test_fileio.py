@@ -192,7 +192,7 @@ def test_next_writer_removes_what_killed_ones_left(tmp_path):
     fileio.write_text(tmp_path / "file", "x")
     assert names(tmp_path) == [alive.name, "file"]
     with fileio.atomic_directory(tmp_path / "new" / "folder") as directory:
-        assert directory.name.startswith(f".tmp.{os.getpid()}.")
+        assert directory.name.startswith(f".tmp.{os.getpid()}@")
 
 
 def test_full_disk_told_by_a_class_of_its_own(tmp_path):

@@ -20,7 +20,7 @@ _ORDER = (
     # The public names open what lies below when they are used.
     ("bvkeras", "bvkeras.errors", "bvkeras._native"),
     ("bvkeras.printable",),
-    ("bvkeras.schema",),
+    ("bvkeras.schema", "bvkeras.parent_process"),
     (
         *("bvkeras.fileio", "bvkeras.progress", "bvkeras.stored_weights"),
         "bvkeras.terminal_table",

@@ -103,7 +103,7 @@ IDENTITY_SCHEMA = {
     ),
     "additionalProperties": False,
 }
-_SHARD_SCHEMA = {
+SHARD_SCHEMA = {
     **record_of(
         file=TEXT,
         records=POSITIVE,
@@ -120,7 +120,7 @@ _SCHEMA = {
         num_layers=POSITIVE,
         hidden_dim=POSITIVE,
         regression={"type": "boolean"},
-        shards=list_of(_SHARD_SCHEMA),
+        shards=list_of(SHARD_SCHEMA),
         complete={"type": "boolean"},
         seconds=SECONDS,
         version={},

@@ -6,8 +6,9 @@ import re
 
 from bvkeras import fileio
 from bvkeras.cache.reader import read_manifest
+from bvkeras.cache.shared_writing import is_shared
 from bvkeras.cache.storage import is_local
-from bvkeras.errors import ArgumentError
+from bvkeras.errors import ArgumentError, RunError
 
 _SHARD_NAME = re.compile(r"hidden_states-\d+\.tfrecord")
 
@@ -32,7 +33,7 @@ def prune_cache(
         ArgumentError: the folder is not local.
         CacheError: it has no manifest, or one that cannot be understood:
             nothing is removed.
-        RunError: another process writes there.
+        RunError: another process writes there, or several began to.
     """
     if not is_local(directory):
         raise ArgumentError(f"expected a local cache, got {directory}")
@@ -41,6 +42,11 @@ def prune_cache(
     with fileio.directory_lock(directory):
         # Read again: a writer may have finished in between.
         manifest = read_manifest(directory)
+        if is_shared(directory) and not manifest.complete:
+            raise RunError(
+                f"{directory}: several processes write, or wrote, this cache; "
+                "finish it with the command that began it"
+            )
         named = {shard.file for shard in manifest.shards}
         found = [
             (path, _bytes(path))

@@ -1,31 +1,27 @@
 """Writing every hidden state of a split to disk, once."""
 
 import contextlib
-import itertools
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 import bvkeras
 from bvkeras import fileio, tasks
-from bvkeras.cache.ahead import computed_ahead
 from bvkeras.cache.format import (
     DTYPES,
     EXTRAS,
     MANIFEST_FILE,
     Manifest,
-    encode_record,
 )
+from bvkeras.cache.forward import Forward, cache_forward, num_threads
 from bvkeras.cache.pairs import CachePairs
 from bvkeras.cache.plan import ExtractionPlan
-from bvkeras.cache.quantization import quantize
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.shard_file import write_shard
+from bvkeras.cache.shard_maker import ShardMaker
 from bvkeras.cache.shards import (
     SHARD_BYTES,
     check_space,
@@ -33,31 +29,31 @@ from bvkeras.cache.shards import (
     shard_bounds,
     with_shard,
 )
+from bvkeras.cache.shared_writing import (
+    SharedWriting,
+    begin_manifest,
+    is_shared,
+    join_writing,
+    remove_workers,
+)
 from bvkeras.data.example_checks import check_examples
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.text_pairs import TextPairs
-from bvkeras.data.token_batches import (
-    token_budget_batches,
-    tokenize_examples,
-)
+from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.data.token_examples import TokenExamples
 from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.fast_encoder import COMPUTE_DTYPES
-from bvkeras.encoders.inference import inference_encoder
-from bvkeras.errors import ArgumentError, DataError
+from bvkeras.errors import ArgumentError
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.spec import TaskSpec
 
 # Tests make it smaller.
 _SHARD_BYTES = SHARD_BYTES
 
-# From a padded batch: values `(batch, tokens, layers, features)`, int8's
-# scales `(batch, tokens, layers)` or None, and `(batch, tokens)`, whether all
-# values of a token are finite.
-_Outputs = tuple[np.ndarray, np.ndarray | None, np.ndarray]
-_Forward = Callable[[dict[str, np.ndarray]], _Outputs]
+# How long the others are waited for that join, too.
+_JOIN_SECONDS = 60.0
 
 
 def write_cache(
@@ -72,12 +68,14 @@ def write_cache(
     extras: Sequence[str] = (),
     compute_dtype: str | None = None,
     max_batch_tokens: int = 1024,
+    shared: bool = False,
 ) -> HiddenStateCache:
     """Runs the encoder over a split and keeps all hidden states of its tokens.
 
     Padding is never written, and the order of the examples does not depend
     on how they were batched. Interrupted, the same call goes on after the
-    last finished shard; finished, it opens what is there.
+    last finished shard; finished, it opens what is there. Of pairs apart each
+    distinct text is kept once, and a table says which two make a pair.
 
     Args:
         encoder: Encoder. Its dropout does not matter.
@@ -97,9 +95,12 @@ def write_cache(
         compute_dtype: str. `"float32"`, `"bfloat16"` or `"float16"`: what the
             encoder computes in. Defaults to its own compute dtype.
         max_batch_tokens: int. Most tokens a batch has, padding included.
-
-    Of pairs apart each distinct text is kept once, and a table says which two
-    make a pair.
+        shared: bool. Whether other processes, here or on other machines that
+            share the folder, write the same cache at the same time. Each then
+            makes shards that no other living one makes, and returns when the
+            cache is whole; the bytes are those of one process with as many
+            threads, on processors of one kind. Defaults to `False`, where it
+            is not so already.
 
     Returns:
         HiddenStateCache, opened.
@@ -152,41 +153,68 @@ def write_cache(
         **kind_identity(task),
         **(pairs.identity() if pairs else {}),
     }
-    with fileio.directory_lock(directory):
+    shard_bytes = _SHARD_BYTES
+
+    def work(directory, manifest, write):
+        """Tokenizes, and lets `write` do the rest."""
+        with_offsets = "offsets" in extras
+        if texts is None:
+            tokens = tokenize_examples(
+                examples, encoder, max_tokens, with_offsets
+            )
+        else:
+            tokens = texts.tokenized(
+                encoder.tokenizer, max_tokens, with_offsets
+            )
+        if pairs is not None:
+            # The same bytes, whoever writes them.
+            pairs.write(directory)
+        manifest = manifest or Manifest(
+            identity=identity,
+            examples=len(tokens),
+            num_layers=len(layer_indices),
+            hidden_dim=encoder.hidden_dim,
+            regression=task.is_regression,
+            shards=(),
+            complete=False,
+            seconds=0.0,
+            writer=bvkeras.__version__,
+        )
+        write(
+            lambda: cache_forward(encoder, manifest),
+            tokens,
+            directory,
+            manifest,
+            max_batch_tokens,
+            shard_bytes,
+        )
+
+    with fileio.directory_lock(directory, _JOIN_SECONDS if shared else 0):
         fileio.remove_leftovers(directory)
         manifest = None
         if (directory / MANIFEST_FILE).exists():
             manifest = Manifest.read(directory)
             fileio.require_same(directory, manifest.identity, identity)
-        if manifest is None or not manifest.complete:
-            if texts is None:
-                tokens = tokenize_examples(
-                    examples, encoder, max_tokens, "offsets" in extras
-                )
-            else:
-                tokens = texts.tokenized(
-                    encoder.tokenizer, max_tokens, "offsets" in extras
-                )
-            if pairs is not None:
-                pairs.write(directory)
-            manifest = manifest or Manifest(
-                identity=identity,
-                examples=len(tokens),
-                num_layers=len(layer_indices),
-                hidden_dim=encoder.hidden_dim,
-                regression=task.is_regression,
-                shards=(),
-                complete=False,
-                seconds=0.0,
-                writer=bvkeras.__version__,
-            )
-            _extract(
-                lambda: _forward(encoder, manifest),
-                tokens,
+        is_complete = manifest is not None and manifest.complete
+        # What several began, only several can finish: others may be at it.
+        shared = shared or is_shared(directory)
+        if is_complete:
+            remove_workers(directory)
+        elif shared:
+            shard_bytes = join_writing(
                 directory,
-                manifest,
-                max_batch_tokens,
+                {
+                    "identity": identity,
+                    "max_batch_tokens": max_batch_tokens,
+                    "threads": num_threads(),
+                    "writer": bvkeras.__version__,
+                    "shard_bytes": shard_bytes,
+                },
             )
+        else:
+            work(directory, manifest, _extract)
+    if shared and not is_complete:
+        work(directory, manifest, _extract_together)
     return HiddenStateCache(directory)
 
 
@@ -241,12 +269,63 @@ def _kept_extras(
 
 
 def _extract(
-    make_forward: Callable[[], _Forward],
+    make_forward: Callable[[], Forward],
     tokens: TokenizedExamples,
     directory: pathlib.Path,
     manifest: Manifest,
     max_batch_tokens: int,
+    shard_bytes: int,
 ) -> None:
+    """Writes the shards that are missing, one after the other."""
+    bounds = shard_bounds(tokens.lengths * manifest.token_bytes, shard_bytes)
+    done = len(manifest.shards)
+    numbers = range(done, len(bounds) - 1)
+    _check_space(directory, tokens, manifest, bounds, numbers)
+    maker = ShardMaker(
+        tokens, bounds, manifest, max_batch_tokens, make_forward()
+    )
+    earlier, began = manifest.seconds, time.monotonic()
+    label = f"extract {manifest.identity['split']}"
+    with progress_bar(label, len(tokens), "examples", done=bounds[done]) as bar:
+        made = maker.shards(numbers, bar.advance)
+        with contextlib.closing(made):
+            for number, records, num_tokens in made:
+                shard = write_shard(directory, number, records, num_tokens)
+                seconds = earlier + time.monotonic() - began
+                manifest = with_shard(
+                    directory, manifest, shard, bounds, seconds
+                )
+
+
+def _extract_together(
+    make_forward: Callable[[], Forward],
+    tokens: TokenizedExamples,
+    directory: pathlib.Path,
+    manifest: Manifest,
+    max_batch_tokens: int,
+    shard_bytes: int,
+) -> None:
+    """Writes the shards that no other process writes."""
+    bounds = shard_bounds(tokens.lengths * manifest.token_bytes, shard_bytes)
+    manifest = begin_manifest(directory, manifest)
+    if manifest.complete:
+        return
+    writing = SharedWriting(directory, manifest, bounds)
+    _check_space(directory, tokens, manifest, bounds, writing.unfinished())
+    maker = ShardMaker(
+        tokens, bounds, manifest, max_batch_tokens, make_forward()
+    )
+    writing.run(maker, f"extract {manifest.identity['split']}")
+
+
+def _check_space(
+    directory: pathlib.Path,
+    tokens: TokenizedExamples,
+    manifest: Manifest,
+    bounds: Sequence[int],
+    numbers: Iterable[int],
+) -> None:
+    """Refuses to begin shards that the disk cannot hold."""
     plan = ExtractionPlan.of(
         tokens.lengths,
         tokens.ids,
@@ -254,139 +333,8 @@ def _extract(
         manifest.hidden_dim,
         manifest.extras,
     )
-    bounds = shard_bounds(tokens.lengths * manifest.token_bytes, _SHARD_BYTES)
-    done = len(manifest.shards)
-    check_space(
-        directory,
-        int(plan.example_bytes[manifest.dtype][bounds[done] :].sum()),
-    )
-    forward = make_forward()
-    earlier, began = manifest.seconds, time.monotonic()
-    label = f"extract {manifest.identity['split']}"
-    with (
-        contextlib.closing(
-            computed_ahead(
-                lambda rows: forward(tokens.batch(rows)),
-                _batches(tokens.lengths, bounds[done:], max_batch_tokens),
-            )
-        ) as computed,
-        progress_bar(label, len(tokens), "examples", done=bounds[done]) as bar,
-    ):
-        for number in range(done, len(bounds) - 1):
-            rows = range(bounds[number], bounds[number + 1])
-            records: dict[int, bytes] = {}
-            while len(records) < len(rows):
-                batch, outputs = next(computed)
-                records |= _records(batch, outputs, tokens, manifest)
-                bar.advance(len(batch))
-            shard = write_shard(
-                directory,
-                number,
-                [records[row] for row in rows],
-                int(tokens.lengths[rows.start : rows.stop].sum()),
-            )
-            seconds = earlier + time.monotonic() - began
-            manifest = with_shard(directory, manifest, shard, bounds, seconds)
-
-
-def _forward(encoder: Encoder, manifest: Manifest) -> _Forward:
-    hidden_states = inference_encoder(
-        encoder.backbone,
-        manifest.identity["layers"],
-        manifest.identity["compute_dtype"],
-    )
-    spec = tf.TensorSpec((None, None), tf.int32)
-    dtype = manifest.dtype
-
-    @tf.function(
-        input_signature=[
-            {"token_ids": spec, "segment_ids": spec, "padding_mask": spec}
-        ]
-    )
-    def compute(inputs):
-        states = hidden_states(inputs)
-        scales = None
-        # Rounded before they are stacked: fewer bytes to copy.
-        if dtype == "int8":
-            states, scales = zip(*map(quantize, states), strict=True)
-            scales = tf.stack(scales, axis=2)
-            finite = tf.reduce_all(tf.math.is_finite(scales), axis=2)
-            return tf.stack(states, axis=2), scales, finite
-        states = [tf.cast(state, dtype) for state in states]
-        finite = tf.reduce_all(
-            [
-                tf.reduce_all(
-                    tf.math.is_finite(tf.cast(state, tf.float32)), axis=2
-                )
-                for state in states
-            ],
-            axis=0,
-        )
-        return tf.stack(states, axis=2), scales, finite
-
-    # Traced here, not by two threads at once.
-    compute = compute.get_concrete_function()
-
-    def forward(inputs):
-        values, scales, finite = compute(
-            {name: tf.constant(ids) for name, ids in inputs.items()}
-        )
-        scales = None if scales is None else scales.numpy()
-        return values.numpy(), scales, finite.numpy()
-
-    return forward
-
-
-def _batches(
-    lengths: np.ndarray, bounds: Sequence[int], max_batch_tokens: int
-) -> Iterator[np.ndarray]:
-    """The rows of each batch, shard by shard."""
-    for first, last in itertools.pairwise(bounds):
-        for batch in token_budget_batches(
-            lengths[first:last], max_batch_tokens
-        ):
-            yield first + batch
-
-
-def _records(
-    rows: np.ndarray,
-    outputs: _Outputs,
-    tokens: TokenizedExamples,
-    manifest: Manifest,
-) -> dict[int, bytes]:
-    """The records of one batch, by row."""
-    values, scales, finite = outputs
-    extras, identity = manifest.extras, manifest.identity
-    # There where they are asked for.
-    offsets: Any = tokens.offsets
-    contexts: Any = tokens.contexts
-    records = {}
-    for place, row in enumerate(rows.tolist()):
-        length = tokens.lengths[row]
-        if not finite[place, :length].all():
-            raise DataError(
-                f"{identity['task']} {identity['split']}, example "
-                f"{tokens.ids[row]!r}: a hidden state is NaN or infinite"
-            )
-        records[row] = encode_record(
-            row,
-            tokens.ids[row],
-            _label(tokens, row, manifest).tolist(),
-            values[place, :length],
-            None if scales is None else scales[place, :length],
-            tokens.rows[row][0] if "token_ids" in extras else None,
-            offsets[row] if "offsets" in extras else None,
-            int(contexts[row]) if manifest.spans else None,
-        )
-    return records
-
-
-def _label(
-    tokens: TokenizedExamples, row: int, manifest: Manifest
-) -> np.ndarray:
-    """A row's label; of tags as many as it has tokens."""
-    label = tokens.labels[row]
-    return label if manifest.num_tags is None else label[: tokens.lengths[row]]
+    sizes = np.add.reduceat(plan.example_bytes[manifest.dtype], bounds[:-1])
+    check_space(directory, int(sum(sizes[number] for number in numbers)))
 
 
 def _check_choice(name: str, value: str, expected: Sequence[str]) -> None:

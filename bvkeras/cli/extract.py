@@ -4,7 +4,9 @@ import argparse
 import pathlib
 
 from bvkeras.cli import options as shared
+from bvkeras.cli.helpers import helpers
 from bvkeras.errors import ArgumentError
+from bvkeras.parent_process import end_with_parent
 from bvkeras.printable import say
 
 SUMMARY = "cache all hidden states"
@@ -56,6 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1024,
         help="most tokens a batch has; a GPU wants more (1024)",
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="N processes on this machine; the same command on other machines "
+        "that share the folder, at any time, does its part of the work",
+    )
     shared.add_limit(parser)
 
 
@@ -66,6 +75,10 @@ def run(options: argparse.Namespace) -> None:
         BvkerasError: an argument, the data or the encoder cannot be used, or
             the directory holds another cache.
     """
+    workers = options.workers
+    if workers is not None and workers < 1:
+        raise ArgumentError(f"--workers: expected at least 1, got {workers}")
+    end_with_parent()
     from bvkeras.cache.writer import plan_cache, write_cache
     from bvkeras.data.left_out import write_left_out
     from bvkeras.data.sources import load_examples
@@ -95,16 +108,20 @@ def run(options: argparse.Namespace) -> None:
         plan = plan_cache(encoder, examples, apart=task.is_apart, **contents)
         _print_plan(plan)
         return
-    cache = write_cache(
-        encoder,
-        task,
-        examples,
-        options.output_dir,
-        dtype=options.cache_dtype or "bfloat16",
-        compute_dtype=options.compute_dtype,
-        max_batch_tokens=options.batch_tokens,
-        **contents,
-    )
+    # Of an option that comes twice the last one counts.
+    helping = helpers([*options.arguments, "--workers=1"], (workers or 1) - 1)
+    with helping:
+        cache = write_cache(
+            encoder,
+            task,
+            examples,
+            options.output_dir,
+            dtype=options.cache_dtype or "bfloat16",
+            compute_dtype=options.compute_dtype,
+            max_batch_tokens=options.batch_tokens,
+            shared=workers is not None,
+            **contents,
+        )
     write_left_out(examples, options.output_dir)
     say(f"{cache!r}, {cache.num_bytes / 1e6:,.1f} MB")
 

@@ -146,9 +146,10 @@ def script(
 def _parsed(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 ) -> argparse.Namespace:
-    """The options, and in `command` the whole line for reports."""
+    """The options, with `arguments`, and as `command` the line for reports."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(arguments)
+    options.arguments = list(arguments)
     options.command = command_line(parser.prog, arguments)
     return options
 

@@ -41,6 +41,18 @@ class TokenizedExamples:
         """int64 array `(rows,)`: tokens of each row."""
         return np.array([len(ids) for ids, _ in self.rows], np.int64)
 
+    def part(self, first: int, last: int) -> "TokenizedExamples":
+        """The rows from `first` to before `last`."""
+        place = slice(first, last)
+        return dataclasses.replace(
+            self,
+            rows=self.rows[place],
+            ids=self.ids[place],
+            labels=self.labels[place],
+            offsets=None if self.offsets is None else self.offsets[place],
+            contexts=None if self.contexts is None else self.contexts[place],
+        )
+
     def batch(self, indices: Iterable[int]) -> dict[str, np.ndarray]:
         """The rows at `indices`, padded to the longest of them.
 

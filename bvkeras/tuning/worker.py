@@ -8,8 +8,8 @@ KerasTuner's environment variables say where that process is.
 import pathlib
 import sys
 
+from bvkeras.parent_process import end_with_parent
 from bvkeras.tuning.head_search import HeadSearch
-from bvkeras.tuning.workers import end_with_parent
 
 if __name__ == "__main__":
     end_with_parent()

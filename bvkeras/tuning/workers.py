@@ -4,7 +4,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import threading
 import time
 from concurrent import futures
 
@@ -14,6 +13,7 @@ from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 
 from bvkeras.errors import RunError
+from bvkeras.parent_process import child_environment
 from bvkeras.progress import Bar
 
 _ADDRESS, _PORT, _NAME = (
@@ -21,9 +21,7 @@ _ADDRESS, _PORT, _NAME = (
     "KERASTUNER_ORACLE_PORT",
     "KERASTUNER_TUNER_ID",
 )
-_PARENT = "BVKERAS_TUNING_PARENT"
 _LOOK_SECONDS = 0.2
-_PARENT_LOOK_SECONDS = 1.0
 # How long a chief waits for workers elsewhere to hear that it is over.
 _FAREWELL_SECONDS = 60.0
 _RESTARTS = 3
@@ -41,12 +39,14 @@ class _Worker:
 
     def start(self) -> None:
         self._starts += 1
-        environment = os.environ | {
-            _ADDRESS: "127.0.0.1",
-            _PORT: str(self._port),
-            _NAME: self.name,
-            _PARENT: str(os.getpid()),
-        }
+        # KerasTuner's client would wait an hour for a chief that was killed.
+        environment = child_environment(
+            **{
+                _ADDRESS: "127.0.0.1",
+                _PORT: str(self._port),
+                _NAME: self.name,
+            }
+        )
         log = self._directory / f"{self.name}.log"
         with open(log, "ab") as file:
             self.process = subprocess.Popen(
@@ -144,23 +144,6 @@ def serve_other_machines(oracle: keras_tuner.Oracle, bar: Bar) -> None:
             time.sleep(_LOOK_SECONDS)
     finally:
         server.stop(0)
-
-
-def end_with_parent() -> None:
-    """Ends this process when the one that started it is gone.
-
-    KerasTuner's client would wait an hour for a chief that was killed.
-    """
-    parent = os.environ.get(_PARENT)
-    if parent is None:
-        return
-
-    def watch():
-        while os.getppid() == int(parent):
-            time.sleep(_PARENT_LOOK_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _server(oracle, address):

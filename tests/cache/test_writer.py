@@ -7,15 +7,22 @@ import pytest
 
 import bvkeras
 from bvkeras import fileio
-from bvkeras.cache import shards, writer
+from bvkeras.cache import shards, shared_writing, writer
 from bvkeras.cache.format import DTYPES
+from bvkeras.cache.prune import prune_cache
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.cache.verify import verify_cache
 from bvkeras.cache.writer import plan_cache, write_cache
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, CacheError, DataError, RunError
 from bvkeras.layers.hidden_states import HiddenStates
-from tests.tiny_runs import CLASSES, SCORES, forbid, make_examples
+from tests.tiny_runs import (
+    CLASSES,
+    SCORES,
+    fail_at_call,
+    forbid,
+    make_examples,
+)
 
 # How far a stored value may be from the computed one: half of its last place,
 # or half of int8's step, 1/254 of the largest feature of the token's layer.
@@ -106,7 +113,7 @@ def test_plan_says_what_will_be_written(encoder, tmp_path, extras, layers):
 
 
 def test_plan_runs_no_encoder(encoder, monkeypatch):
-    forbid(monkeypatch, writer, "_forward")
+    forbid(monkeypatch, writer, "cache_forward")
     monkeypatch.setattr(encoder.backbone, "call", None)
     assert plan_cache(encoder, make_examples(3)).examples == 3
 
@@ -430,3 +437,27 @@ def test_padded_batch_size_of_one_long_example(encoder, tmp_path):
         encoder, CLASSES, examples, tmp_path, max_tokens=64, max_batch_tokens=8
     )
     assert [r["length"] for r in all_records(cache)] == [2, 62, 3]
+
+
+def test_processes_that_share_a_cache_come_with_one_plan(
+    encoder, tmp_path, monkeypatch
+):
+    arguments = {"encoder": encoder, "task": CLASSES, "directory": tmp_path}
+    arguments |= {"examples": make_examples(9), "shared": True}
+    with pytest.MonkeyPatch.context() as patch:
+        fail_at_call(patch, shared_writing, "write_shard", 1, KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write_cache(**arguments)
+    with pytest.raises(CacheError, match="unfinished"):
+        HiddenStateCache(tmp_path)
+    with pytest.raises(RunError, match="max_batch_tokens = 1024, not 99"):
+        write_cache(**arguments, max_batch_tokens=99)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    with pytest.raises(RunError, match="TF_NUM_INTRAOP_THREADS to "):
+        write_cache(**arguments)
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="several processes"):
+        prune_cache(tmp_path)
+    # Alone again, it finishes what several began.
+    assert len(write_cache(**arguments | {"shared": False})) == 9
+    assert not (tmp_path / ".workers").exists()

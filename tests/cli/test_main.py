@@ -118,7 +118,7 @@ def test_extract_plan_prints_sizes_and_writes_nothing(
 ):
     command = steps[1]["extract train"]
     command = command[: command.index("--output-dir")]
-    with mock.patch("bvkeras.cache.writer._forward", None):
+    with mock.patch("bvkeras.cache.writer.cache_forward", None):
         assert cli.main([*command, "--plan"]) == 0
     lines = dict(
         line.split(": ") for line in capsys.readouterr().out.splitlines()
@@ -128,6 +128,20 @@ def test_extract_plan_prints_sizes_and_writes_nothing(
     assert lines["tokens"] == str(cache.num_tokens)
     planned = int(lines["bfloat16"].removesuffix(" bytes").replace(",", ""))
     assert abs(planned - cache.num_bytes) <= 0.02 * cache.num_bytes + 1000
+
+
+def test_extract_with_a_second_process(steps, tmp_path, capsys):
+    command = list(steps[1]["extract train"])
+    place = command.index("--output-dir")
+    command[place + 1] = str(tmp_path / "cache")
+    assert cli.main([*command, "--workers", "2"]) == 0
+    printed = capsys.readouterr()
+    assert "a worker ended early" not in printed.err
+    ours, expected = (
+        HiddenStateCache(path).manifest
+        for path in (tmp_path / "cache", steps[0] / "cache" / "train")
+    )
+    assert ours.shards == expected.shards
 
 
 def test_extract_in_eight_bits_with_extras(steps, tmp_path, capsys):
@@ -320,6 +334,7 @@ def test_options_left_out_leave_the_choice_to_the_task(
         ("extract rte --max-tokens 0", "max_tokens must be more than 3"),
         ("extract rte --layers 0,9", "layers must be between -3 and 2"),
         ("extract rte --limit 0", "limit: got 0, expected at least 1"),
+        ("extract rte --workers 0", "--workers: expected at least 1, got 0"),
         ("train rte --cache .", ". is not a hidden-state cache"),
         ("train rte --cache cut", "the manifest says"),
         ("train rte --units 0", "units: expected at least 1"),

@@ -53,7 +53,7 @@ def extract(directory, broken_row=None):
     with mock.patch.multiple(
         writer,
         _SHARD_BYTES=504,
-        _forward=lambda encoder, manifest: _forward(broken_row),
+        cache_forward=lambda encoder, manifest: _forward(broken_row),
         tokenize_examples=lambda *_: _TOKENS,
     ):
         return writer.write_cache(
