@@ -60,6 +60,7 @@ class ServedHead:
         self.is_apart = bool(config.get("pairs"))
         self._model = None
         if config.get("type") == _OWN_HEAD:
+            self.config = {"pairs": False, **config}
             self._pooling = config.get("sentence_pooling")
             known = [None] if self.per_token else SENTENCE_POOLINGS
             if self._pooling not in known:
