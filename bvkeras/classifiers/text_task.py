@@ -429,11 +429,13 @@ class TextTask(abc.ABC):
         columns = texts.columns
         limit = self._as_it_came.backbone.max_sequence_length
         if max_tokens is None:
-            counted = [column[:_COUNTED_ROWS] for column in columns]
-            if self.pairs == APART:
+            first, *second = [column[:_COUNTED_ROWS] for column in columns]
+            if second and self.pairs == APART:
                 # Each text has a row of its own.
-                counted = [[text for column in counted for text in column]]
-            rows = self._as_it_came.tokenizer.pack(*counted, max_tokens=limit)
+                first = first + second.pop()
+            rows = self._as_it_came.tokenizer.pack(
+                first, second[0] if second else None, max_tokens=limit
+            )
             lengths = [len(ids) for ids, _ in rows]
             max_tokens = min(
                 self._fitting_tokens(float(np.quantile(lengths, 0.95))), limit

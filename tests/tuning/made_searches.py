@@ -6,6 +6,8 @@ import keras_tuner
 import numpy as np
 
 from bvkeras import tasks
+from bvkeras.cache.format import Manifest
+from bvkeras.cache.pairs import CachePairs
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.tuning.head_hypermodel import HeadHyperModel
 from bvkeras.tuning.spaces import Choice, HeadSpace, Range
@@ -13,6 +15,7 @@ from tests.cache.made_caches import make_cache
 
 # Three classes, as the made-up caches have; those are of task sst2.
 CLASSES = dataclasses.replace(tasks.get("mnli"), name="sst2")
+APART = dataclasses.replace(CLASSES, text_columns=("a", "b"), pairs="apart")
 SCORES = tasks.get("stsb")
 LABELS = dataclasses.replace(
     CLASSES, kind=tasks.Kind.LABELS, metrics=("micro_f1",)
@@ -37,7 +40,25 @@ def made_cache(directory, task=CLASSES, **settings):
     if task.several_labels:
         settings["num_labels"] = task.num_labels
     path = make_cache(directory, regression=task.is_regression, **settings)
+    if task.is_apart:
+        _make_pairs(path, task)
     return HiddenStateCache(path)
+
+
+def _make_pairs(path, task):
+    """Makes of a cache of texts one of 40 pairs of them."""
+    random = np.random.default_rng(2)
+    first, second = random.integers(0, 40, (2, 40))
+    pairs = CachePairs(
+        first,
+        second,
+        random.integers(0, task.num_labels, 40),
+        [f"pair-{place}".encode() for place in range(40)],
+    )
+    pairs.write(path)
+    manifest = Manifest.read(path)
+    identity = {**manifest.identity, **pairs.identity()}
+    dataclasses.replace(manifest, identity=identity).write(path)
 
 
 def made_hypermodel(directory, task=CLASSES, space=SPACE, **settings):

@@ -287,7 +287,7 @@ def test_command_comes_to_the_same(found, caches, tmp_path, capsys):
         ("width=3", "width: no such setting, expected one of units"),
         ("seed=1:2:3", "--set: expected LOW:HIGH or LOW:HIGH:log"),
         ("units=8,abc", "units: expected at least 1, a whole number, got"),
-        ("pooler=foo", "pooler: expected one of linear, scalar_mix, got"),
+        ("pooler=foo", "pooler: expected one of linear, scalar_mix, weighted"),
         ("seed=2:1", "low, high: expected finite numbers in that order"),
     ],
 )

@@ -9,6 +9,7 @@ from bvkeras.errors import ArgumentError
 from bvkeras.tuning import stacked_heads
 from bvkeras.tuning.stacked_heads import StackedHeads
 from tests.tuning.made_searches import (
+    APART,
     CLASSES,
     LABELS,
     SCORES,
@@ -60,6 +61,7 @@ def _assert_same(heads, models):
         pytest.param(SCORES, "linear", "mean", marks=pytest.mark.full),
         (LABELS, "linear", "mean"),
         (CLASSES, "weighted", "mean"),
+        (APART, "weighted", "mean"),
         pytest.param(LABELS, "weighted", "mean", marks=pytest.mark.full),
         pytest.param(SCORES, "weighted", "mean", marks=pytest.mark.full),
         pytest.param(CLASSES, "scalar_mix", "mean", marks=pytest.mark.full),
