@@ -12,7 +12,7 @@ from bvkeras.data.tables.describe import describe_table
 from bvkeras.tasks.table_files import TableFiles
 from tests.data.glue_fixtures import write_glue
 from tests.native import require_native
-from tests.pipeline.fast_run import TOKEN_SETTINGS, without_pictures
+from tests.pipeline.fast_run import TOKEN_SETTINGS, short_report
 from tests.tagged_sentences import make_small_sentences, write_conll
 
 _TESTS = pathlib.Path(__file__).parent
@@ -115,7 +115,7 @@ def token_run(tiny_bert, tmp_path_factory) -> pathlib.Path:
     table = describe_table(
         TableFiles((str(train),), held_out=0.2), "words", "tags", max_tokens=32
     )
-    with without_pictures():
+    with short_report():
         pipeline.run(
             table.spec,
             str(tiny_bert),

@@ -1,8 +1,5 @@
 """The same checks for every layer and every model."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 
@@ -12,6 +9,7 @@ from bvkeras.testing.keras_checks import (
     check_saving,
     check_symbolic,
 )
+from tests import fresh_process
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -90,7 +88,7 @@ def check_fresh_process(models, inputs, directory):
             "predictions = model.predict(inputs, verbose=0)",
             f"numpy.save({path + '.npy'!r}, predictions)",
         ]
-    subprocess.run([sys.executable, "-c", "\n".join(script)], check=True)
+    fresh_process.run("-c", "\n".join(script), check=True)
     for index, model in enumerate(models):
         np.testing.assert_array_equal(
             np.load(directory / f"{index}.keras.npy"),

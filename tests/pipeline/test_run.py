@@ -21,7 +21,7 @@ from bvkeras.reports.run_document import run_document
 from bvkeras.tasks.glue import GLUE
 from bvkeras.training.finetune import Snapshot
 from bvkeras.training.head import TrainedHead
-from tests.pipeline.fast_run import FAST, without_pictures
+from tests.pipeline.fast_run import FAST, few_draws, short_report
 from tests.tiny_runs import make_examples
 
 _ENCODER_ROW = "fine-tuned encoder"
@@ -47,14 +47,15 @@ _WORK = (
 def finished(tiny_bert, glue_dir, tmp_path_factory):
     """A run with every row, and its directory."""
     output_dir = tmp_path_factory.mktemp("sst2")
-    comparison = pipeline.run(
-        "sst2",
-        str(tiny_bert),
-        output_dir,
-        data_dir=glue_dir,
-        control=True,
-        **_FINISHED,
-    )
+    with few_draws():
+        comparison = pipeline.run(
+            "sst2",
+            str(tiny_bert),
+            output_dir,
+            data_dir=glue_dir,
+            control=True,
+            **_FINISHED,
+        )
     return comparison, output_dir
 
 
@@ -75,7 +76,7 @@ _SHORT_SET = ("cola", "mrpc", "mnli", "stsb")
 def glue_run(request, tiny_bert, glue_dir, tmp_path_factory):
     """A short run of each GLUE task: the task, the result, the directory."""
     output_dir = tmp_path_factory.mktemp(request.param)
-    with without_pictures():
+    with short_report():
         comparison = pipeline.run(
             request.param,
             str(tiny_bert),
@@ -576,7 +577,7 @@ def test_baseline_is_made_from_the_training_labels():
 
 
 def test_dtypes_and_pooler_can_be_chosen(tiny_bert, glue_dir, tmp_path):
-    with without_pictures():
+    with short_report():
         comparison = pipeline.run(
             "mrpc",
             str(tiny_bert),
@@ -600,7 +601,7 @@ def test_frozen_run_says_so_and_counts_what_is_trained(
     tiny_bert, glue_dir, tmp_path
 ):
     options = {**FAST, "head_epochs": 1, "epochs": (1.0,)}
-    with without_pictures():
+    with short_report():
         comparison = pipeline.run(
             "sst2",
             str(tiny_bert),
@@ -697,7 +698,7 @@ def test_dropout_of_fine_tuning(tiny_bert, glue_dir, tmp_path, monkeypatch):
     options = {**FAST, "head_epochs": 1, "data_dir": glue_dir, "frozen": False}
     with pytest.raises(InterruptedError):
         pipeline.run("rte", str(tiny_bert), tmp_path / "none", **options)
-    with without_pictures():
+    with short_report():
         pipeline.run(
             *("rte", str(tiny_bert), tmp_path / "0.1"),
             control=True,

@@ -19,7 +19,7 @@ from bvkeras.evaluation.spans.squad_metrics import answer_scores
 from bvkeras.reports.report import read_report
 from bvkeras.training.head import TrainedHead
 from tests.data.squad_fixtures import write_squad
-from tests.pipeline.fast_run import FAST, without_pictures
+from tests.pipeline.fast_run import FAST, short_report
 
 _PLAN = tasks.WindowPlan(stride=10, question_tokens=2)
 TASK = dataclasses.replace(tasks.get("squad_v2"), windows=_PLAN)
@@ -49,7 +49,7 @@ def squad_dir(tmp_path_factory):
 def finished(tiny_bert, squad_dir, tmp_path_factory):
     """A run with every row, and its directory."""
     output_dir = tmp_path_factory.mktemp("run")
-    with without_pictures():
+    with short_report():
         comparison = pipeline.run(
             TASK,
             str(tiny_bert),
@@ -222,7 +222,7 @@ def test_finished_run_is_read_and_not_done_again(
     for name in _WORK:
         monkeypatch.setattr(name, fail)
     comparison, output_dir = finished
-    with without_pictures():
+    with short_report():
         again = pipeline.run(
             TASK,
             str(tiny_bert),
@@ -279,7 +279,7 @@ def test_threshold_can_be_swept_on_the_scored_split(
     (bad_dir / path.name).write_text(json.dumps(data), "utf-8")
     name = "dev-v2.0.json"
     (bad_dir / name).write_bytes((path.parent / name).read_bytes())
-    with caplog.at_level(logging.WARNING, "bvkeras"), without_pictures():
+    with caplog.at_level(logging.WARNING, "bvkeras"), short_report():
         comparison = pipeline.run(
             "squad_v2",
             str(tiny_bert),
