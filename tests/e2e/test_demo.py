@@ -38,7 +38,7 @@ def demo(tmp_path_factory):
 def _run(output_dir):
     return fresh_process.run(
         *(_ROOT / "recipes" / "reviews.py", "--limit", "96"),
-        *("--max-tokens", "12", "--output-dir", output_dir),
+        *("--max-tokens", "6", "--output-dir", output_dir),
         cwd=output_dir.parent,
     )
 

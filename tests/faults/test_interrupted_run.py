@@ -80,13 +80,20 @@ def uninterrupted(run, tmp_path_factory):
     return _scores(run(output_dir)), _weights(output_dir)
 
 
-@pytest.fixture(scope="module")
-def killed(run, tiny_bert, glue_dir, tmp_path_factory):
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(_KILLS[:2], id="twice"),
+        pytest.param(_KILLS, id="everywhere", marks=pytest.mark.full),
+    ],
+)
+def killed(request, run, tiny_bert, glue_dir, tmp_path_factory):
     """A run whose process was killed again and again.
 
-    Gives its directory, each process's exit status and standard error, and
-    what a second process was told meanwhile.
+    Gives its directory, the kills, each process's exit status and standard
+    error, and what a second process was told meanwhile.
     """
+    kills = request.param
     output_dir = tmp_path_factory.mktemp("killed")
     arguments = [
         *("run", "rte", "--backbone", str(tiny_bert), "--no-frozen"),
@@ -96,7 +103,7 @@ def killed(run, tiny_bert, glue_dir, tmp_path_factory):
         text = ",".join(map(str, value)) if name == "epochs" else str(value)
         arguments += [f"--{name.replace('_', '-')}", text]
     ends, refusals = [], []
-    for number, (target, call, how, _) in enumerate(_KILLS):
+    for number, (target, call, how, _) in enumerate(kills):
         reached = tmp_path_factory.mktemp("reached") / str(number)
         process = FreshProcess(
             *("-m", "tests.faults.paused_run"),
@@ -114,16 +121,17 @@ def killed(run, tiny_bert, glue_dir, tmp_path_factory):
         finally:
             process.kill()
         ends.append((process.returncode, errors))
-    return output_dir, ends, refusals
+    return output_dir, kills, ends, refusals
 
 
 def test_each_process_ended_by_its_signal(killed):
-    _, ends, _ = killed
-    assert [status for status, _ in ends] == [kill[3] for kill in _KILLS]
+    _, kills, ends, _ = killed
+    assert [status for status, _ in ends] == [kill[3] for kill in kills]
 
 
 def test_a_process_that_can_says_how_to_go_on(killed):
-    for (status, errors), (_, _, how, _) in zip(killed[1], _KILLS, strict=True):
+    _, kills, ends, _ = killed
+    for (status, errors), (_, _, how, _) in zip(ends, kills, strict=True):
         if how != signal.SIGKILL:
             last = errors.splitlines()[-1]
             assert last == "stopped; the same command goes on from here"
@@ -131,11 +139,11 @@ def test_a_process_that_can_says_how_to_go_on(killed):
 
 
 def test_a_second_process_is_sent_away(killed):
-    output_dir, _, refusals = killed
+    output_dir, kills, _, refusals = killed
     assert refusals == [
         f"{output_dir} is in use by another bvkeras process; wait for it or "
         "choose another output directory"
-    ] * len(_KILLS)
+    ] * len(kills)
 
 
 def test_killed_run_comes_to_the_same_scores_and_weights(

@@ -168,7 +168,9 @@ def test_made_frozen_it_stays_frozen_in_its_model():
     assert functional_model(restored).trainable_weights == []
 
 
-@pytest.mark.parametrize("layers", [None, [0, 1]])
+@pytest.mark.parametrize(
+    "layers", [pytest.param(None, marks=pytest.mark.full), [0, 1]]
+)
 def test_fit_trains_all_that_is_trainable(inputs, layers):
     layer = HiddenStates(tiny_backbone(), layers=layers)
     model = classifier(layer)

@@ -34,7 +34,7 @@ def few_draws():
 
 @contextlib.contextmanager
 def short_report():
-    """`few_draws`, and no pictures: they take long, and are tested elsewhere."""
+    """`few_draws`, and no pictures: slow, and tested elsewhere."""
     pictures = mock.patch(
         "bvkeras.reports.report.run_pictures", return_value=[]
     )

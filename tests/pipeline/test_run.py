@@ -59,9 +59,9 @@ def finished(tiny_bert, glue_dir, tmp_path_factory):
     return comparison, output_dir
 
 
-# One of each shape: a text, pairs of two metrics, two splits, scores. The runs
-# below take sst2 and rte.
-_SHORT_SET = ("cola", "mrpc", "mnli", "stsb")
+# One of each shape: two metrics, two splits, scores. The other runs here take
+# sst2, a task of single texts, and rte.
+_SHORT_SET = ("mrpc", "mnli", "stsb")
 
 
 @pytest.fixture(
@@ -97,9 +97,10 @@ def run_again(finished, tiny_bert, glue_dir):
 
     def run(task="sst2", backbone=tiny_bert, data_dir=glue_dir, **changes):
         options = {"control": True, **_FINISHED, **changes}
-        return pipeline.run(
-            task, str(backbone), finished[1], data_dir=data_dir, **options
-        )
+        with short_report():
+            return pipeline.run(
+                task, str(backbone), finished[1], data_dir=data_dir, **options
+            )
 
     return run
 
@@ -397,6 +398,10 @@ def test_training_curves_are_kept_for_what_is_trained_in_steps(finished):
 def test_finished_run_is_read_and_not_done_again(finished, run_again, no_work):
     again = run_again().to_dict()
     first = finished[0].to_dict()
+    # Pictures are drawn each time.
+    for name, path in list(first["files"].items()):
+        if path.endswith(".png"):
+            del first["files"][name]
     # The time it was made at.
     assert again.pop("created") >= first.pop("created")
     assert again == first

@@ -100,7 +100,9 @@ def prices_cache(tiny_bert, tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize("token_pooling", ["flatten", "mean"])
+@pytest.mark.parametrize(
+    "token_pooling", ["flatten", pytest.param("mean", marks=pytest.mark.full)]
+)
 def test_scores_in_any_units(
     scores_cache, prices_cache, tmp_path, token_pooling
 ):

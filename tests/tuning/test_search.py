@@ -223,7 +223,10 @@ def test_rate_that_diverges_leaves_the_directory_free(caches, tmp_path):
     assert len(found.trials) == 2
 
 
-@pytest.mark.parametrize("oracle", ["random", "bayesian", "grid"])
+@pytest.mark.parametrize(
+    "oracle",
+    [pytest.param("random", marks=pytest.mark.full), "bayesian", "grid"],
+)
 def test_space_with_fewer_settings_than_trials(
     caches, tmp_path, oracle, capsys
 ):
