@@ -21,18 +21,28 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Processes share the files out in this order, the others after these: begun
 # last, a long one would leave the other processes without work.
 _LONGEST_FILES = (
-    "models/test_pooling_models.py",
-    "cuda/test_emulation.py",
     "pipeline/test_run.py",
+    "training/test_finetune.py",
+    "models/test_pooling_models.py",
     "e2e/test_demo.py",
+    "serving/test_runs.py",
     "docs/test_pages.py",
     "tuning/test_stacked_tuner.py",
-    "faults/test_interrupted_run.py",
-    "models/test_pooling_span_model.py",
-    "training/test_finetune.py",
+    "pipeline/test_span_runs.py",
+    "evaluation/test_evaluate.py",
+    "e2e/test_user_script.py",
     "cache/test_datasets.py",
-    "tuning/test_encoder_search.py",
+    "encoders/test_families.py",
+    "training/test_head.py",
+    "cuda/test_emulation.py",
     "tuning/test_search.py",
+    "tuning/test_encoder_search.py",
+    "training/test_spans.py",
+    "cli/test_main.py",
+    "faults/test_interrupted_run.py",
+    "tuning/test_stacked_heads.py",
+    "training/test_sentence_pooling.py",
+    "training/test_freezing.py",
 )
 _TINY_BERT = _TESTS / "parity" / "tiny_tanh"
 
