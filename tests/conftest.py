@@ -7,14 +7,13 @@ import tarfile
 
 import pytest
 
-from bvkeras import pipeline
 from bvkeras.data.tables.describe import describe_table
 from bvkeras.tasks.table_files import TableFiles
 from tests.data.glue_fixtures import write_glue
-from tests.native import require_native
-from tests.pipeline.fast_run import TOKEN_SETTINGS, short_report
 from tests.tagged_sentences import make_small_sentences, write_conll
 
+# The process that shares the tests out reads this file, too, and runs none:
+# it must not wait for TensorFlow. A fixture imports what does.
 _TESTS = pathlib.Path(__file__).parent
 # No name makes a test ask the network, nor what it starts.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -110,6 +109,8 @@ def each_implementation(request, monkeypatch) -> str:
     The native one by the automatic choice: what it cannot do must fall back.
     """
     if request.param == "native":
+        from tests.native import require_native
+
         require_native()
         monkeypatch.delenv("BVKERAS_IMPLEMENTATION", raising=False)
     else:
@@ -120,6 +121,9 @@ def each_implementation(request, monkeypatch) -> str:
 @pytest.fixture(scope="session")
 def token_run(tiny_bert, tmp_path_factory) -> pathlib.Path:
     """A finished run that tags words: one fine-tuning for all who need it."""
+    from bvkeras import pipeline
+    from tests.pipeline.fast_run import TOKEN_SETTINGS, short_report
+
     directory = tmp_path_factory.mktemp("tokens")
     train = write_conll(directory / "pets.conll", make_small_sentences(120))
     table = describe_table(

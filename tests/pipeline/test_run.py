@@ -602,22 +602,45 @@ def test_dtypes_and_pooler_can_be_chosen(tiny_bert, glue_dir, tmp_path):
     assert head == 4 + 4 * 17 + 2 * (32 * 4 + 1)
 
 
-def test_frozen_run_says_so_and_counts_what_is_trained(
-    tiny_bert, glue_dir, tmp_path
-):
-    options = {**FAST, "head_epochs": 1, "epochs": (1.0,)}
-    with short_report():
+_REGULARIZED = {
+    **FAST,
+    "head_epochs": 1,
+    "epochs": (1.0,),
+    "freeze_layers": 1,
+    "freeze_embeddings": True,
+    "dropout": 0.1,
+}
+
+
+@pytest.fixture(scope="module")
+def regularized(tiny_bert, glue_dir, tmp_path_factory):
+    """A run with frozen parts and dropout, its directory, and the rates.
+
+    Those of the encoder and of the head, for each time it is fine-tuned.
+    """
+    output_dir = tmp_path_factory.mktemp("regularized")
+    rates, original = [], fine_tuning.finetune
+
+    def finetune(encoder, task, examples, directory, config, **options):
+        rates.append((encoder.backbone.dropout, config.dropout))
+        return original(encoder, task, examples, directory, config, **options)
+
+    with pytest.MonkeyPatch.context() as patched, short_report():
+        patched.setattr(fine_tuning, "finetune", finetune)
         comparison = pipeline.run(
             "sst2",
             str(tiny_bert),
-            tmp_path,
+            output_dir,
             data_dir=glue_dir,
             frozen=False,
             control=True,
-            freeze_layers=1,
-            freeze_embeddings=True,
-            **options,
+            **_REGULARIZED,
         )
+    return comparison, output_dir, rates
+
+
+def test_frozen_run_says_so_and_counts_what_is_trained(regularized, tiny_bert):
+    comparison, output_dir, _ = regularized
     part = "embeddings and 1 lowest layer frozen"
     names = [
         f"fine-tuned encoder, {part}",
@@ -639,17 +662,13 @@ def test_frozen_run_says_so_and_counts_what_is_trained(
         assert system.compression == pytest.approx(whole / trained)
     first = load_backbone(tiny_bert).backbone.weights
     for folder in ("finetune", "control"):
-        encoder = load_backbone(tmp_path / folder / "epoch_1" / "encoder")
+        encoder = load_backbone(output_dir / folder / "epoch_1" / "encoder")
         weights = {w.path: w.numpy() for w in encoder.backbone.weights}
         same = [w.path for w in first if np.array_equal(weights[w.path], w)]
         assert {path.split("/")[0] for path in same} == {
             *("token_embedding", "position_embedding", "segment_embedding"),
             *("embeddings_layer_norm", "transformer_layer_0"),
         }
-    with pytest.raises(RunError, match="made with freeze_layers = 1, not 0"):
-        pipeline.run(
-            "sst2", str(tiny_bert), tmp_path, data_dir=glue_dir, **options
-        )
 
 
 @pytest.mark.full
@@ -689,31 +708,35 @@ def test_run_of_an_encoder_trained_with_the_mean(tiny_bert, glue_dir, tmp_path):
         pipeline.run("sst2", str(tiny_bert), output_dir, **options)
 
 
-def test_dropout_of_fine_tuning(tiny_bert, glue_dir, tmp_path, monkeypatch):
-    rates = []
+def test_dropout_of_fine_tuning(
+    regularized, tiny_bert, glue_dir, tmp_path, monkeypatch
+):
+    assert regularized[2] == [(0.1, 0.1), (0.1, 0.1)]
 
     def finetune(encoder, task, examples, directory, config, **options):
-        rates.append((encoder.backbone.dropout, config.dropout))
-        if not config.dropout:
-            raise InterruptedError
-        return original(encoder, task, examples, directory, config, **options)
+        assert (encoder.backbone.dropout, config.dropout) == (0, 0)
+        raise InterruptedError
 
-    original = fine_tuning.finetune
     monkeypatch.setattr(fine_tuning, "finetune", finetune)
-    options = {**FAST, "head_epochs": 1, "data_dir": glue_dir, "frozen": False}
+    arguments = ("sst2", str(tiny_bert), tmp_path)
     with pytest.raises(InterruptedError):
-        pipeline.run("rte", str(tiny_bert), tmp_path / "none", **options)
-    with short_report():
-        pipeline.run(
-            *("rte", str(tiny_bert), tmp_path / "0.1"),
-            control=True,
-            dropout=0.1,
-            **options,
-        )
-    assert rates == [(0, 0), (0.1, 0.1), (0.1, 0.1)]
-    arguments = ("rte", str(tiny_bert), tmp_path / "0.1")
-    with pytest.raises(RunError, match=r"with dropout = 0.1, not 0.0"):
-        pipeline.run(*arguments, **options)
+        pipeline.run(*arguments, data_dir=glue_dir, **FAST)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("freeze_layers", "made with freeze_layers = 1, not 0"),
+        ("dropout", r"made with dropout = 0.1, not 0.0"),
+    ],
+)
+def test_regularized_run_is_refused_without(
+    regularized, tiny_bert, glue_dir, name, message
+):
+    options = {k: v for k, v in _REGULARIZED.items() if k != name}
+    arguments = ("sst2", str(tiny_bert), regularized[1])
+    with pytest.raises(RunError, match=message):
+        pipeline.run(*arguments, data_dir=glue_dir, **options)
 
 
 def test_more_frozen_layers_than_there_are(tiny_bert, glue_dir, tmp_path):
