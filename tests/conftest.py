@@ -7,32 +7,41 @@ import tarfile
 
 import pytest
 
-from bvkeras import pipeline
 from bvkeras.data.tables.describe import describe_table
 from bvkeras.tasks.table_files import TableFiles
 from tests.data.glue_fixtures import write_glue
-from tests.native import require_native
-from tests.pipeline.fast_run import TOKEN_SETTINGS, without_pictures
 from tests.tagged_sentences import make_small_sentences, write_conll
 
+# The process that shares the tests out reads this file, too, and runs none:
+# it must not wait for TensorFlow. A fixture imports what does.
 _TESTS = pathlib.Path(__file__).parent
 # No name makes a test ask the network, nor what it starts.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Processes share the files out in this order, the others after these: begun
 # last, a long one would leave the other processes without work.
 _LONGEST_FILES = (
-    "models/test_pooling_models.py",
-    "cuda/test_emulation.py",
     "pipeline/test_run.py",
+    "training/test_finetune.py",
+    "models/test_pooling_models.py",
     "e2e/test_demo.py",
+    "serving/test_runs.py",
     "docs/test_pages.py",
     "tuning/test_stacked_tuner.py",
-    "faults/test_interrupted_run.py",
-    "models/test_pooling_span_model.py",
-    "training/test_finetune.py",
+    "pipeline/test_span_runs.py",
+    "evaluation/test_evaluate.py",
+    "e2e/test_user_script.py",
     "cache/test_datasets.py",
-    "tuning/test_encoder_search.py",
+    "encoders/test_families.py",
+    "training/test_head.py",
+    "cuda/test_emulation.py",
     "tuning/test_search.py",
+    "tuning/test_encoder_search.py",
+    "training/test_spans.py",
+    "cli/test_main.py",
+    "faults/test_interrupted_run.py",
+    "tuning/test_stacked_heads.py",
+    "training/test_sentence_pooling.py",
+    "training/test_freezing.py",
 )
 _TINY_BERT = _TESTS / "parity" / "tiny_tanh"
 
@@ -100,6 +109,8 @@ def each_implementation(request, monkeypatch) -> str:
     The native one by the automatic choice: what it cannot do must fall back.
     """
     if request.param == "native":
+        from tests.native import require_native
+
         require_native()
         monkeypatch.delenv("BVKERAS_IMPLEMENTATION", raising=False)
     else:
@@ -110,12 +121,15 @@ def each_implementation(request, monkeypatch) -> str:
 @pytest.fixture(scope="session")
 def token_run(tiny_bert, tmp_path_factory) -> pathlib.Path:
     """A finished run that tags words: one fine-tuning for all who need it."""
+    from bvkeras import pipeline
+    from tests.pipeline.fast_run import TOKEN_SETTINGS, short_report
+
     directory = tmp_path_factory.mktemp("tokens")
     train = write_conll(directory / "pets.conll", make_small_sentences(120))
     table = describe_table(
         TableFiles((str(train),), held_out=0.2), "words", "tags", max_tokens=32
     )
-    with without_pictures():
+    with short_report():
         pipeline.run(
             table.spec,
             str(tiny_bert),

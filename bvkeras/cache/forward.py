@@ -51,7 +51,8 @@ def cache_forward(encoder: Encoder, manifest: Manifest) -> Forward:
     @tf.function(
         input_signature=[
             {"token_ids": spec, "segment_ids": spec, "padding_mask": spec}
-        ]
+        ],
+        autograph=False,
     )
     def compute(inputs):
         states = hidden_states(inputs)

@@ -189,7 +189,7 @@ def _outputs(
     # `Model.predict_on_batch` would trace anew for every length of a batch; of
     # a function that is called TensorFlow warns where it was made often.
     forward = tf.function(
-        lambda inputs: model(inputs, training=False)
+        lambda inputs: model(inputs, training=False), autograph=False
     ).get_concrete_function(_model_inputs(batches.element_spec))
     with (
         naming_damage(cache),

@@ -202,6 +202,7 @@ def _learns(head):
     model = head.make()
     before = float(loss(labels, model(inputs)))
     model.compile(keras.optimizers.Adam(head.learning_rate), loss)
+    model.optimizer.build(model.trainable_variables)
     model.fit(inputs, labels, batch_size=64, epochs=head.epochs, verbose=0)
     after = float(loss(labels, model(inputs)))
     most = samples.LEARNED * before

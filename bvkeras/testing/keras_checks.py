@@ -61,6 +61,8 @@ def check_fit_step(layer: keras.Layer, inputs: Any) -> None:
     before = [as_array(w.value) for w in layer.trainable_weights]
     functional = keras.Model(symbolic, output)
     functional.compile(keras.optimizers.SGD(1.0), "mean_squared_error")
+    # A step that makes the optimizer's variables is traced twice.
+    functional.optimizer.build(functional.trainable_variables)
     random = np.random.default_rng(0)
     num_examples = keras.tree.flatten(inputs)[0].shape[0]
     target = random.normal(size=(num_examples, *output.shape[1:]))

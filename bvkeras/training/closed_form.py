@@ -105,7 +105,9 @@ def _features(task: TaskSpec, cache: HiddenStateBatches) -> np.ndarray:
         "take fewer rows or layers",
     )
     found, done = np.empty(shape, np.float32), 0
-    features = tf.function(probe.features, reduce_retracing=True)
+    features = tf.function(
+        probe.features, reduce_retracing=True, autograph=False
+    )
     with progress_bar("mean hidden states", len(cache), "examples") as bar:
         # As they are stored: the mean reads int8 as it is.
         for inputs, labels in cache.as_dataset(_BATCH_SIZE, dtype=cache.dtype):

@@ -317,6 +317,7 @@ def predict_scores(
     forward = tf.function(
         lambda inputs: model(inputs, training=False),
         input_signature=[_INPUT_SIGNATURE],
+        autograph=False,
     ).get_concrete_function()
     per_token = len(model.output_shape) == 3
     shape = (int(tokens.lengths.max()),) if per_token else ()
@@ -443,7 +444,7 @@ def _train_step(model, optimizer, task, weighted=False):
     if weighted:
         signature.append(tf.TensorSpec((None,), tf.float32))
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def step(inputs, labels, weights=None):
         sources = [v.value for v in model.trainable_variables]
         # A tape that watches frozen weights, too, would go back to them.

@@ -180,6 +180,8 @@ class EncoderHyperModel(keras_tuner.HyperModel):
             kind_of(self.task.kind).loss(),
             jit_compile=False,
         )
+        # A step that makes the optimizer's variables is traced twice.
+        model.optimizer.build(model.trainable_variables)
         return model
 
     def fit(

@@ -145,6 +145,8 @@ class HeadHyperModel(keras_tuner.HyperModel):
             kind_of(self.task.kind).loss(),
             jit_compile=False,
         )
+        # A step that makes the optimizer's variables is traced twice.
+        model.optimizer.build(model.trainable_variables)
         return model
 
     def fit(
@@ -276,6 +278,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
         forward = tf.function(
             lambda *inputs: model(inputs, training=False),
             batches.element_spec[0],
+            autograph=False,
         ).get_concrete_function()
         outputs, labels = [], []
         for inputs, batch_labels in batches:

@@ -181,8 +181,10 @@ class StackedHeads:
 
         inputs, labels = self._spec
         rates = tf.TensorSpec((len(self._settings),), tf.float32)
-        self._train = tf.function(train, [*inputs, labels, rates])
-        self._predict = tf.function(predict, inputs)
+        self._train = tf.function(
+            train, [*inputs, labels, rates], autograph=False
+        )
+        self._predict = tf.function(predict, inputs, autograph=False)
 
 
 def _block_members(settings):

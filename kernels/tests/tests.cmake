@@ -37,12 +37,14 @@ function(add_emulation name)
                                            ${ARG_OPTIONS})
   add_library(emulation_${name} OBJECT EXCLUDE_FROM_ALL
               kernels/host_emulation/emulation.cc
-              kernels/host_emulation/cuda_api.cc
+              kernels/host_emulation/cuda_api.cc)
+  add_library(contract_${name} OBJECT EXCLUDE_FROM_ALL
               kernels/host_emulation/contract.cc)
   if(NOT "-fsanitize=thread" IN_LIST ARG_OPTIONS)
     target_compile_options(emulation_${name} PRIVATE ${ARG_OPTIONS})
+    target_compile_options(contract_${name} PRIVATE ${ARG_OPTIONS})
   endif()
-  foreach(target ${kernel} emulation_${name})
+  foreach(target ${kernel} emulation_${name} contract_${name})
     target_include_directories(${target} PRIVATE
                                kernels kernels/cuda
                                kernels/host_emulation/include
@@ -68,8 +70,8 @@ function(add_emulation_test name)
   target_compile_options(${target} PRIVATE -O1 -g1 -Wno-unknown-pragmas)
   target_compile_definitions(${target} PRIVATE ${ARG_DEFINITIONS})
   target_link_options(${target} PRIVATE ${ARG_OPTIONS})
-  target_link_libraries(${target} PRIVATE kernel_${name} emulation_${name}
-                                          Threads::Threads)
+  target_link_libraries(${target} PRIVATE kernel_${name} contract_${name}
+                                          emulation_${name} Threads::Threads)
 endfunction()
 
 add_emulation_test(plain)
@@ -83,24 +85,28 @@ add_emulation_test(sm75 DEFINITIONS BVKERAS_EMULATED_ARCH=750)
 find_package(Python COMPONENTS Interpreter Development.Module)
 find_package(pybind11 CONFIG)
 if(pybind11_FOUND)
+  # Compiled once for both.
+  add_library(module_binding OBJECT EXCLUDE_FROM_ALL kernels/python.cc)
+  target_include_directories(module_binding PRIVATE kernels)
+  target_link_libraries(module_binding PRIVATE pybind11::module)
+  set_target_properties(module_binding PROPERTIES CXX_VISIBILITY_PRESET hidden)
   foreach(name plain sm75)
     set(target module_${name})
     pybind11_add_module(${target} MODULE NO_EXTRAS EXCLUDE_FROM_ALL
-                        kernels/python.cc)
+                        $<TARGET_OBJECTS:module_binding>)
     set_target_properties(
       ${target} PROPERTIES OUTPUT_NAME kernels
                            LIBRARY_OUTPUT_DIRECTORY module_${name})
-    target_include_directories(${target} PRIVATE kernels)
-    target_link_libraries(${target} PRIVATE kernel_${name} emulation_${name}
-                                            Threads::Threads)
+    target_link_libraries(${target} PRIVATE kernel_${name} contract_${name}
+                                            emulation_${name} Threads::Threads)
   endforeach()
 endif()
 
 # Its passes on products, for ctypes.
 add_library(of_products MODULE EXCLUDE_FROM_ALL kernels/tests/of_products.cc)
 target_include_directories(of_products PRIVATE kernels kernels/host_emulation)
-target_link_libraries(of_products PRIVATE kernel_plain emulation_plain
-                                          Threads::Threads)
+target_link_libraries(of_products PRIVATE kernel_plain contract_plain
+                                          emulation_plain Threads::Threads)
 
 add_executable(cuda_launch_sizes EXCLUDE_FROM_ALL
                kernels/tests/cuda_launch_sizes.cc)
@@ -111,8 +117,9 @@ target_include_directories(cuda_launch_sizes PRIVATE
 target_include_directories(cuda_launch_sizes SYSTEM PRIVATE
                            ${BVKERAS_CUDA_INCLUDE})
 target_compile_options(cuda_launch_sizes PRIVATE -Wno-unknown-pragmas)
-target_link_libraries(cuda_launch_sizes PRIVATE kernel_plain emulation_plain
-                                                Threads::Threads)
+target_link_libraries(cuda_launch_sizes PRIVATE
+                      kernel_plain contract_plain emulation_plain
+                      Threads::Threads)
 
 foreach(name plain thread)
   set(target emulator_test_${name})
@@ -126,6 +133,5 @@ foreach(name plain thread)
   target_include_directories(${target} SYSTEM PRIVATE ${BVKERAS_CUDA_INCLUDE})
   target_compile_options(${target} PRIVATE -O1 -g1 ${sanitizer})
   target_link_options(${target} PRIVATE ${sanitizer})
-  target_link_libraries(${target} PRIVATE kernel_${name} emulation_${name}
-                                          Threads::Threads)
+  target_link_libraries(${target} PRIVATE emulation_${name} Threads::Threads)
 endforeach()

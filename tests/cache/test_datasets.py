@@ -197,8 +197,15 @@ def test_memory_and_disk_give_the_same_bits_in_the_same_order(caches):
             _assert_same_bits(one, other)
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("bucket", [False, True])
+@pytest.mark.parametrize(
+    ("shuffle", "bucket"),
+    [
+        (False, False),
+        pytest.param(False, True, marks=pytest.mark.full),
+        pytest.param(True, False, marks=pytest.mark.full),
+        (True, True),
+    ],
+)
 def test_every_pass_has_every_example_once(caches, source, shuffle, bucket):
     dataset = source(caches["float32"]).batches(
         3, shuffle=shuffle, bucket=bucket
@@ -255,8 +262,15 @@ def test_buckets_have_little_padding():
     assert padding(True) < 0.1
 
 
-@pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("bucket", [False, True])
+@pytest.mark.parametrize(
+    ("count", "bucket"),
+    [
+        (2, False),
+        (3, True),
+        pytest.param(2, True, marks=pytest.mark.full),
+        pytest.param(3, False, marks=pytest.mark.full),
+    ],
+)
 def test_shards_are_disjoint_and_cover(caches, source, count, bucket):
     cache = source(caches["float32"])
     datasets = []
@@ -275,7 +289,15 @@ def test_shards_are_disjoint_and_cover(caches, source, count, bucket):
         assert set(flat(parts[0][0])) != set(flat(parts[0][1]))
 
 
-@pytest.mark.parametrize("start", [0, 1, 3, 4])
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(0, marks=pytest.mark.full),
+        1,
+        pytest.param(3, marks=pytest.mark.full),
+        4,
+    ],
+)
 def test_start_leaves_out_the_first_batches(caches, source, start):
     cache = source(caches["float32"])
     whole = passes(cache.batches(3, shuffle=True, seed=4), 2)
@@ -293,7 +315,13 @@ def test_start_does_not_read_what_it_leaves_out(caches, monkeypatch):
 
 @pytest.mark.parametrize(
     ("done", "bucket"),
-    [(0, True), (1, False), (4, True), (5, False), (7, True)],
+    [
+        pytest.param(0, True, marks=pytest.mark.full),
+        (1, False),
+        pytest.param(4, True, marks=pytest.mark.full),
+        pytest.param(5, False, marks=pytest.mark.full),
+        (7, True),
+    ],
 )
 def test_iterator_goes_on_from_its_checkpoint(
     caches, source, tmp_path, done, bucket

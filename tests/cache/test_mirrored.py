@@ -1,9 +1,8 @@
 """Batches under `tf.distribute`: two devices, in a process of their own."""
 
 import pathlib
-import subprocess
-import sys
 
+from tests import fresh_process
 from tests.cache.made_caches import make_cache
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -35,12 +34,5 @@ print(model.predict(cache.as_dataset(4), verbose=0).shape)
 
 def test_two_devices_train_together(tmp_path):
     """The last batch, of three, leaves one of them less to do."""
-    found = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, str(make_cache(tmp_path))],
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    found = fresh_process.run("-c", _SCRIPT, make_cache(tmp_path), cwd=_ROOT)
     assert found.stdout == "(11, 3)\n", found.stderr[-2000:]

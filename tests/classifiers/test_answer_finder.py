@@ -123,6 +123,7 @@ def test_summary_names_the_threshold(model, capsys):
     assert "answers, none above 0.5" in printed
 
 
+@pytest.mark.full
 def test_fine_tuned_in_a_folder_goes_on_there(tiny_bert, tmp_path, monkeypatch):
     def fit():
         model = bvkeras.AnswerFinder.from_preset(

@@ -95,6 +95,7 @@ def test_labels_that_training_never_saw_are_named(model, y, message):
         model.evaluate(["a", "b"], y)
 
 
+@pytest.mark.full
 def test_one_label_of_a_column_fine_tuned(tiny_bert):
     model = bvkeras.TextClassifier.from_preset(
         tiny_bert,

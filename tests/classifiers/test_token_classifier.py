@@ -79,6 +79,8 @@ def test_saved_and_exported_it_says_the_same(model, tmp_path):
     ]
 
 
+# The pipeline fine-tunes a tagger for tests/pipeline/test_token_runs.py.
+@pytest.mark.full
 def test_a_fine_tuned_encoder(tiny_bert, capsys):
     model = bvkeras.TokenClassifier.from_preset(
         tiny_bert, encoder_training="fine_tuned", **_FAST | {"head_epochs": 1}

@@ -13,7 +13,7 @@ from bvkeras.evaluation.ensemble import combine_predictions
 from bvkeras.evaluation.predictions import read_predictions
 from bvkeras.serving.layout import read_description, version_directory
 from bvkeras.training.head import TrainedHead
-from tests.pipeline.fast_run import without_pictures
+from tests.pipeline.fast_run import short_report
 
 _WORDS = {"loud": "7 7", "old, or 😀": "z z"}
 _FAST = (
@@ -47,7 +47,7 @@ def run(tiny_bert, tmp_path_factory):
         *("--backbone", str(tiny_bert), *_FAST),
         *("--output-dir", str(folder / "run")),
     ]
-    with without_pictures():
+    with short_report():
         assert cli.main(command) == 0
     return folder / "run"
 

@@ -9,7 +9,7 @@ import pytest
 from bvkeras import tasks
 from bvkeras.cli import main as cli
 from bvkeras.evaluation.predictions import read_predictions
-from tests.pipeline.fast_run import without_pictures
+from tests.pipeline.fast_run import short_report
 
 _TOPICS = {"sport": "7 7", "arts": "z z", "weather": "a q", "news": "b w"}
 _ODD = ("", "😀", 'in "quotes"', "a line\nbreak", "שלום", "; , \t")
@@ -40,7 +40,7 @@ def run(tiny_bert, tmp_path_factory):
         *("--backbone", str(tiny_bert), *_FAST),
         *("--output-dir", str(folder / "run")),
     ]
-    with without_pictures():
+    with short_report():
         assert cli.main(command) == 0
     return folder, command
 
@@ -56,7 +56,7 @@ def test_run_knows_its_task(run):
 
 
 def test_table_is_described_before_work(run, capsys):
-    with without_pictures():
+    with short_report():
         assert cli.main(run[1]) == 0
     printed = capsys.readouterr().out
     assert "4 classes: arts, news, sport, weather" in printed

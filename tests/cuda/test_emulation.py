@@ -13,6 +13,8 @@ ALL_CASES = 25 * 48
 # Has a common factor with neither number.
 STEP = 101
 SEEDS = (0, 1, 7)
+# The order in which they are numbered, and one at random.
+FEW_SEEDS = (0, 7)
 
 
 def check(name, first, count, seeds, step=STEP, of_products=None):
@@ -27,15 +29,15 @@ def check(name, first, count, seeds, step=STEP, of_products=None):
 
 
 # Of a GPU without asynchronous copies fewer: the rest is the same.
-@pytest.mark.parametrize(("name", "count"), [("plain", 24), ("sm75", 12)])
+@pytest.mark.parametrize(("name", "count"), [("plain", 18), ("sm75", 8)])
 def test_some_cases(name, count):
-    check(name, 0, count, SEEDS)
+    check(name, 0, count, FEW_SEEDS)
 
 
 # After the others: no real token; and Z far beyond what float16 holds.
 @pytest.mark.parametrize("first", [ALL_CASES, 2 * ALL_CASES])
 def test_some_empty_and_far_cases(first):
-    check("plain", first, 24, (7,))
+    check("plain", first, 12, (7,))
 
 
 @pytest.mark.full

@@ -2,8 +2,6 @@
 
 import pathlib
 import re
-import subprocess
-import sys
 
 import keras
 import matplotlib.image
@@ -11,6 +9,7 @@ import pytest
 
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.reports.report import read_report
+from tests import fresh_process
 
 pytestmark = pytest.mark.e2e
 
@@ -37,15 +36,10 @@ def demo(tmp_path_factory):
 
 
 def _run(output_dir):
-    return subprocess.run(
-        [
-            *(sys.executable, str(_ROOT / "recipes" / "reviews.py")),
-            *("--limit", "96", "--max-tokens", "12"),
-            *("--output-dir", str(output_dir)),
-        ],
+    return fresh_process.run(
+        *(_ROOT / "recipes" / "reviews.py", "--limit", "96"),
+        *("--max-tokens", "6", "--output-dir", output_dir),
         cwd=output_dir.parent,
-        capture_output=True,
-        text=True,
     )
 
 

@@ -2,8 +2,6 @@
 
 import pathlib
 import re
-import subprocess
-import sys
 import warnings
 
 import keras
@@ -12,6 +10,7 @@ import pytest
 
 import bvkeras
 from bvkeras.training.optimizers import adamw
+from tests import fresh_process
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _TEXTS = ["Łukasz sold the kite.", "it was raining, again", "7", "a b c " * 20]
@@ -43,10 +42,7 @@ for trainable in (False, True):
     model = keras.models.load_model(path + ".keras")
     np.save(path + ".npy", model.predict(inputs, verbose=0))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    done = fresh_process.run("-c", script, check=True)
     for trainable, result in results.items():
         result["loaded"] = np.load(folder / f"{trainable}.npy")
     return results, done.stderr
@@ -112,10 +108,4 @@ def test_python_of_the_readme_runs(tmp_path):
     assert blocks, "README.md has no python block"
     script = tmp_path / "readme.py"
     script.write_text("\n".join([_STRICT, *blocks]), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    fresh_process.run(script, cwd=tmp_path, check=True)

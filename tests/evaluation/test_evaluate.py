@@ -76,6 +76,7 @@ def trained(request, tiny_bert, glue_dir, tmp_path_factory):
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("trained", ["mrpc"], indirect=True)
 def test_tensorflow_does_not_warn_of_many_evaluations(trained, tmp_path):
     warnings = []

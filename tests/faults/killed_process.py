@@ -2,11 +2,11 @@
 
 import pathlib
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
+
+from tests.fresh_process import FreshProcess
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _WAIT_SECONDS = 300
@@ -21,15 +21,11 @@ def kill_before(target, call, reached, arguments):
         reached: path. Made when the point is come to.
         arguments: list of str. Those of the `bvkeras` command.
     """
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tests.faults.paused_run"),
-            *(target, str(call), str(reached), *arguments),
-        ],
+    process = FreshProcess(
+        *("-m", "tests.faults.paused_run"),
+        *(target, call, reached, *arguments),
         cwd=_ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        stdout=False,
     )
     try:
         wait_for(reached, process)

@@ -7,8 +7,6 @@ import pathlib
 import resource
 import shutil
 import struct
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -25,6 +23,7 @@ from bvkeras.cache.records import (
 )
 from bvkeras.cache.verify import find_problems, naming_damage
 from bvkeras.errors import BvkerasError, CacheError
+from tests import fresh_process
 from tests.cache.made_caches import made_extras, make_cache
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -814,14 +813,7 @@ def test_lying_sizes_allocate_nothing(whole, index, tmp_path):
         copy = shutil.copytree(whole, tmp_path / str(number))
         edit_manifest(copy, _set(*keys, 1 << 50))
         directories.append(copy)
-    done = subprocess.run(
-        [sys.executable, "-c", _LIMITED, whole, *directories],
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = fresh_process.run("-c", _LIMITED, whole, *directories, cwd=_ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     counts = done.stdout.split()
     assert len(counts) == 7

@@ -4,8 +4,6 @@ import errno
 import os
 import pathlib
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -16,6 +14,7 @@ from bvkeras.cache.verify import verify_cache
 from bvkeras.errors import CacheError, DataError, RunError
 from tests.faults import made_up_extraction
 from tests.faults.made_up_extraction import at_operation, extract
+from tests.fresh_process import FreshProcess
 
 _ROOT = pathlib.Path(__file__).parents[2]
 # Records in each of the three shards.
@@ -157,10 +156,6 @@ def test_value_that_is_not_finite_keeps_finished_shards(tmp_path, whole):
 
 
 def _start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", made_up_extraction.__name__, *arguments],
-        cwd=_ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    return FreshProcess(
+        "-m", made_up_extraction.__name__, *arguments, cwd=_ROOT
     )

@@ -2,8 +2,6 @@
 
 import pathlib
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +12,8 @@ from bvkeras.training.finetune import Snapshot
 from bvkeras.training.head import TrainedHead
 from tests.faults.killed_process import wait_for
 from tests.faults.paused_run import before_call, small_shards
-from tests.pipeline.fast_run import FAST, without_pictures
+from tests.fresh_process import FreshProcess
+from tests.pipeline.fast_run import FAST, short_report
 
 _ROOT = pathlib.Path(__file__).parents[2]
 # Hidden states in float32: rounding would hide a small difference.
@@ -61,7 +60,7 @@ def run(tiny_bert, glue_dir):
     """Runs RTE in a directory."""
 
     def run(output_dir):
-        with small_shards(), without_pictures():
+        with small_shards(), short_report():
             return pipeline.run(
                 "rte",
                 str(tiny_bert),
@@ -81,13 +80,20 @@ def uninterrupted(run, tmp_path_factory):
     return _scores(run(output_dir)), _weights(output_dir)
 
 
-@pytest.fixture(scope="module")
-def killed(run, tiny_bert, glue_dir, tmp_path_factory):
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(_KILLS[:2], id="twice"),
+        pytest.param(_KILLS, id="everywhere", marks=pytest.mark.full),
+    ],
+)
+def killed(request, run, tiny_bert, glue_dir, tmp_path_factory):
     """A run whose process was killed again and again.
 
-    Gives its directory, each process's exit status and standard error, and
-    what a second process was told meanwhile.
+    Gives its directory, the kills, each process's exit status and standard
+    error, and what a second process was told meanwhile.
     """
+    kills = request.param
     output_dir = tmp_path_factory.mktemp("killed")
     arguments = [
         *("run", "rte", "--backbone", str(tiny_bert), "--no-frozen"),
@@ -97,17 +103,13 @@ def killed(run, tiny_bert, glue_dir, tmp_path_factory):
         text = ",".join(map(str, value)) if name == "epochs" else str(value)
         arguments += [f"--{name.replace('_', '-')}", text]
     ends, refusals = [], []
-    for number, (target, call, how, _) in enumerate(_KILLS):
+    for number, (target, call, how, _) in enumerate(kills):
         reached = tmp_path_factory.mktemp("reached") / str(number)
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.faults.paused_run"),
-                *(target, str(call), str(reached), *arguments),
-            ],
+        process = FreshProcess(
+            *("-m", "tests.faults.paused_run"),
+            *(target, call, reached, *arguments),
             cwd=_ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
+            stdout=False,
         )
         try:
             wait_for(reached, process)
@@ -119,16 +121,17 @@ def killed(run, tiny_bert, glue_dir, tmp_path_factory):
         finally:
             process.kill()
         ends.append((process.returncode, errors))
-    return output_dir, ends, refusals
+    return output_dir, kills, ends, refusals
 
 
 def test_each_process_ended_by_its_signal(killed):
-    _, ends, _ = killed
-    assert [status for status, _ in ends] == [kill[3] for kill in _KILLS]
+    _, kills, ends, _ = killed
+    assert [status for status, _ in ends] == [kill[3] for kill in kills]
 
 
 def test_a_process_that_can_says_how_to_go_on(killed):
-    for (status, errors), (_, _, how, _) in zip(killed[1], _KILLS, strict=True):
+    _, kills, ends, _ = killed
+    for (status, errors), (_, _, how, _) in zip(ends, kills, strict=True):
         if how != signal.SIGKILL:
             last = errors.splitlines()[-1]
             assert last == "stopped; the same command goes on from here"
@@ -136,11 +139,11 @@ def test_a_process_that_can_says_how_to_go_on(killed):
 
 
 def test_a_second_process_is_sent_away(killed):
-    output_dir, _, refusals = killed
+    output_dir, kills, _, refusals = killed
     assert refusals == [
         f"{output_dir} is in use by another bvkeras process; wait for it or "
         "choose another output directory"
-    ] * len(_KILLS)
+    ] * len(kills)
 
 
 def test_killed_run_comes_to_the_same_scores_and_weights(

@@ -9,7 +9,7 @@ from bvkeras.training.head import TrainedHead
 from tests.data.squad_fixtures import write_squad
 from tests.faults.killed_process import kill_before
 from tests.faults.paused_run import before_call, small_shards
-from tests.pipeline.fast_run import FAST, without_pictures
+from tests.pipeline.fast_run import FAST, short_report
 
 _SETTINGS = {
     **FAST,
@@ -48,7 +48,7 @@ def squad_dir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(tiny_bert, squad_dir):
     def run(output_dir):
-        with small_shards(), without_pictures():
+        with small_shards(), short_report():
             return pipeline.run(
                 "squad_v2",
                 str(tiny_bert),

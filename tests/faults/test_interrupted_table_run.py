@@ -10,7 +10,7 @@ from bvkeras.training.finetune import Snapshot
 from bvkeras.training.head import TrainedHead
 from tests.faults.killed_process import kill_before
 from tests.faults.paused_run import before_call, small_shards
-from tests.pipeline.fast_run import without_pictures
+from tests.pipeline.fast_run import short_report
 
 # Where a process is killed; each takes up what the one before left.
 _KILLS = (
@@ -67,7 +67,7 @@ def command(tiny_bert, tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(command):
     def run(output_dir):
-        with small_shards(), without_pictures():
+        with small_shards(), short_report():
             assert cli.main(command(output_dir)) == 0
 
     return run

@@ -3,8 +3,6 @@
 import os
 import pathlib
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -19,7 +17,10 @@ from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import CacheError
 from bvkeras.training.finetune import finetune
+from tests import fresh_process
 from tests.tiny_runs import CLASSES, FINETUNE, fail_at_call, make_examples
+
+_ROOT = pathlib.Path(__file__).parents[2]
 
 
 def extract(encoder_directory, directory):
@@ -74,11 +75,8 @@ def run_until_killed(function, encoder_directory, directory, name, number):
         f"kill_at_rename({name!r}, {number})\n"
         f"{function.__name__}(*sys.argv[1:])\n"
     )
-    process = subprocess.run(
-        [sys.executable, "-c", script, encoder_directory, directory],
-        cwd=pathlib.Path(__file__).parents[2],
-        stderr=subprocess.PIPE,
-        check=False,
+    process = fresh_process.run(
+        *("-c", script, encoder_directory, directory), cwd=_ROOT
     )
     assert process.returncode == -signal.SIGKILL, process.stderr[-500:]
 
@@ -123,13 +121,7 @@ def test_full_disk_is_named_and_finished_shards_stay(
         "resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
         "extract(*sys.argv[1:])\n"
     )
-    process = subprocess.run(
-        [sys.executable, "-c", script, tiny_bert, tmp_path],
-        cwd=pathlib.Path(__file__).parents[2],
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    process = fresh_process.run("-c", script, tiny_bert, tmp_path, cwd=_ROOT)
     assert process.returncode == 1
     path = tmp_path / f"hidden_states-{largest:05d}.tfrecord"
     assert process.stderr.splitlines()[-1] == (

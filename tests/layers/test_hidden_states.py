@@ -1,6 +1,4 @@
 import pathlib
-import subprocess
-import sys
 import warnings
 
 import keras
@@ -14,6 +12,7 @@ from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError
 from bvkeras.layers.gelu import gelu_tanh, get_hidden_act, set_hidden_act
 from bvkeras.layers.hidden_states import HiddenStates
+from tests import fresh_process
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = ROOT / "tests" / "parity" / "tiny_tanh"
@@ -169,7 +168,9 @@ def test_made_frozen_it_stays_frozen_in_its_model():
     assert functional_model(restored).trainable_weights == []
 
 
-@pytest.mark.parametrize("layers", [None, [0, 1]])
+@pytest.mark.parametrize(
+    "layers", [pytest.param(None, marks=pytest.mark.full), [0, 1]]
+)
 def test_fit_trains_all_that_is_trainable(inputs, layers):
     layer = HiddenStates(tiny_backbone(), layers=layers)
     model = classifier(layer)
@@ -253,9 +254,7 @@ def test_saved_model_keeps_its_gelu_in_a_fresh_process(inputs, tmp_path):
         model = functional_model(HiddenStates(backbone, layers=[-1, 0]))
         model.save(tmp_path / f"{hidden_act}.keras")
         expected[hidden_act] = model.predict(inputs, verbose=0)
-    subprocess.run(
-        [sys.executable, "-c", LOAD, str(tmp_path)], cwd=ROOT, check=True
-    )
+    fresh_process.run("-c", LOAD, tmp_path, cwd=ROOT, check=True)
     for hidden_act, states in expected.items():
         loaded = np.load(tmp_path / f"{hidden_act}.npy")
         np.testing.assert_array_equal(loaded, states)

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from bvkeras.errors import ArgumentError
 from bvkeras.layers.linear_pooling import LinearPooling
-from tests.layer_checks import check_layer
+from tests.layer_checks import check_layer, on_both
 
 pytestmark = pytest.mark.usefixtures("each_implementation")
 
@@ -22,31 +22,31 @@ QUANTIZED_LAYERS = (
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]], bool)
 
 
-@pytest.mark.parametrize(
-    "inputs",
-    [HIDDEN_STATES, LAYERS, QUANTIZED],
-    ids=["stacked", "list", "8-bit"],
+_INPUTS = (HIDDEN_STATES, LAYERS, QUANTIZED)
+_ARGUMENTS = (
+    ({"units": 4}, 2, 7 * 4 + 4),
+    ({"units": 1, "approximate": True, "keep": "recompute"}, 2, 7 + 1),
+    ({"units": 4, "use_bias": False, "activation": "tanh"}, 1, 7 * 4),
+    (
+        {
+            "units": 4,
+            "activation": None,
+            "kernel_initializer": "he_normal",
+            "bias_initializer": "ones",
+            "kernel_regularizer": "l2",
+            "bias_regularizer": "l1",
+            "implementation": "reference",
+        },
+        2,
+        7 * 4 + 4,
+    ),
 )
-@pytest.mark.parametrize(
-    ("init_kwargs", "num_weights", "num_parameters"),
-    [
-        ({"units": 4}, 2, 7 * 4 + 4),
-        ({"units": 1, "approximate": True, "keep": "recompute"}, 2, 7 + 1),
-        ({"units": 4, "use_bias": False, "activation": "tanh"}, 1, 7 * 4),
-        (
-            {
-                "units": 4,
-                "activation": None,
-                "kernel_initializer": "he_normal",
-                "bias_initializer": "ones",
-                "kernel_regularizer": "l2",
-                "bias_regularizer": "l1",
-                "implementation": "reference",
-            },
-            2,
-            7 * 4 + 4,
-        ),
-    ],
+
+
+@on_both(
+    ("init_kwargs", "num_weights", "num_parameters", "inputs"),
+    [(*own, inputs) for own in _ARGUMENTS for inputs in _INPUTS],
+    {"native": (0, 4, 8, 10), "reference": (2, 3, 7)},
 )
 def test_layer(init_kwargs, num_weights, num_parameters, inputs):
     check_layer(

@@ -28,15 +28,21 @@ def probe(request):
     return LinearProbe(request.param, **SIZES, kernel_initializer="normal")
 
 
+_MASKED = (HIDDEN_STATES, np.ones((4, 5), bool))
+_QUICK = ((None, 2), (2, 0), (3, 1))
+
+
 @pytest.mark.parametrize(
-    ("num_classes", "outputs", "columns"), [(None, 1, 1), (2, 2, 1), (3, 3, 3)]
-)
-@pytest.mark.parametrize(
-    ("inputs", "sizes"),
+    ("num_classes", "outputs", "columns", "inputs", "sizes"),
     [
-        (HIDDEN_STATES, {}),
-        (LAYERS, SIZES),
-        ((HIDDEN_STATES, np.ones((4, 5), bool)), SIZES),
+        pytest.param(
+            *(*own, *given),
+            marks=() if (own[0], place) in _QUICK else pytest.mark.full,
+        )
+        for own in ((None, 1, 1), (2, 2, 1), (3, 3, 3))
+        for place, given in enumerate(
+            ((HIDDEN_STATES, {}), (LAYERS, SIZES), (_MASKED, SIZES))
+        )
     ],
 )
 def test_a_model_like_any_other(num_classes, outputs, columns, inputs, sizes):

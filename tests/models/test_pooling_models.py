@@ -6,7 +6,7 @@ import tensorflow as tf
 from bvkeras.errors import ArgumentError
 from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
-from tests.layer_checks import check_fresh_process, check_model
+from tests.layer_checks import check_fresh_process, check_model, on_both
 from tests.ops import float64_reference
 
 pytestmark = pytest.mark.usefixtures("each_implementation")
@@ -22,38 +22,28 @@ MEAN_SIZES = {"num_layers": 3, "hidden_dim": 7}
 MODELS = [(PoolingClassifier, {"num_classes": 3}), (PoolingRegressor, {})]
 
 
-@pytest.mark.parametrize(
-    ("inputs", "pooler", "sizes"),
-    [
-        (HIDDEN_STATES, "linear", {"sequence_length": 6}),
-        pytest.param(
-            *(LAYERS, "scalar_mix", {"sequence_length": 6}),
-            marks=pytest.mark.full,
-        ),
-        pytest.param(
-            *((HIDDEN_STATES, MASK), "linear", SIZES),
-            marks=pytest.mark.full,
-        ),
-        ((LAYERS, MASK), "linear", {"sequence_length": 6}),
-        (((VALUES, SCALES), MASK), "scalar_mix", {"sequence_length": 6}),
-        pytest.param(
-            *((HIDDEN_STATES, MASK), "linear", MEAN_SIZES),
-            marks=pytest.mark.full,
-        ),
-        (LAYERS, "scalar_mix", {}),
-    ],
-    ids=[
-        "stacked",
-        "list",
-        "stacked and mask",
-        "list and mask",
-        "8-bit and mask",
-        "mean, stacked and mask",
-        "mean, list",
-    ],
+_FORMS = {
+    "stacked": (HIDDEN_STATES, "linear", {"sequence_length": 6}),
+    "list": (LAYERS, "scalar_mix", {"sequence_length": 6}),
+    "stacked and mask": ((HIDDEN_STATES, MASK), "linear", SIZES),
+    "list and mask": ((LAYERS, MASK), "linear", {"sequence_length": 6}),
+    "8-bit and mask": (
+        *(((VALUES, SCALES), MASK), "scalar_mix"),
+        {"sequence_length": 6},
+    ),
+    "mean, stacked and mask": ((HIDDEN_STATES, MASK), "linear", MEAN_SIZES),
+    "mean, list": (LAYERS, "scalar_mix", {}),
+}
+
+
+# Between both classes, every way of input on either implementation.
+@on_both(
+    ("model_class", "outputs", "form"),
+    [(*model, form) for model in MODELS for form in _FORMS],
+    {"native": (3, 4, 7, 13), "reference": (0, 6, 10, 11)},
 )
-@pytest.mark.parametrize(("model_class", "outputs"), MODELS)
-def test_model(model_class, outputs, pooler, inputs, sizes):
+def test_model(model_class, outputs, form):
+    inputs, pooler, sizes = _FORMS[form]
     num_outputs = outputs.get("num_classes", 1)
     mixed = pooler == "scalar_mix"
     layers = 1 if mixed else 3
@@ -277,36 +267,28 @@ def as_dataset(hidden_states, mask, labels, form):
     return dataset.batch(32)
 
 
-@pytest.mark.parametrize(
+_MASKED_MEAN = {"sequence_length": None}
+_LEARNING = (
+    ("stacked", {}),
+    ("list", {}),
+    ("stacked", SIZES),
+    ("list", {"dropout": 0.1, "seed": 5}),
+    ("stacked", {"pooler": "scalar_mix"}),
+    ("stacked", {"dtype": "mixed_bfloat16"}),
+    ("list", {"dtype": "mixed_float16"}),
+    ("8-bit", {}),
+    ("8-bit", {"dtype": "mixed_bfloat16", "dropout": 0.1, "seed": 5}),
+    ("8-bit", {"pooler": "scalar_mix", "dtype": "mixed_bfloat16"}),
+    ("stacked", _MASKED_MEAN),
+    ("8-bit", {**_MASKED_MEAN, "dtype": "mixed_bfloat16"}),
+    ("list", {**_MASKED_MEAN, "dropout": 0.1, "seed": 5}),
+)
+
+
+@on_both(
     ("form", "init_kwargs"),
-    [
-        ("stacked", {}),
-        pytest.param("list", {}, marks=pytest.mark.full),
-        pytest.param(*("stacked", SIZES), marks=pytest.mark.full),
-        ("list", {"dropout": 0.1, "seed": 5}),
-        pytest.param(
-            *("stacked", {"pooler": "scalar_mix"}), marks=pytest.mark.full
-        ),
-        ("stacked", {"dtype": "mixed_bfloat16"}),
-        pytest.param(
-            *("list", {"dtype": "mixed_float16"}), marks=pytest.mark.full
-        ),
-        ("8-bit", {}),
-        pytest.param(
-            *("8-bit", {"dtype": "mixed_bfloat16", "dropout": 0.1, "seed": 5}),
-            marks=pytest.mark.full,
-        ),
-        pytest.param(
-            *("8-bit", {"pooler": "scalar_mix", "dtype": "mixed_bfloat16"}),
-            marks=pytest.mark.full,
-        ),
-        ("stacked", {"sequence_length": None}),
-        ("8-bit", {"sequence_length": None, "dtype": "mixed_bfloat16"}),
-        pytest.param(
-            *("list", {"sequence_length": None, "dropout": 0.1, "seed": 5}),
-            marks=pytest.mark.full,
-        ),
-    ],
+    _LEARNING,
+    {"native": (3, 5, 7, 11), "reference": (3, 11)},
 )
 def test_classifier_learns_from_a_dataset(form, init_kwargs):
     keras.utils.set_random_seed(0)
@@ -328,7 +310,9 @@ def test_classifier_learns_from_a_dataset(form, init_kwargs):
     assert model.predict(dataset, verbose=0).dtype == "float32"
 
 
-@pytest.mark.parametrize("form", ["stacked", "list"])
+@on_both(
+    ("form",), [("stacked",), ("list",)], {"native": (0,), "reference": (1,)}
+)
 def test_regressor_learns_from_a_dataset(form):
     keras.utils.set_random_seed(0)
     hidden_states, mask, score = learnable()
@@ -369,10 +353,10 @@ def test_dropout_acts_in_training_only_and_keeps_the_mean():
     inputs = (HIDDEN_STATES, MASK)
     quiet = model(inputs)
     np.testing.assert_array_equal(model(inputs), quiet)
-    noisy = np.stack([model(inputs, training=True) for _ in range(400)])
+    noisy = np.stack([model(inputs, training=True) for _ in range(150)])
     np.testing.assert_array_equal(same(inputs, training=True), noisy[0])
     assert (noisy[0, 0] != noisy[1, 0]).all()
-    standard_error = noisy.std(axis=0) / 400**0.5
+    standard_error = noisy.std(axis=0) / 150**0.5
     error = np.abs(noisy.mean(axis=0) - quiet)
     assert (error <= 5 * standard_error).all()
 

@@ -7,7 +7,7 @@ from bvkeras.errors import ArgumentError
 from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.models.span_cross_entropy import SpanCrossEntropy
 from bvkeras.ops.span_logits import MASKED_LOGIT
-from tests.layer_checks import check_fresh_process, check_model
+from tests.layer_checks import check_fresh_process, check_model, on_both
 from tests.ops import float64_reference
 
 pytestmark = pytest.mark.usefixtures("each_implementation")
@@ -24,18 +24,17 @@ SCALES = RANDOM.uniform(0.001, 0.02, size=(4, 5, 3)).astype("float32")
 SIZES = {"num_layers": 3, "hidden_dim": 7}
 
 
-@pytest.mark.parametrize(
+@on_both(
     ("inputs", "pooler", "sizes"),
     [
         (HIDDEN_STATES, "linear", {}),
-        pytest.param(*(HIDDEN_STATES, "linear", SIZES), marks=pytest.mark.full),
-        pytest.param(*(LAYERS, "linear", {}), marks=pytest.mark.full),
+        (HIDDEN_STATES, "linear", SIZES),
+        (LAYERS, "linear", {}),
         ((HIDDEN_STATES, np.ones((4, 5), bool)), "linear", SIZES),
-        pytest.param(
-            *(HIDDEN_STATES, "scalar_mix", {}), marks=pytest.mark.full
-        ),
+        (HIDDEN_STATES, "scalar_mix", {}),
         (LAYERS, "scalar_mix", SIZES),
     ],
+    {"native": (2, 3), "reference": (0, 5)},
 )
 def test_a_model_like_any_other(inputs, pooler, sizes):
     layers = 1 if pooler == "scalar_mix" else 3
@@ -131,7 +130,11 @@ def test_8_bit_hidden_states_are_values_times_scales(as_list):
     np.testing.assert_allclose(model((quantized, MASK)), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{}, {"dropout": 0.1, "seed": 5}])
+@on_both(
+    ("settings",),
+    [({},), ({"dropout": 0.1, "seed": 5},)],
+    {"native": (1,), "reference": (0,)},
+)
 def test_it_learns_to_find_a_token(settings):
     keras.utils.set_random_seed(0)
     random = np.random.default_rng(1)

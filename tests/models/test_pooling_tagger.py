@@ -6,7 +6,7 @@ import tensorflow as tf
 from bvkeras.errors import ArgumentError
 from bvkeras.models.pooling_tagger import PoolingTagger
 from bvkeras.models.token_cross_entropy import TokenCrossEntropy
-from tests.layer_checks import check_fresh_process, check_model
+from tests.layer_checks import check_fresh_process, check_model, on_both
 from tests.ops import float64_reference
 
 RANDOM = np.random.default_rng(0)
@@ -19,7 +19,11 @@ SIZES = {"num_layers": 3, "hidden_dim": 7}
 
 
 @pytest.mark.usefixtures("each_implementation")
-@pytest.mark.parametrize("pooler", ["linear", "scalar_mix"])
+@on_both(
+    ("pooler",),
+    [("linear",), ("scalar_mix",)],
+    {"native": (0,), "reference": (1,)},
+)
 def test_a_model_like_any_other(pooler):
     layers = 1 if pooler == "scalar_mix" else 3
     parameters = 4 * 7 + 4 + 3 * (layers * 4) + 3

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -8,6 +5,7 @@ import tensorflow as tf
 from bvkeras.models.pooling_span_model import PoolingSpanModel
 from bvkeras.models.span_cross_entropy import SpanCrossEntropy
 from bvkeras.ops.span_logits import MASKED_LOGIT
+from tests import fresh_process
 
 SPANS = np.array([[2, 3], [0, 0], [1, 3]])
 
@@ -53,10 +51,5 @@ def test_compiled_model_opens_in_a_fresh_process(tmp_path):
         "model = keras.models.load_model(sys.argv[1])\n"
         "print(type(model.loss).__name__)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "model.keras")],
-        capture_output=True,
-        check=True,
-        text=True,
-    )
+    done = fresh_process.run("-c", script, tmp_path / "model.keras", check=True)
     assert done.stdout.strip() == "SpanCrossEntropy"

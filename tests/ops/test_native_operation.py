@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from bvkeras.ops.linear_pooling import (
     linear_pooling,
     linear_pooling_projection,
 )
+from tests.fresh_process import FreshProcess
 from tests.native import require_native
 from tests.ops import native_digest
 from tests.ops.test_linear_pooling import make_case
@@ -366,17 +366,7 @@ def test_random_arguments_give_the_right_answer_or_one_error(seed):
 
 def test_bits_are_those_of_any_number_of_threads():
     processes = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                native_digest.__file__,
-                str(library.path()),
-                str(threads),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        FreshProcess(native_digest.__file__, library.path(), threads)
         for threads in (1, 3)
     ]
     expected = native_digest.digest(library.load())

@@ -3,7 +3,6 @@
 import pathlib
 import re
 import runpy
-import subprocess
 import sys
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from bvkeras import tasks
 from bvkeras.reports.report import read_report
 from bvkeras.tasks.glue import GLUE
+from tests import fresh_process
 
 _RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 _OPTIONS = (
@@ -67,19 +67,14 @@ def test_recipe_is_imported_without_running(task):
 @pytest.mark.full
 def test_recipe_runs_as_a_script(tiny_bert, glue_dir, tmp_path):
     output_dir = tmp_path / "a run"
-    done = subprocess.run(
-        [
-            *(sys.executable, str(_path("rte"))),
-            *("--data-dir", str(glue_dir), "--backbone", str(tiny_bert)),
-            *("--epochs", "0.5", "--learning-rate", "1e-3"),
-            *("--batch-size", "8", "--max-tokens", "32", "--units", "3"),
-            *("--head-epochs", "2", "--head-learning-rate", "1e-2"),
-            *("--head-dropout", "0.1", "--seed", "5", "--limit", "20"),
-            *("--output-dir", str(output_dir), "--no-frozen"),
-        ],
+    done = fresh_process.run(
+        *(_path("rte"), "--data-dir", glue_dir, "--backbone", tiny_bert),
+        *("--epochs", "0.5", "--learning-rate", "1e-3"),
+        *("--batch-size", "8", "--max-tokens", "32", "--units", "3"),
+        *("--head-epochs", "2", "--head-learning-rate", "1e-2"),
+        *("--head-dropout", "0.1", "--seed", "5", "--limit", "20"),
+        *("--output-dir", output_dir, "--no-frozen"),
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
     )
     assert done.returncode == 0, done.stderr
     comparison = read_report(output_dir / "report.json")

@@ -19,7 +19,7 @@ from bvkeras.evaluation.spans.squad_metrics import answer_scores
 from bvkeras.reports.report import read_report
 from bvkeras.training.head import TrainedHead
 from tests.data.squad_fixtures import write_squad
-from tests.pipeline.fast_run import FAST, without_pictures
+from tests.pipeline.fast_run import FAST, short_report
 
 _PLAN = tasks.WindowPlan(stride=10, question_tokens=2)
 TASK = dataclasses.replace(tasks.get("squad_v2"), windows=_PLAN)
@@ -49,7 +49,7 @@ def squad_dir(tmp_path_factory):
 def finished(tiny_bert, squad_dir, tmp_path_factory):
     """A run with every row, and its directory."""
     output_dir = tmp_path_factory.mktemp("run")
-    with without_pictures():
+    with short_report():
         comparison = pipeline.run(
             TASK,
             str(tiny_bert),
@@ -222,7 +222,7 @@ def test_finished_run_is_read_and_not_done_again(
     for name in _WORK:
         monkeypatch.setattr(name, fail)
     comparison, output_dir = finished
-    with without_pictures():
+    with short_report():
         again = pipeline.run(
             TASK,
             str(tiny_bert),
@@ -279,7 +279,7 @@ def test_threshold_can_be_swept_on_the_scored_split(
     (bad_dir / path.name).write_text(json.dumps(data), "utf-8")
     name = "dev-v2.0.json"
     (bad_dir / name).write_bytes((path.parent / name).read_bytes())
-    with caplog.at_level(logging.WARNING, "bvkeras"), without_pictures():
+    with caplog.at_level(logging.WARNING, "bvkeras"), short_report():
         comparison = pipeline.run(
             "squad_v2",
             str(tiny_bert),
@@ -384,9 +384,9 @@ def test_verbs_come_to_what_the_run_came_to(steps, finished):
 
 @pytest.mark.parametrize("verb", ["finetune", "extract"])
 def test_what_was_made_with_another_plan_is_refused(
-    steps, verb, tiny_bert, squad_dir, capsys
+    finished, verb, tiny_bert, squad_dir, capsys
 ):
-    folder, _ = steps
+    _, folder = finished
     encoder = folder / "finetune" / "epoch_1" / "encoder"
     options = {
         "finetune": (
@@ -395,7 +395,7 @@ def test_what_was_made_with_another_plan_is_refused(
         ),
         "extract": (
             *("--encoder", str(encoder), "--max-tokens", "32"),
-            *("--output-dir", str(folder / "cache" / "train")),
+            *("--output-dir", str(folder / "cache" / "epoch_1" / "train")),
         ),
     }
     data = ("--data-dir", str(squad_dir), "--stride", "11")
@@ -404,22 +404,22 @@ def test_what_was_made_with_another_plan_is_refused(
     assert "was made with windows.stride = 10, not 11" in line
 
 
-def test_head_and_cache_have_one_plan(steps, squad_dir):
-    folder, _ = steps
-    head = TrainedHead.open(folder / "head")
+def test_head_and_cache_have_one_plan(finished, tmp_path):
+    _, folder = finished
+    head = TrainedHead.open(folder / "head" / "epoch_1")
     identity = {**head.cache_identity, "windows": {"stride": 11}}
     other = dataclasses.replace(head, cache_identity=identity)
-    cache = HiddenStateCache(folder / "cache" / "validation")
+    cache = HiddenStateCache(folder / "cache" / "epoch_1" / "validation")
     with pytest.raises(ArgumentError, match=r"has windows \{'stride': 10"):
-        evaluate_head(TASK, other, cache, folder / "x", None, 0.5)
+        evaluate_head(TASK, other, cache, tmp_path, None, 0.5)
 
 
-def test_scoring_needs_a_threshold(steps, squad_dir, capsys):
-    folder, _ = steps
+def test_scoring_needs_a_threshold(finished, squad_dir, tmp_path, capsys):
+    _, folder = finished
     arguments = [
         *("evaluate", "squad_v2", "--data-dir", str(squad_dir)),
         *("--snapshot", str(folder / "finetune" / "epoch_1")),
-        *("--output-dir", str(folder / "sweep")),
+        *("--output-dir", str(tmp_path)),
     ]
     assert cli.main(arguments) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
@@ -429,12 +429,14 @@ def test_scoring_needs_a_threshold(steps, squad_dir, capsys):
     assert cli.main([*arguments, "--dev-threshold"]) == 0
 
 
-def test_head_is_scored_on_the_questions_of_its_cache(steps, squad_dir):
-    folder, _ = steps
-    head = TrainedHead.open(folder / "head")
-    cache = HiddenStateCache(folder / "cache" / "validation")
+def test_head_is_scored_on_the_questions_of_its_cache(
+    finished, squad_dir, tmp_path
+):
+    _, folder = finished
+    head = TrainedHead.open(folder / "head" / "epoch_1")
+    cache = HiddenStateCache(folder / "cache" / "epoch_1" / "validation")
     task = tasks.get("squad_v2")
     others = load_examples("squad_v2", "held_out", squad_dir)
     for examples in (None, others):
         with pytest.raises(ArgumentError, match="examples: expected those"):
-            evaluate_head(task, head, cache, folder / "x", examples, 0.5)
+            evaluate_head(task, head, cache, tmp_path, examples, 0.5)

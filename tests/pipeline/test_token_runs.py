@@ -22,7 +22,7 @@ from bvkeras.serving.tagged_answers import entity_lists, word_tags
 from bvkeras.serving.text_model import TextModel
 from bvkeras.tasks.tag_scheme import TagScheme
 from bvkeras.training.head import TrainedHead, train_head
-from tests.pipeline.fast_run import TOKEN_SETTINGS, without_pictures
+from tests.pipeline.fast_run import TOKEN_SETTINGS, short_report
 
 _SYSTEMS = ("finetune/epoch_3", "head/epoch_3", "head/frozen")
 
@@ -108,7 +108,7 @@ def test_the_served_graph_tags_words_as_the_run_did(token_run):
 
 def test_a_run_goes_on_where_it_was(token_run, tiny_bert):
     before = (token_run / "report.json").stat().st_mtime_ns
-    with without_pictures():
+    with short_report():
         again = pipeline.run(
             tasks.read_task(token_run),
             str(tiny_bert),

@@ -16,7 +16,7 @@ from bvkeras.serving.layout import read_description
 from bvkeras.training.finetune import Snapshot, finetune
 from bvkeras.training.head import TrainedHead, train_head
 from tests.data.squad_fixtures import write_squad
-from tests.pipeline.fast_run import FAST
+from tests.pipeline.fast_run import FAST, short_report
 
 # Such rates that heads of two stop points have not the same outputs.
 RUN = {
@@ -30,14 +30,15 @@ TEXTS = ["the cat sat", "a b c " * 20, ""]
 def runs(tiny_bert, glue_dir, tmp_path_factory):
     """A run with two stop points, and another task's frozen head alone."""
     directory = tmp_path_factory.mktemp("runs")
-    pipeline.run(
-        "sst2",
-        str(tiny_bert),
-        directory / "sst2",
-        data_dir=glue_dir,
-        epochs=(0.5, 1.0),
-        **RUN,
-    )
+    with short_report():
+        pipeline.run(
+            "sst2",
+            str(tiny_bert),
+            directory / "sst2",
+            data_dir=glue_dir,
+            epochs=(0.5, 1.0),
+            **RUN,
+        )
     task = tasks.get("stsb")
     cache = write_cache(
         load_backbone(tiny_bert, dropout=0.0),

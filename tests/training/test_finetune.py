@@ -260,6 +260,7 @@ def test_leftovers_of_a_killed_run_go(run, finetuned, tmp_path):
     assert not list(directory.glob(".tmp*"))
 
 
+@pytest.mark.full
 def test_start_takes_the_snapshot_s_head(run, finetuned, tmp_path):
     start = snapshots_of(finetuned)[1]
     (snapshot,) = run(
@@ -419,6 +420,7 @@ def test_scores_in_any_units(run, tiny_bert, tmp_path):
     assert np.std(labels - further[4]) < np.std(labels) / 2
 
 
+@pytest.mark.full
 def test_rate_that_diverges_late_leaves_the_directory_free(
     run, tmp_path, monkeypatch
 ):

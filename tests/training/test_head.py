@@ -1,7 +1,5 @@
 import dataclasses
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -25,6 +23,7 @@ from bvkeras.models.pooling_classifier import PoolingClassifier
 from bvkeras.models.pooling_regressor import PoolingRegressor
 from bvkeras.training import head as head_module
 from bvkeras.training.head import TrainedHead, build_head, train_head
+from tests import fresh_process
 from tests.tiny_runs import (
     CLASSES,
     SCORES,
@@ -101,7 +100,9 @@ def prices_cache(tiny_bert, tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize("token_pooling", ["flatten", "mean"])
+@pytest.mark.parametrize(
+    "token_pooling", ["flatten", pytest.param("mean", marks=pytest.mark.full)]
+)
 def test_scores_in_any_units(
     scores_cache, prices_cache, tmp_path, token_pooling
 ):
@@ -169,19 +170,13 @@ def test_history_has_each_short_epoch(trained):
     assert history[-1]["loss"] < history[0]["loss"]
 
 
-@pytest.mark.full
 def test_file_opens_in_a_fresh_process(trained):
     script = (
         "import sys, keras, bvkeras\n"
         "print(keras.models.load_model(sys.argv[1]).count_params())"
     )
     path = TrainedHead.open(trained).model_path
-    result = subprocess.run(
-        [sys.executable, "-c", script, str(path)],
-        capture_output=True,
-        check=True,
-        text=True,
-    )
+    result = fresh_process.run("-c", script, path, check=True)
     assert int(result.stdout) == TrainedHead.open(trained).parameters
 
 

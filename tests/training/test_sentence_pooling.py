@@ -124,6 +124,7 @@ def test_interrupted_run_comes_to_the_same_weights(
             np.testing.assert_array_equal(own, expected, err_msg=own.path)
 
 
+@pytest.mark.full
 def test_mixed_bfloat16(tiny_bert, mean_run, tmp_path):
     encoder = load_backbone(
         tiny_bert, dtype="mixed_bfloat16", sentence_pooling="mean"

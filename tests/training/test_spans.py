@@ -169,7 +169,14 @@ def test_head_learns_to_find_the_answer(cache, tmp_path):
     assert (logits.argmax(1) == cache.labels()).mean() > 0.9
 
 
-@pytest.mark.parametrize("step", [1, 8, 14])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(1, marks=pytest.mark.full),
+        8,
+        pytest.param(14, marks=pytest.mark.full),
+    ],
+)
 def test_interrupted_head_comes_to_the_same_weights(
     cache, trained, tmp_path, step
 ):

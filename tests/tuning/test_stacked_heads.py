@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
@@ -35,21 +36,36 @@ def _stacked(model, trials):
     )
 
 
-def _steps(model, train):
-    """The batches of a pass: inputs, labels, and what makes a dataset."""
-    # A dataset has another order each time it is read: each gets a new one.
-    for number, batch in enumerate(list(model.batches(train, 8, 0))):
-        yield (
-            *batch,
-            lambda n=number: model.batches(train, 8, 0).skip(n).take(1),
-        )
+class _Steps(keras.callbacks.Callback):
+    """A head's loss and its weights after each step of `fit`."""
+
+    def __init__(self):
+        super().__init__()
+        self.losses, self.weights = [], []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # The loss of this batch alone, not the mean of all so far.
+        self.model.reset_metrics()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.losses.append(logs["loss"])
+        self.weights.append(self.model.get_weights())
 
 
-def _assert_same(heads, models):
-    for number, model in enumerate(models):
-        for found, expected in zip(
-            heads.weights(number), model.get_weights(), strict=True
-        ):
+def _train_alone(model, train, heads):
+    """What each step of a pass makes of heads that are trained alone."""
+    steps = []
+    for head in heads:
+        steps.append(_Steps())
+        # A dataset has another order each time it is read: each gets its own.
+        batches = model.batches(train, 8, 0)
+        head.fit(batches, verbose=0, shuffle=False, callbacks=[steps[-1]])
+    return steps
+
+
+def _assert_same(heads, weights):
+    for number, own in enumerate(weights):
+        for found, expected in zip(heads.weights(number), own, strict=True):
             np.testing.assert_allclose(found, expected, **_TOLERANCE)
 
 
@@ -82,14 +98,16 @@ def test_every_step_is_that_of_the_head_alone(
     assert len({hp.values["dropout"] for hp in trials}) == 2
     heads = _stacked(model, trials)
     alone = [model.build(hp) for hp in trials]
-    _assert_same(heads, alone)
+    _assert_same(heads, [one.get_weights() for one in alone])
     train, held_out = model.parts(None)
-    for inputs, labels, one_batch in _steps(model, train):
+    steps = _train_alone(model, train, alone)
+    batches = list(model.batches(train, 8, 0))
+    assert len(batches) == len(steps[0].losses) > 2
+    for step, (inputs, labels) in enumerate(batches):
         losses = heads.train(inputs, labels)
-        for number, one in enumerate(alone):
-            history = one.fit(one_batch(), verbose=0, shuffle=False).history
-            assert losses[number] == pytest.approx(history["loss"][0], 1e-4)
-        _assert_same(heads, alone)
+        expected = [own.losses[step] for own in steps]
+        np.testing.assert_allclose(losses, expected, 1e-4)
+        _assert_same(heads, [own.weights[step] for own in steps])
     for inputs, _ in model.scored_batches(held_out):
         found = heads.outputs(inputs)
         for number, one in enumerate(alone):
@@ -103,11 +121,10 @@ def test_some_layers_in_bfloat16(tmp_path):
     trials = drawn(model, 2)
     heads, alone = _stacked(model, trials), [model.build(hp) for hp in trials]
     train, _ = model.parts((0, 2))
-    for inputs, labels, one_batch in _steps(model, train):
+    _train_alone(model, train, alone)
+    for inputs, labels in model.batches(train, 8, 0):
         assert inputs[0].shape[2] == 2
         heads.train(inputs, labels)
-        for one in alone:
-            one.fit(one_batch(), verbose=0, shuffle=False)
     # A product of two bfloat16 may fall on either side.
     for number, one in enumerate(alone):
         for found, expected in zip(

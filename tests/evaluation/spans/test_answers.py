@@ -193,8 +193,8 @@ def test_windows_of_other_questions_are_refused(ids, name):
         find_candidates(EXAMPLES, made_logits()._replace(ids=ids))
 
 
-def test_ten_thousand_questions_take_seconds(tmp_path):
-    count, tokens = 10_000, 200
+def test_four_thousand_questions_take_seconds(tmp_path):
+    count, tokens = 4_000, 200
     context = " ".join(f"word{number}" for number in range(tokens - 3))
     words = np.cumsum([0, *(len(word) + 1 for word in context.split())])
     offsets = np.full((tokens, 2), -1)
@@ -215,5 +215,5 @@ def test_ten_thousand_questions_take_seconds(tmp_path):
     # Of this process alone, whatever else the machine is doing.
     began = time.process_time()
     evaluate_spans(examples, tmp_path, SETTINGS, lambda: windows, "f1")
-    # 3 to 6 of the processors seen; one question after the other takes 60.
-    assert time.process_time() - began < 12
+    # 1 to 3 of the processors seen; one question after the other takes 24.
+    assert time.process_time() - began < 6

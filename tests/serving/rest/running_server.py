@@ -6,11 +6,11 @@ import pathlib
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import urllib.parse
 from typing import Any
+
+from tests.fresh_process import FreshProcess
 
 _START_SECONDS = 120
 
@@ -19,14 +19,8 @@ class RunningServer:
     """`bvkeras serve` on a free port; stopped when the `with` block ends."""
 
     def __init__(self, directory: pathlib.Path, *options: str):
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "bvkeras", "serve", str(directory)),
-                *("--port", "0", *options),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        self.process = FreshProcess(
+            *("-m", "bvkeras", "serve", directory, "--port", "0", *options)
         )
         self.log: list[str] = []
         self._reader = threading.Thread(target=self._read_log, daemon=True)
