@@ -16,8 +16,8 @@ from bvkeras.errors import CacheError
 
 PAIRS_FILE = "pairs.safetensors"
 
-# A pair's two places, label, id and its end, at most.
-_MAX_PAIR_BYTES = 1 << 12
+# A pair's two places, labels, id and its end, at most.
+_MAX_PAIR_BYTES = 1 << 20
 _MAX_HEADER_BYTES = 1 << 16
 
 

@@ -40,6 +40,11 @@ def check_examples(
         )
     if not len(examples):
         raise ArgumentError("examples: expected at least one, got none")
+    if task.is_apart and getattr(examples, "texts_b", None) is None:
+        raise ArgumentError(
+            f"examples: expected two texts each for {task.name}, whose pairs "
+            "are read apart, got one"
+        )
     check(task, examples)
 
 

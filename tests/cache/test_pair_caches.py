@@ -15,7 +15,7 @@ from bvkeras.cache.verify import find_problems
 from bvkeras.cache.writer import plan_cache, write_cache
 from bvkeras.encoders.fast_encoder import FastEncoder
 from bvkeras.encoders.loading import load_backbone
-from bvkeras.errors import CacheError, RunError
+from bvkeras.errors import ArgumentError, CacheError, RunError
 from tests.text_pairs import SCORES_APART, make_pairs
 
 PAIRS = 13
@@ -175,6 +175,20 @@ def test_pairs_that_point_outside_are_refused(cache, tmp_path):
     _manifest_with(copy.directory, **changed.identity()["pairs"])
     with pytest.raises(CacheError, match="are not those of the manifest"):
         HiddenStateCache(copy.directory)
+
+
+def test_single_texts_are_refused(encoder, tmp_path):
+    examples = dataclasses.replace(make_pairs(PAIRS), texts_b=None)
+    with pytest.raises(ArgumentError, match="examples: expected two texts"):
+        write_cache(encoder, SCORES_APART, examples, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_an_id_of_any_length_comes_back(encoder, tmp_path):
+    ids = ("x" * 200_000, *make_pairs(PAIRS).ids[1:])
+    examples = dataclasses.replace(make_pairs(PAIRS), ids=ids)
+    cache = write_cache(encoder, SCORES_APART, examples, tmp_path / "cache")
+    assert cache.ids() == list(ids)
 
 
 def test_joint_and_apart_are_two_caches(cache, encoder):
