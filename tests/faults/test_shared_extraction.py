@@ -2,8 +2,6 @@
 
 import pathlib
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -13,6 +11,7 @@ from bvkeras.cache.format import Manifest
 from bvkeras.cache.shared_writing import WORKERS_FOLDER
 from bvkeras.cache.verify import verify_cache
 from tests.faults.shared_extraction import extract
+from tests.fresh_process import FreshProcess
 
 _ROOT = pathlib.Path(__file__).parents[2]
 
@@ -38,14 +37,10 @@ def whole(tiny_bert, tmp_path_factory):
 def test_bytes_are_those_of_one_process(tiny_bert, whole, tmp_path, parts):
     directory, deaths = tmp_path / "cache", tmp_path / "deaths"
     processes = [
-        subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.faults.shared_extraction"),
-                *map(str, (tiny_bert, directory, part, deaths)),
-            ],
+        FreshProcess(
+            *("-m", "tests.faults.shared_extraction"),
+            *(tiny_bert, directory, part, deaths),
             cwd=_ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
         )
         for part in parts
     ]

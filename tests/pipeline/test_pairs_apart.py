@@ -18,7 +18,7 @@ from bvkeras.serving import inspect
 from bvkeras.serving.text_model import TextModel
 from bvkeras.training.finetune import Snapshot
 from bvkeras.training.head import TrainedHead, train_head
-from tests.pipeline.fast_run import FAST, without_pictures
+from tests.pipeline.fast_run import FAST, short_report
 
 # Three classes, and text B of some pairs is text A of others.
 TASK = dataclasses.replace(tasks.get("mnli"), pairs="apart")
@@ -28,7 +28,7 @@ _SETTINGS = {k: v for k, v in FAST.items() if k != "units"}
 @pytest.fixture(scope="module")
 def run(tiny_bert, glue_dir, tmp_path_factory):
     directory = tmp_path_factory.mktemp("apart") / "run"
-    with without_pictures():
+    with short_report():
         comparison = pipeline.run(
             TASK,
             str(tiny_bert),
