@@ -9,6 +9,7 @@ from bvkeras.models import (
     PoolingClassifier,
     PoolingRegressor,
     PoolingSpanModel,
+    WeightedProbe,
 )
 from tests.testing import planted
 
@@ -17,6 +18,7 @@ OURS = [
     (PoolingRegressor, {"units": 4, "sequence_length": 6}, "score"),
     (PoolingSpanModel, {"units": 4, "pooler": "scalar_mix"}, "span"),
     (LinearProbe, {"num_classes": 2}, "classes"),
+    (WeightedProbe, {"num_classes": 3}, "classes"),
 ]
 CHECKS = [
     check
