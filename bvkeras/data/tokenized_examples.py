@@ -53,6 +53,15 @@ class TokenizedExamples:
             contexts=None if self.contexts is None else self.contexts[place],
         )
 
+    def take(self, indices: Sequence[int]) -> "TokenizedExamples":
+        """The rows at `indices`, with neither offsets nor contexts."""
+        return TokenizedExamples(
+            [self.rows[i] for i in indices],
+            self.pad_id,
+            [self.ids[i] for i in indices],
+            self.labels[np.asarray(indices)],
+        )
+
     def batch(self, indices: Iterable[int]) -> dict[str, np.ndarray]:
         """The rows at `indices`, padded to the longest of them.
 

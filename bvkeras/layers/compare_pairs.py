@@ -11,8 +11,9 @@ class ComparePairs(keras.layers.Layer):
 
     Input: float tensor `(2 · pairs, features)`, all first texts' vectors and
     then all second ones'.
-    Output: `(pairs, 4 · features)`: both vectors, their difference without
-    its sign, and their product, as `bvkeras.ops.text_pairs.compared` has it.
+    Output: `(pairs, 1 + 2 · features)`: their cosine, their difference
+    without its sign, and their product, as
+    `bvkeras.ops.text_pairs.compared` has it.
 
     It has no weights.
 
@@ -24,4 +25,4 @@ class ComparePairs(keras.layers.Layer):
         return compared(*keras.ops.split(inputs, 2))
 
     def compute_output_shape(self, input_shape):
-        return (None, 4 * input_shape[-1])
+        return (None, 1 + 2 * input_shape[-1])

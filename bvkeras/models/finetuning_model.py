@@ -44,8 +44,8 @@ def finetuning_model(
             `per_token`. Defaults to `"cls"`.
         apart: bool. Whether a row holds two texts, each with its own special
             tokens, that the encoder reads each by itself; the dense layer
-            sees both vectors, their difference and their product, without
-            dropout. Defaults to `False`.
+            sees the cosine of both vectors, their difference and their
+            product, without dropout. Defaults to `False`.
 
     Returns:
         Functional model from `{token_ids, segment_ids, padding_mask}`, each

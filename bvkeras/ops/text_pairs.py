@@ -82,33 +82,27 @@ def pair_mask(padding_mask: tf.Tensor) -> tf.Tensor:
 
 
 def compared(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """Two texts' vectors, their differences and products, as features.
+    """`pair_features` of one layer's vectors, a tenth of them.
 
-    Both are first divided by their root mean square, so that the products
-    add up to the cosine. Then `[u, v, |u - v|, u ∘ v]`.
+    What an encoder is fine-tuned through. Adam moves every weight of the layer
+    on top by the same step; on the whole features, of which there are
+    hundreds near 1, that layer would run ahead of the encoder.
 
     Args:
         first: float tensor `(pairs, features)`.
         second: float tensor `(pairs, features)`.
 
     Returns:
-        Tensor `(pairs, 4 · features)`.
-
-    Reference:
-        Reimers and Gurevych 2019, "Sentence-BERT", section 3; Conneau et al.
-        2017, "Supervised Learning of Universal Sentence Representations",
-        for the products.
+        Tensor `(pairs, 1 + 2 · features)`.
     """
-    first, second = (_unit(vectors) for vectors in (first, second))
-    return tf.concat(
-        [first, second, tf.abs(first - second), first * second], axis=-1
-    )
+    return _TENTH * pair_features(first[:, tf.newaxis], second[:, tf.newaxis])
 
 
 def pair_features(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """Cosines, differences and products of two texts' vectors, layer by layer.
 
-    Of vectors divided by their root mean square, as in `compared`.
+    Of vectors divided by their root mean square, so that a layer's products
+    have its cosine as their mean.
 
     Args:
         first: float tensor `(pairs, layers, features)`.
@@ -118,6 +112,11 @@ def pair_features(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
         Tensor `(pairs, layers · (1 + 2 · features))`: a cosine for each
         layer, 0 where a text has no token; then the differences without
         their signs, then the products, each layer by layer.
+
+    Reference:
+        Conneau et al. 2017, "Supervised Learning of Universal Sentence
+        Representations", section 3; Reimers and Gurevych 2019,
+        "Sentence-BERT".
     """
     first, second = (_unit(vectors) for vectors in (first, second))
     products = first * second
@@ -140,3 +139,4 @@ def _unit(vectors):
 
 # Of a vector of zeros nothing is to become infinite, nor its gradient.
 _SMALLEST = 1e-12
+_TENTH = 0.1

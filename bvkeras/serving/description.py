@@ -262,7 +262,7 @@ def _head_shapes(task, config) -> list[tuple[int, ...]]:
         has_pooler = family_of_config(config).has_trained_pooler
         if head["sentence_pooling"] == "cls" and has_pooler:
             pooler = [(features, features), (features,)]
-        compared = 4 * features if head["pairs"] else features
+        compared = 1 + 2 * features if head["pairs"] else features
         return [*pooler, (compared, outputs), (outputs,)]
     outputs = head.get("num_classes") or head.get("num_outputs") or outputs
     num_layers = len(task["layers"])

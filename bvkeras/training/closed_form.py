@@ -84,8 +84,21 @@ def probe_arguments(task: TaskSpec, cache: HiddenStateBatches) -> dict:
 def _fit(
     task: TaskSpec, cache: HiddenStateBatches, seed: int
 ) -> PenalizedRegression:
-    labels = cache.labels()
-    features = _features(task, cache)
+    return fit_features(task, _features(task, cache), cache.labels(), seed)
+
+
+def fit_features(
+    task: TaskSpec, features: np.ndarray, labels: np.ndarray, seed: int
+) -> PenalizedRegression:
+    """The regression of a task's kind on features.
+
+    Args:
+        task: TaskSpec. Of classes, of labels or of scores.
+        features: float array `(rows, parts, features)`; standardised in
+            place, part by part.
+        labels: array, as the kind's labels are.
+        seed: int. Of the folds that choose the penalty.
+    """
     num_fits = NUM_FITS * (task.num_labels if task.several_labels else 1)
     with progress_bar("fit regression", num_fits, "fits") as bar:
         if task.several_labels:

@@ -45,6 +45,7 @@ from bvkeras.tasks.description import task_from_record, task_to_record
 from bvkeras.tasks.finetune_config import FinetuneConfig
 from bvkeras.tasks.spec import TaskSpec
 from bvkeras.tasks.window_plan import WindowPlan
+from bvkeras.training.closed_form import fit_features
 from bvkeras.training.freezing import (
     check_freeze_layers,
     freeze,
@@ -91,6 +92,8 @@ _SCHEMA = {
     ]
 }
 _HISTORY_RECORDS = 200
+# Rows a model of pairs apart starts from: more tell hardly more.
+_START_ROWS = 1000
 _INPUT_SIGNATURE = {
     name: tf.TensorSpec((None, None), tf.int32)
     for name in ("token_ids", "segment_ids", "padding_mask")
@@ -369,6 +372,8 @@ def _train(
     frozen_parameters = untrained_parameters(encoder.backbone, model)
     seed_dropout(model, seed)
     scale = TargetScale.of(task, tokens.labels)
+    if task.is_apart and start is None:
+        start_pairs(model, task, tokens, seed, scale)
     labels = scale.standardized(tokens.labels)
     if start is not None:
         _load_head(start.directory, model, scale)
@@ -435,6 +440,45 @@ def _train(
                 if step < last_step:
                     save_state(state_path, variables, record)
                 saved_at = time.monotonic()
+
+
+def start_pairs(
+    model: keras.Model,
+    task: TaskSpec,
+    tokens: TokenizedExamples,
+    seed: int,
+    scale: TargetScale,
+) -> None:
+    """Starts the dense layer of a model for pairs apart at a regression.
+
+    A random layer would first turn an encoder that can compare texts into one
+    that cannot. The regression is on what the layer sees of at most 1,000 of
+    the training rows, and costs a pass of the encoder over them.
+
+    Args:
+        model: what `finetuning_model` gave for pairs apart; changed in place.
+        task: TaskSpec.
+        tokens: TokenizedExamples of the training rows.
+        seed: int. Of the rows, and of the folds that choose the penalty.
+        scale: TargetScale. What the labels are standardised by.
+
+    Reference:
+        Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and
+        Underperform Out-of-Distribution".
+    """
+    rows = np.random.default_rng(seed).permutation(len(tokens))[:_START_ROWS]
+    part = tokens.take(np.sort(rows).tolist())
+    seen = keras.Model(model.input, model.get_layer("compare_pairs").output)
+    features = predict_scores(seen, part)[:, np.newaxis]
+    found = fit_features(task, features, part.labels, seed)
+    kernel, bias = found.kernel, found.bias
+    if task.num_labels == 2 and not task.several_labels:
+        # The second class's logit, and 0 for the first's.
+        kernel = np.hstack([0 * kernel, kernel])
+        bias = np.array([0.0, *bias])
+    if not scale.is_none:
+        kernel, bias = scale.unfolded(kernel, bias)
+    model.get_layer("logits").set_weights([kernel, bias])
 
 
 def _train_step(model, optimizer, task, weighted=False):

@@ -21,7 +21,7 @@ from bvkeras.errors import ArgumentError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.tasks.finetune_config import FinetuneConfig
 from bvkeras.tasks.spec import TaskSpec
-from bvkeras.training.finetune import predict_scores
+from bvkeras.training.finetune import predict_scores, start_pairs
 from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.state import seed_dropout
@@ -207,6 +207,8 @@ class EncoderHyperModel(keras_tuner.HyperModel):
         """
         config = self.config(hp)
         train, held_out = self._tokens
+        if self.task.is_apart:
+            start_pairs(model, self.task, train, config.seed, self.scale)
         steps = self._steps(config)
         labels = self.scale.standardized(self._parts[0].labels)
 

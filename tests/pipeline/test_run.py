@@ -34,7 +34,7 @@ _FINISHED = {**FAST, "epochs": (0.5, 1.0)}
 _WORK = (
     "bvkeras.training.finetune._train_step",
     "bvkeras.training.head.build_head",
-    "bvkeras.training.regression.fit_regression",
+    "bvkeras.training.regression.closed_form",
     "bvkeras.cache.writer._extract",
     "bvkeras.evaluation.evaluate.predict_scores",
     "bvkeras.evaluation.evaluate._predict_from_cache",
