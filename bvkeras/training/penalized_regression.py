@@ -22,6 +22,8 @@ _MAX_STEPS = 1000
 _RISE = 1.02
 # The logit of a class that no training row has, below all others.
 _NEVER = -30.0
+# Of the median deviation: less is the rounding of what is always the same.
+_NOTHING = 1e-6
 
 # How often a bar moves in all.
 NUM_FITS = len(_PENALTIES) * _FOLDS + 1
@@ -145,6 +147,9 @@ def _standardize(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         center, scale = values.mean(axis=0), values.std(axis=0)
         # What is constant but for its rounding would become that rounding.
         scale[scale < 1e-5 * np.abs(center)] = 1.0
+        # Some encoders have features that are zero but for 1e-17: their weights
+        # would be as large as they are small, and gradients through them, too.
+        scale[scale < _NOTHING * np.median(scale)] = 1.0
         scale[scale == 0] = 1.0
         features[:, layer] = (values - center) / scale
         centers.append(center)

@@ -284,3 +284,13 @@ def test_means_that_do_not_fit(classes_cache, tmp_path, monkeypatch):
     with pytest.raises(CacheError, match=r"features of .* take fewer rows"):
         # Of a seed that no other test has: what was found is kept.
         train_regression(CLASSES, classes_cache, tmp_path, seed=77)
+
+
+def test_features_that_are_almost_nothing_get_no_weight():
+    """MiniLM's last layer has some that deviate by 1e-17."""
+    features, labels = made_up(60, 2)
+    features[:, 1, 2] = 1e-17 * np.random.default_rng(0).normal(size=60)
+    found = fitted(features, labels, 2)
+    assert np.abs(found.kernel).max() < 1e3
+    scores = fitted(features, labels.astype(np.float32), None)
+    assert np.abs(scores.kernel).max() < 1e3
