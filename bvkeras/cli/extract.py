@@ -94,6 +94,7 @@ def run(options: argparse.Namespace) -> None:
         options.split or "train",
         options.data_dir,
         skip_bad=options.skip_bad,
+        stream=True,
     ).limit(options.limit)
     contents = {
         "max_tokens": (
