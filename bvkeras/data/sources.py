@@ -59,7 +59,7 @@ def load_examples(
             counted. Defaults to `False`: they are errors.
         stream: bool. Whether the texts of a table of one's own, which may be
             larger than memory, are kept in a temporary file; not of tagged
-            words. Other sources are in memory all the same. Defaults to
+            words, nor of pairs apart. Other sources are in memory all the same. Defaults to
             `False`.
 
     Raises:
@@ -96,7 +96,8 @@ def load_examples(
         raise ArgumentError(
             f"skip_bad: expected a task of questions, got {spec.name}"
         )
-    if stream and spec.table is not None and spec.kind is not Kind.TOKENS:
+    in_memory = spec.kind is Kind.TOKENS or spec.is_apart
+    if stream and spec.table is not None and not in_memory:
         return stream_table_split(spec, split, data_dir)
     return _READERS[spec.source](spec, split, data_dir, download, skip_bad)
 

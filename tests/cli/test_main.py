@@ -336,6 +336,7 @@ def test_options_left_out_leave_the_choice_to_the_task(
         ("extract rte --max-tokens 0", "max_tokens must be more than 3"),
         ("extract rte --layers 0,9", "layers must be between -3 and 2"),
         ("extract rte --limit 0", "limit: got 0, expected at least 1"),
+        ("extract rte --output-dir gs://b/c", "--output-dir: expected a local"),
         ("extract rte --workers 0", "--workers: expected at least 1, got 0"),
         ("train rte --cache .", ". is not a hidden-state cache"),
         ("train rte --cache cut", "the manifest says"),
