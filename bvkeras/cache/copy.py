@@ -67,7 +67,7 @@ def copy_cache(
                 with writing(target, TASK_FILE) as write:
                     write(task)
             if cache.pairs is not None:
-                with _writing(target, PAIRS_FILE) as write:
+                with writing(target, PAIRS_FILE) as write:
                     write(cache.pairs.to_bytes())
             path = join(cache.directory, MANIFEST_FILE)
             text = read_all(path, MANIFEST_BYTES)

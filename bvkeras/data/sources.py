@@ -59,8 +59,8 @@ def load_examples(
             counted. Defaults to `False`: they are errors.
         stream: bool. Whether the texts of a table of one's own, which may be
             larger than memory, are kept in a temporary file; not of tagged
-            words, nor of pairs apart. Other sources are in memory all the same. Defaults to
-            `False`.
+            words, nor of pairs apart. Other sources are in memory all the
+            same. Defaults to `False`.
 
     Raises:
         ArgumentError: there is no such task, split or source, or `skip_bad`

@@ -86,7 +86,11 @@ class StreamedExamples(Examples):
         yield b"}"
 
     def tokenized(
-        self, tokenizer: "Tokenizer", max_tokens: int, offsets: bool
+        self,
+        tokenizer: "Tokenizer",
+        max_tokens: int,
+        offsets: bool,
+        apart: bool = False,
     ) -> "TokenizedExamples":
         """Each example as a row of tokens, made again where it is read.
 
@@ -94,13 +98,14 @@ class StreamedExamples(Examples):
             tokenizer: Tokenizer.
             max_tokens: int. Longer examples are cut.
             offsets: bool. Whether to keep where tokens stand in the texts.
+            apart: bool. As `Examples.tokenized`.
 
         Raises:
             ArgumentError: `max_tokens` leaves no room for text.
         """
         from bvkeras.data.streamed_tokens import StreamedTokens
 
-        return StreamedTokens.of(self, tokenizer, max_tokens, offsets)
+        return StreamedTokens.of(self, tokenizer, max_tokens, offsets, apart)
 
     def part(self, first: int, last: int) -> Examples:
         """The examples from `first` to before `last`, in memory."""

@@ -27,6 +27,7 @@ class StreamedTokens(TokenizedExamples):
         tokenizer: Tokenizer.
         max_tokens: int. Longer examples are cut.
         with_offsets: bool. Whether parts have offsets.
+        apart: bool. Whether a row has both texts of a pair, each by itself.
         num_tokens: int64 array `(rows,)`. Tokens of each row.
     """
 
@@ -34,6 +35,7 @@ class StreamedTokens(TokenizedExamples):
     tokenizer: Tokenizer | None = None
     max_tokens: int = 0
     with_offsets: bool = False
+    apart: bool = False
     num_tokens: np.ndarray = dataclasses.field(
         default_factory=lambda: np.zeros(0, np.int64)
     )
@@ -45,6 +47,7 @@ class StreamedTokens(TokenizedExamples):
         tokenizer: Tokenizer,
         max_tokens: int,
         offsets: bool,
+        apart: bool,
     ) -> "StreamedTokens":
         """Goes over the texts once.
 
@@ -53,6 +56,7 @@ class StreamedTokens(TokenizedExamples):
             tokenizer: Tokenizer.
             max_tokens: int.
             offsets: bool. Whether parts shall have offsets.
+            apart: bool. As `Examples.tokenized`.
 
         Raises:
             ArgumentError: `max_tokens` leaves no room for text.
@@ -61,7 +65,7 @@ class StreamedTokens(TokenizedExamples):
         for first in range(0, len(examples), _ROWS_AT_ONCE):
             last = min(first + _ROWS_AT_ONCE, len(examples))
             part = examples.part(first, last)
-            tokens = part.tokenized(tokenizer, max_tokens, False)
+            tokens = part.tokenized(tokenizer, max_tokens, False, apart)
             lengths[first:last] = tokens.lengths
         return cls(
             rows=[],
@@ -72,6 +76,7 @@ class StreamedTokens(TokenizedExamples):
             tokenizer=tokenizer,
             max_tokens=max_tokens,
             with_offsets=offsets,
+            apart=apart,
             num_tokens=lengths,
         )
 
@@ -88,7 +93,7 @@ class StreamedTokens(TokenizedExamples):
         assert self.examples is not None
         assert self.tokenizer is not None
         return self.examples.part(first, last).tokenized(
-            self.tokenizer, self.max_tokens, self.with_offsets
+            self.tokenizer, self.max_tokens, self.with_offsets, self.apart
         )
 
     def batch(self, indices: Iterable[int]) -> dict[str, np.ndarray]:
@@ -99,6 +104,6 @@ class StreamedTokens(TokenizedExamples):
         rows = range(len(chosen))
         return (
             chosen.part(0, len(chosen))
-            .tokenized(self.tokenizer, self.max_tokens, False)
+            .tokenized(self.tokenizer, self.max_tokens, False, self.apart)
             .batch(rows)
         )

@@ -113,7 +113,7 @@ def _gradients(
         )
         return [loss, *map(tf.convert_to_tensor, gradients)]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def gradients(values):
         return replicas.run(lambda value: of_part(*value), values)
 
@@ -125,7 +125,7 @@ def _apply(
     optimizer: keras.optimizers.Optimizer,
     replicas: Replicas,
 ) -> Callable:
-    @tf.function
+    @tf.function(autograph=False)
     def apply(values):
         loss, *gradients = replicas.sum(values)
         # Outside of any strategy: Keras would sum them once more, after each

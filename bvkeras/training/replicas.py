@@ -64,7 +64,7 @@ class Replicas:
 
     @functools.cached_property
     def _add(self) -> Callable[[Any, Any], Any]:
-        @tf.function
+        @tf.function(autograph=False)
         def add(first, second):
             return self._strategy.run(
                 lambda a, b: [x + y for x, y in zip(a, b, strict=True)],
@@ -91,7 +91,7 @@ class Replicas:
         if not self.several_hosts:
             return
 
-        @tf.function
+        @tf.function(autograph=False)
         def meet():
             one = self._strategy.run(lambda: tf.ones(()))
             return self._strategy.reduce("SUM", one, axis=None)

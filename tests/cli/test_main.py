@@ -330,6 +330,8 @@ def test_options_left_out_leave_the_choice_to_the_task(
         ("finetune rte --max-tokens 129", "max_tokens must be at most 128"),
         ("finetune rte --seed -1", "seed: expected a whole number from 0"),
         ("finetune rte --dropout 1", "dropout: expected a number in [0, 1)"),
+        ("finetune rte --accumulate 0", "accumulate: expected at least 1"),
+        ("finetune rte --strategy workers", "variable TF_CONFIG, which names"),
         ("finetune rte --limit 0", "limit: expected at least 1"),
         ("extract rte --encoder nowhere", "'nowhere' is neither"),
         ("extract rte --split test", "split: rte has no split 'test'"),

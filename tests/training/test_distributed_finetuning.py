@@ -92,6 +92,7 @@ def test_turns_come_to_the_same(tiny_bert, alone, tmp_path):
     _require_same(tmp_path, alone)
 
 
+@pytest.mark.full
 def test_two_devices_come_to_the_same(tiny_bert, alone, tmp_path):
     ((code, text),) = _run(tiny_bert, tmp_path, "mirrored")
     assert code == 0, text[-2000:]
