@@ -19,7 +19,7 @@ class SpooledTexts(Sequence[str]):
     with the last object that reads it. It holds each text as JSON.
 
     Args:
-        file: file. As `write` made it.
+        file: SpoolFile. As `write` made it.
         starts: int64 array `(n + 1,)`. First byte of each text in the file,
             and the end.
         rows: int64 array, or None. Which of the texts these are. Defaults to
@@ -34,7 +34,7 @@ class SpooledTexts(Sequence[str]):
 
     def __init__(
         self,
-        file: IO[bytes],
+        file: "SpoolFile",
         starts: np.ndarray,
         rows: np.ndarray | None = None,
     ):
@@ -97,11 +97,33 @@ class SpooledTexts(Sequence[str]):
                     break
                 after += 1
             starts = self._starts[first : after + 1].tolist()
-            self._file.seek(starts[0])
-            data = memoryview(self._file.read(starts[-1] - starts[0]))
+            data = memoryview(self._file.read(starts[0], starts[-1]))
             for start, end in itertools.pairwise(starts):
                 yield bytes(data[start - starts[0] : end - starts[0]])
             first = following
+
+
+class SpoolFile:
+    """A temporary file that goes with its last user.
+
+    Raises:
+        OSError: there is no place for temporary files.
+    """
+
+    def __init__(self):
+        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="bvkeras-")  # noqa: SIM115
+
+    def __del__(self):
+        self._file.close()
+
+    def write(self, data: bytes) -> None:
+        """Writes at the end."""
+        self._file.write(data)
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes from `start` to before `end`."""
+        self._file.seek(start)
+        return self._file.read(end - start)
 
 
 class SpoolWriter:
@@ -112,7 +134,7 @@ class SpoolWriter:
     """
 
     def __init__(self):
-        self._file = tempfile.TemporaryFile(prefix="bvkeras-")  # noqa: SIM115
+        self._file = SpoolFile()
         self._starts = array.array("q", [0])
 
     def add(self, text: str) -> None:
@@ -123,7 +145,6 @@ class SpoolWriter:
 
     def finish(self) -> SpooledTexts:
         """The texts written."""
-        self._file.flush()
         return SpooledTexts(
             self._file, np.frombuffer(self._starts, dtype=np.int64)
         )
