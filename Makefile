@@ -7,11 +7,12 @@
 #   for the TensorFlow of .venv; CUDA=1 builds its CUDA kernels too.
 # make check-wheel: the pure wheel with its requirements in an empty environment.
 # All set up all they need in .venv from the package registry, docs in a small
-# environment of its own, .venv-docs.
+# environment of its own, .venv-docs, and Beam in .venv-beam.
 
 PYTHON ?= python3
 VENV := .venv
 DOCS_VENV := .venv-docs
+BEAM_VENV := .venv-beam
 BIN := $(VENV)/bin
 RUN_DIR ?= runs/reviews
 DEMO_FLAGS ?=
@@ -32,7 +33,7 @@ CUDA_WHEELS := nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt \
   nvidia-cuda-runtime nvidia-cuda-cccl nvidia-cuda-cuobjdump \
   nvidia-cuda-nvdisasm
 
-.PHONY: demo test test-full bench docs wheels check-wheel lint clean
+.PHONY: demo test test-full test-beam bench docs wheels check-wheel lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/python recipes/reviews.py --output-dir $(RUN_DIR) $(DEMO_FLAGS)
@@ -43,8 +44,19 @@ test: $(VENV)/installed
 	$(BIN)/mypy
 	$(PYTEST)
 
-test-full: test
+test-full: test test-beam
 	$(PYTEST) -m full
+
+# Beam's own environment: it takes older releases than the rest. Not parallel,
+# as its workers are processes already.
+test-beam: $(BEAM_VENV)/installed
+	$(BEAM_VENV)/bin/python -m pytest -m beam tests/distributed
+
+$(BEAM_VENV)/installed: pyproject.toml
+	test -x $(BEAM_VENV)/bin/python || $(PYTHON) -m venv $(BEAM_VENV)
+	BVKERAS_PURE=1 $(BEAM_VENV)/bin/python -m pip install --quiet \
+	  --editable '.[beam]' pytest
+	touch $@
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pooling $(QUESTIONS)
@@ -96,4 +108,4 @@ $(VENV)/installed: pyproject.toml $(KERNELS)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(DOCS_VENV) site build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(DOCS_VENV) $(BEAM_VENV) site build dist .pytest_cache .ruff_cache .mypy_cache

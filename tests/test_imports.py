@@ -38,7 +38,9 @@ _ORDER = (
     ("bvkeras.pipeline",),
     ("bvkeras.classifiers",),
     ("bvkeras.testing",),
+    ("bvkeras.distributed.beam",),
     ("bvkeras.cli", "bvkeras.__main__", "recipes"),
+    ("bvkeras.distributed",),
 )
 _RANKS = {name: rank for rank, line in enumerate(_ORDER) for name in line}
 

@@ -1,14 +1,8 @@
 """Copying a cache, up to a bucket or back."""
 
-import contextlib
 import hashlib
 import os
-import pathlib
-from collections.abc import Iterator
 
-import tensorflow as tf
-
-from bvkeras import fileio
 from bvkeras.cache.format import MANIFEST_FILE, Shard
 from bvkeras.cache.pairs import PAIRS_FILE
 from bvkeras.cache.reader import (
@@ -17,20 +11,16 @@ from bvkeras.cache.reader import (
     read_manifest,
 )
 from bvkeras.cache.storage import (
-    RandomAccessFile,
     as_directory,
-    as_os_error,
     file_size,
     join,
     read_all,
 )
+from bvkeras.cache.target_files import file_chunks, held, writing
 from bvkeras.cache.task_file import read_task_file
 from bvkeras.errors import CacheError, RunError
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.description import TASK_FILE
-
-_CHUNK_BYTES = 4 << 20
-_TEMPORARY = ".tmp.copy."
 
 
 def copy_cache(
@@ -58,7 +48,7 @@ def copy_cache(
     """
     cache = HiddenStateCache(source)
     target = as_directory(target)
-    with _held(target):
+    with held(target):
         if file_size(join(target, MANIFEST_FILE)) is not None:
             if read_manifest(target) != cache.manifest:
                 raise RunError(
@@ -74,14 +64,14 @@ def copy_cache(
                     bar.advance()
             task = read_task_file(cache)
             if task is not None:
-                with _writing(target, TASK_FILE) as write:
+                with writing(target, TASK_FILE) as write:
                     write(task)
             if cache.pairs is not None:
-                with _writing(target, PAIRS_FILE) as write:
+                with writing(target, PAIRS_FILE) as write:
                     write(cache.pairs.to_bytes())
             path = join(cache.directory, MANIFEST_FILE)
             text = read_all(path, MANIFEST_BYTES)
-            with _writing(target, MANIFEST_FILE) as write:
+            with writing(target, MANIFEST_FILE) as write:
                 write(text)
     return HiddenStateCache(target)
 
@@ -89,8 +79,8 @@ def copy_cache(
 def _copy_shard(cache: HiddenStateCache, target, shard: Shard) -> None:
     path = join(cache.directory, shard.file)
     digest = hashlib.sha256()
-    with _writing(target, shard.file) as write:
-        for chunk in _chunks(path):
+    with writing(target, shard.file) as write:
+        for chunk in file_chunks(path):
             digest.update(chunk)
             write(chunk)
         # Before it is renamed: a damaged shard never gets its name.
@@ -103,49 +93,6 @@ def _is_there(target, shard: Shard) -> bool:
     if file_size(path) != shard.num_bytes:
         return False
     digest = hashlib.sha256()
-    for chunk in _chunks(path):
+    for chunk in file_chunks(path):
         digest.update(chunk)
     return digest.hexdigest() == shard.sha256
-
-
-def _chunks(path) -> Iterator[bytes]:
-    with RandomAccessFile(path) as file:
-        place = 0
-        while chunk := file.read(place, _CHUNK_BYTES):
-            yield chunk
-            place += len(chunk)
-
-
-@contextlib.contextmanager
-def _held(target) -> Iterator[None]:
-    """Keeps other processes out of a local folder; makes one elsewhere."""
-    if isinstance(target, pathlib.Path):
-        with fileio.directory_lock(target):
-            fileio.remove_leftovers(target)
-            yield
-        return
-    with as_os_error():
-        tf.io.gfile.makedirs(target)
-    yield
-
-
-@contextlib.contextmanager
-def _writing(target, name: str):
-    """Gives a function that writes to a file which is there only at the end."""
-    if isinstance(target, pathlib.Path):
-        with (
-            fileio.atomic_path(target / name) as temporary,
-            open(temporary, "wb") as file,
-        ):
-            yield file.write
-            file.flush()
-        return
-    # Always the same name, so that nothing is left in the end. Not every file
-    # system shortens a file that is opened anew.
-    other = join(target, _TEMPORARY + name)
-    with as_os_error():
-        if tf.io.gfile.exists(other):
-            tf.io.gfile.remove(other)
-        with tf.io.gfile.GFile(other, "wb") as file:
-            yield file.write
-        tf.io.gfile.rename(other, join(target, name), overwrite=True)

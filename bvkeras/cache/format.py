@@ -237,10 +237,11 @@ class Manifest:
 
     def write(self, directory: pathlib.Path) -> None:
         """Writes the manifest, atomically."""
-        fileio.write_json(
-            directory / MANIFEST_FILE,
-            {**self._record(), "digest": self.digest()},
-        )
+        fileio.write_text(directory / MANIFEST_FILE, self.text())
+
+    def text(self) -> str:
+        """The manifest as its file has it."""
+        return fileio.json_text({**self._record(), "digest": self.digest()})
 
     @classmethod
     def read(cls, directory: pathlib.Path) -> "Manifest":

@@ -5,6 +5,7 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -116,48 +117,30 @@ def write_cache(
             cache.
     """
     task = tasks.spec_of(task)
-    check_examples(task, examples)
-    compute_dtype = compute_dtype or encoder.backbone.compute_dtype
-    _check_choice("dtype", dtype, tuple(DTYPES))
-    _check_choice("compute_dtype", compute_dtype, COMPUTE_DTYPES)
-    extras = _kept_extras(extras, examples)
-    if max_batch_tokens < 1:
-        raise ArgumentError(
-            f"max_batch_tokens: expected at least 1, got {max_batch_tokens}"
-        )
-    encoder.check_max_tokens(max_tokens)
+    identity = cache_identity(
+        encoder,
+        task,
+        examples,
+        max_tokens=max_tokens,
+        layers=layers,
+        dtype=dtype,
+        extras=extras,
+        compute_dtype=compute_dtype,
+        max_batch_tokens=max_batch_tokens,
+    )
     directory = pathlib.Path(directory)
-    layer_indices = encoder.layer_indices(layers)
-    if len(set(layer_indices)) < len(layer_indices):
-        raise ArgumentError(
-            f"layers: expected each once, got {list(layers or ())}"
-        )
     texts, pairs = None, None
     if task.is_apart:
         assert isinstance(examples, Examples)
         texts = TextPairs.of(examples)
         ids = [name.encode("utf-8") for name in examples.ids]
         pairs = CachePairs(texts.first, texts.second, examples.labels, ids)
-    identity = {
-        "task": task.name,
-        "split": examples.split,
-        "data": examples.digest,
-        **encoder.identity(),
-        "compute_dtype": compute_dtype,
-        "max_tokens": max_tokens,
-        "layers": layer_indices,
-        "dtype": dtype,
-        "extras": extras,
-        "converted_from": [],
-        **examples.window_identity,
-        **kind_identity(task),
-        **(pairs.identity() if pairs else {}),
-    }
+        identity |= pairs.identity()
     shard_bytes = _SHARD_BYTES
 
     def work(directory, manifest, write):
         """Tokenizes, and lets `write` do the rest."""
-        with_offsets = "offsets" in extras
+        with_offsets = "offsets" in identity["extras"]
         if texts is None:
             tokens = tokenize_examples(
                 examples, encoder, max_tokens, with_offsets
@@ -169,16 +152,8 @@ def write_cache(
         if pairs is not None:
             # The same bytes, whoever writes them.
             pairs.write(directory)
-        manifest = manifest or Manifest(
-            identity=identity,
-            examples=len(tokens),
-            num_layers=len(layer_indices),
-            hidden_dim=encoder.hidden_dim,
-            regression=task.is_regression,
-            shards=(),
-            complete=False,
-            seconds=0.0,
-            writer=bvkeras.__version__,
+        manifest = manifest or empty_manifest(
+            encoder, task, identity, len(tokens)
         )
         write(
             lambda: cache_forward(encoder, manifest),
@@ -216,6 +191,90 @@ def write_cache(
     if shared and not is_complete:
         work(directory, manifest, _extract_together)
     return HiddenStateCache(directory)
+
+
+def cache_identity(
+    encoder: Encoder,
+    task: TaskSpec,
+    examples: Examples | SpanExamples | TokenExamples,
+    *,
+    max_tokens: int,
+    layers: Sequence[int] | None,
+    dtype: str,
+    extras: Sequence[str],
+    compute_dtype: str | None,
+    max_batch_tokens: int,
+) -> dict[str, Any]:
+    """The identity of a cache that is to be made; refuses what cannot be.
+
+    Args:
+        encoder: Encoder. As of `write_cache`, and so are the others.
+        task: TaskSpec.
+        examples: Examples, SpanExamples or TokenExamples.
+        max_tokens: int.
+        layers: sequence of ints, or None.
+        dtype: str.
+        extras: sequence of str.
+        compute_dtype: str, or None.
+        max_batch_tokens: int.
+
+    Raises:
+        ArgumentError: as `write_cache`.
+        DataError: a label is none of the task's.
+    """
+    check_examples(task, examples)
+    compute_dtype = compute_dtype or encoder.backbone.compute_dtype
+    _check_choice("dtype", dtype, tuple(DTYPES))
+    _check_choice("compute_dtype", compute_dtype, COMPUTE_DTYPES)
+    extras = _kept_extras(extras, examples)
+    if max_batch_tokens < 1:
+        raise ArgumentError(
+            f"max_batch_tokens: expected at least 1, got {max_batch_tokens}"
+        )
+    encoder.check_max_tokens(max_tokens)
+    layer_indices = encoder.layer_indices(layers)
+    if len(set(layer_indices)) < len(layer_indices):
+        raise ArgumentError(
+            f"layers: expected each once, got {list(layers or ())}"
+        )
+    return {
+        "task": task.name,
+        "split": examples.split,
+        "data": examples.digest,
+        **encoder.identity(),
+        "compute_dtype": compute_dtype,
+        "max_tokens": max_tokens,
+        "layers": layer_indices,
+        "dtype": dtype,
+        "extras": extras,
+        "converted_from": [],
+        **examples.window_identity,
+        **kind_identity(task),
+    }
+
+
+def empty_manifest(
+    encoder: Encoder, task: TaskSpec, identity: dict[str, Any], examples: int
+) -> Manifest:
+    """The manifest of a cache without shards yet.
+
+    Args:
+        encoder: Encoder.
+        task: TaskSpec.
+        identity: dict. What `cache_identity` gave.
+        examples: int. Rows of tokens.
+    """
+    return Manifest(
+        identity=identity,
+        examples=examples,
+        num_layers=len(identity["layers"]),
+        hidden_dim=encoder.hidden_dim,
+        regression=task.is_regression,
+        shards=(),
+        complete=False,
+        seconds=0.0,
+        writer=bvkeras.__version__,
+    )
 
 
 def plan_cache(

@@ -1,7 +1,6 @@
 """`bvkeras extract`: caches all hidden states of a split."""
 
 import argparse
-import pathlib
 
 from bvkeras.cli import options as shared
 from bvkeras.cli.helpers import helpers
@@ -23,7 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_data(parser)
     parser.add_argument(
         "--output-dir",
-        type=pathlib.Path,
         help="where the cache is written; not needed for --plan",
     )
     parser.add_argument(
@@ -87,6 +85,11 @@ def run(options: argparse.Namespace) -> None:
     task = shared.task_of(options)
     if not options.plan and options.output_dir is None:
         raise ArgumentError("--output-dir: expected it, or --plan; got none")
+    if "://" in (options.output_dir or ""):
+        raise ArgumentError(
+            f"--output-dir: expected a local folder, got {options.output_dir}; "
+            "copy the cache there with `bvkeras cache copy`"
+        )
     encoder = load_backbone(options.encoder, dropout=0.0)
     own = task.settings_for(encoder.hidden_dim)
     examples = load_examples(
@@ -94,6 +97,7 @@ def run(options: argparse.Namespace) -> None:
         options.split or "train",
         options.data_dir,
         skip_bad=options.skip_bad,
+        stream=True,
     ).limit(options.limit)
     contents = {
         "max_tokens": (

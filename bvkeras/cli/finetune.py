@@ -17,6 +17,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_finetune_settings(parser)
     shared.add_pairs(parser)
     shared.add_windows(parser)
+    group = parser.add_argument_group("several devices and hosts")
+    group.add_argument(
+        "--strategy",
+        choices=("mirrored", "workers"),
+        help="share each batch among the GPUs of this machine, or among the "
+        "processes that TF_CONFIG names, which all run this command (one "
+        "device)",
+    )
+    group.add_argument(
+        "--accumulate",
+        type=int,
+        default=1,
+        metavar="N",
+        help="compute each batch in N turns, for less memory (1)",
+    )
     shared.add_seed(parser)
     shared.add_limit(parser)
 
@@ -27,6 +42,12 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         BvkerasError: an argument, the data or the encoder cannot be used.
     """
+    # Before anything else of TensorFlow: it has to find the other hosts.
+    strategy = None
+    if options.strategy is not None:
+        from bvkeras.training.strategies import strategy_of
+
+        strategy = strategy_of(options.strategy)
     from bvkeras.data.left_out import write_left_out
     from bvkeras.data.sources import load_examples
     from bvkeras.encoders import hub
@@ -56,6 +77,8 @@ def run(options: argparse.Namespace) -> None:
         examples.limit(settings.limit),
         options.output_dir,
         settings.finetune,
+        accumulate=options.accumulate,
+        strategy=strategy,
     )
     write_left_out(examples, options.output_dir)
     for snapshot in snapshots:

@@ -13,7 +13,9 @@ from bvkeras.data import (
 )
 from bvkeras.data.examples import Examples
 from bvkeras.data.span_examples import SpanExamples
+from bvkeras.data.tables.streamed_split import stream_table_split
 from bvkeras.errors import ArgumentError, DataError
+from bvkeras.tasks.kind import Kind
 
 
 def load_examples(
@@ -22,6 +24,7 @@ def load_examples(
     data_dir: str | os.PathLike | None = None,
     download: bool = True,
     skip_bad: bool = False,
+    stream: bool = False,
 ) -> Examples | SpanExamples:
     """Loads one labelled split of a task.
 
@@ -54,6 +57,10 @@ def load_examples(
             `True`.
         skip_bad: bool. Whether malformed questions of SQuAD are left out and
             counted. Defaults to `False`: they are errors.
+        stream: bool. Whether the texts of a table of one's own, which may be
+            larger than memory, are kept in a temporary file; not of tagged
+            words, nor of pairs apart. Other sources are in memory all the
+            same. Defaults to `False`.
 
     Raises:
         ArgumentError: there is no such task, split or source, or `skip_bad`
@@ -89,6 +96,9 @@ def load_examples(
         raise ArgumentError(
             f"skip_bad: expected a task of questions, got {spec.name}"
         )
+    in_memory = spec.kind is Kind.TOKENS or spec.is_apart
+    if stream and spec.table is not None and not in_memory:
+        return stream_table_split(spec, split, data_dir)
     return _READERS[spec.source](spec, split, data_dir, download, skip_bad)
 
 

@@ -1,11 +1,13 @@
 """Fine-tuning an encoder for fractions and multiples of an epoch."""
 
+import contextlib
 import dataclasses
 import math
 import os
 import pathlib
 import shutil
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -28,7 +30,7 @@ from bvkeras.data.token_examples import TokenExamples
 from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.loading import load_backbone
-from bvkeras.errors import DataError, DivergedError
+from bvkeras.errors import ArgumentError, DataError, DivergedError
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.ops.span_logits import MASKED_LOGIT
 from bvkeras.printable import one_line
@@ -54,6 +56,8 @@ from bvkeras.training.freezing import (
 from bvkeras.training.head import HISTORY_SCHEMA
 from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
+from bvkeras.training.parted_step import PartedStep
+from bvkeras.training.replicas import Replicas, lost_worker
 from bvkeras.training.sample_weights import weights_digest
 from bvkeras.training.state import (
     load_state,
@@ -199,6 +203,8 @@ def finetune(
     start: Snapshot | None = None,
     save_every_seconds: float = 60.0,
     weights: np.ndarray | None = None,
+    accumulate: int = 1,
+    strategy: tf.distribute.Strategy | None = None,
     **settings: Any,
 ) -> list[Snapshot]:
     """Trains encoder and head, and keeps a snapshot at every stop point.
@@ -229,6 +235,16 @@ def finetune(
         save_every_seconds: float. How often the state is saved.
         weights: float array `(examples,)`, or None. What an error on each
             example counts; not of spans. Defaults to `None`: 1 each.
+        accumulate: int. In how many turns a batch is computed: more need less
+            memory and come to the same step, but for rounding and dropout.
+            Defaults to `1`.
+        strategy: tf.distribute strategy, or None. `MirroredStrategy`, or
+            `MultiWorkerMirroredStrategy`, made before anything else of
+            TensorFlow is used; all processes make this call, with a
+            `directory` that they share. A batch of `batch_size` examples is
+            dealt to all devices; rate, steps and snapshots are those of one,
+            and a run goes on with any number of them. The encoder is loaded
+            outside of the strategy's scope. Defaults to `None`: one device.
         **settings: fields of FinetuneConfig that replace those of `config`:
             `learning_rate=2e-5`, `epochs=(0.5, 1)`.
 
@@ -243,11 +259,17 @@ def finetune(
         DivergedError: the loss became infinite. The snapshots of earlier stop
             points go with the run: `directory` is free for another rate.
         RunError: `directory` holds a run with other settings, encoder,
-            sentence pooling or data, or another process is using it.
+            sentence pooling or data, another process is using it, or one of
+            several hosts is gone.
     """
     task = tasks.spec_of(task)
     check_examples(task, examples)
+    if accumulate < 1:
+        raise ArgumentError(
+            f"accumulate: expected at least 1, got {accumulate}"
+        )
     directory = pathlib.Path(directory)
+    replicas = Replicas(strategy)
     config = (
         dataclasses.replace(config, **settings)
         if config
@@ -273,8 +295,11 @@ def finetune(
         **target_settings(task),
     }
     paths = [snapshot_directory(directory, stop) for stop in config.epochs]
-    with fileio.directory_lock(directory):
-        fileio.remove_leftovers(directory)
+    # One process writes; the others read what it wrote.
+    held = fileio.directory_lock(directory) if replicas.is_chief else None
+    with held or contextlib.nullcontext():
+        if replicas.is_chief:
+            fileio.remove_leftovers(directory)
         for path in directory.glob(f"epoch_*/{_SNAPSHOT_FILE}"):
             found = fileio.read_json(path, _SCHEMA)["settings"]
             fileio.require_same(path.parent, found, record)
@@ -290,15 +315,24 @@ def finetune(
                     start,
                     save_every_seconds,
                     weights,
+                    accumulate,
+                    replicas,
                 )
+                replicas.wait_for_all()
             except DivergedError:
                 # A run that can never end: what it left would only refuse
                 # the one with a lower rate.
-                for path in paths:
-                    shutil.rmtree(path, ignore_errors=True)
-                (directory / _STATE_FILE).unlink(missing_ok=True)
+                if replicas.is_chief:
+                    for path in paths:
+                        shutil.rmtree(path, ignore_errors=True)
+                    (directory / _STATE_FILE).unlink(missing_ok=True)
                 raise
-        (directory / _STATE_FILE).unlink(missing_ok=True)
+            except tf.errors.OpError as error:
+                if replicas.several_hosts:
+                    raise lost_worker(error) from None
+                raise
+        if replicas.is_chief:
+            (directory / _STATE_FILE).unlink(missing_ok=True)
     return [Snapshot.open(path) for path in paths]
 
 
@@ -349,6 +383,8 @@ def _train(
     start: Snapshot | None,
     save_every_seconds: float,
     weights: np.ndarray | None,
+    accumulate: int,
+    replicas: Replicas,
 ) -> None:
     learning_rate, seed = config.learning_rate, config.seed
     batch_size, stops = config.batch_size, config.epochs
@@ -370,7 +406,7 @@ def _train(
         apart=task.is_apart,
     )
     frozen_parameters = untrained_parameters(encoder.backbone, model)
-    seed_dropout(model, seed)
+    seed_dropout(model, seed, replicas.worker)
     scale = TargetScale.of(task, tokens.labels)
     if task.is_apart and start is None:
         start_pairs(model, task, tokens, seed, scale)
@@ -386,13 +422,22 @@ def _train(
     )
     optimizer.build(model.trainable_variables)
     variables = [*state_variables(model), *optimizer.variables]
-    train_step = _train_step(model, optimizer, task, weights is not None)
+    train_step: Callable
+    if accumulate == replicas.count == 1:
+        train_step = _on_rows(
+            _train_step(model, optimizer, task, weights is not None)
+        )
+    else:
+        train_step = PartedStep(
+            model, optimizer, kind_of(task.kind), replicas, accumulate
+        )
 
     step, earlier_seconds, history = 0, 0.0, []
     if state_path.exists():
         saved = read_progress(state_path, _STATE_SCHEMA)
         fileio.require_same(directory, saved["settings"], settings)
         load_state(state_path, variables)
+        seed_dropout(model, seed, replicas.worker, go_on=True)
         step, history = saved["step"], saved["history"]
         earlier_seconds = saved["seconds"]
 
@@ -405,10 +450,7 @@ def _train(
             epoch, first = divmod(step, steps_per_epoch)
             batches = bucketed_batches(tokens.lengths, batch_size, seed, epoch)
             for indices in batches[first : first + last_step - step]:
-                batch = [tokens.batch(indices), labels[indices]]
-                if weights is not None:
-                    batch.append(weights[indices])
-                losses.append(train_step(*batch))
+                losses.append(train_step(tokens, labels, weights, indices))
                 step += 1
                 note = ""
                 if step % steps_a_record == 0 or step in stop_steps:
@@ -419,6 +461,8 @@ def _train(
                     note = f"loss {loss:.3f}"
                 bar.advance(note=note)
                 now = time.monotonic()
+                if not replicas.is_chief:
+                    continue
                 due = now - saved_at > save_every_seconds
                 if not due and step not in stop_steps:
                     continue
@@ -501,6 +545,18 @@ def _train_step(model, optimizer, task, weighted=False):
         return loss
 
     return step
+
+
+def _on_rows(step: Callable) -> Callable:
+    """A step that takes the rows of its batch, as `PartedStep` does."""
+
+    def on_rows(tokens, labels, weights, rows):
+        batch = [tokens.batch(rows), labels[rows]]
+        if weights is not None:
+            batch.append(weights[rows])
+        return step(*batch)
+
+    return on_rows
 
 
 def _check_finite(loss: float, step: int, learning_rate: float) -> None:

@@ -30,6 +30,15 @@ class TrainedKind(abc.ABC):
         """What the loss takes of a fine-tuned model's outputs."""
         return outputs
 
+    def share(self, part: np.ndarray, batch: np.ndarray) -> float:
+        """How much the loss of a part counts in that of its batch.
+
+        Args:
+            part: array. Labels of the part, some rows of the batch.
+            batch: array. Labels of the batch.
+        """
+        return len(part) / len(batch)
+
     @abc.abstractmethod
     def label_signature(self, task: TaskSpec) -> tf.TensorSpec:
         """Shape and type of a batch of a task's labels."""
@@ -139,6 +148,10 @@ class TrainedTokens(TrainedKind):
 
     def loss(self) -> keras.losses.Loss:
         return TokenCrossEntropy()
+
+    def share(self, part: np.ndarray, batch: np.ndarray) -> float:
+        # The mean is over all tokens that have a tag.
+        return (part >= 0).sum() / max(1, (batch >= 0).sum())
 
     def label_signature(self, task: TaskSpec) -> tf.TensorSpec:
         return tf.TensorSpec((None, None), tf.int64)

@@ -24,15 +24,26 @@ def state_variables(model: keras.Model) -> list[keras.Variable]:
     return [*model.weights, *_dropout_seeds(model)]
 
 
-def seed_dropout(model: keras.Model, seed: int) -> None:
+def seed_dropout(
+    model: keras.Model, seed: int, worker: int = 0, go_on: bool = False
+) -> None:
     """Starts every dropout layer of a model from one seed.
 
     Keras seeds a layer when it is made; a backbone is made before anybody
     knows the seed of the run.
+
+    Args:
+        model: keras.Model.
+        seed: int. That of the run.
+        worker: int. Processes that train together drop other features.
+            Defaults to `0`.
+        go_on: bool. Whether what was drawn before counts. Defaults to `False`.
     """
     for number, variable in enumerate(_dropout_seeds(model)):
-        sequence = np.random.SeedSequence([seed, number])
-        variable.assign([int(sequence.generate_state(1)[0]) >> 1, 0])
+        entropy = [seed, number, *([worker] if worker else [])]
+        sequence = np.random.SeedSequence(entropy)
+        drawn = int(variable.numpy()[1]) if go_on else 0
+        variable.assign([int(sequence.generate_state(1)[0]) >> 1, drawn])
 
 
 def save_state(

@@ -61,7 +61,7 @@ def test_manifest_comes_last_and_a_stopped_copy_goes_on(
 ):
     make_cache(tmp_path / "source")
     with monkeypatch.context() as patch:
-        fail_at_call(patch, copy, "_writing", stop, _Stop)
+        fail_at_call(patch, copy, "writing", stop, _Stop)
         with pytest.raises(_Stop):
             copy_cache(tmp_path / "source", target)
     assert names(target) == NAMES[: stop - 1]
@@ -74,7 +74,7 @@ def test_manifest_comes_last_and_a_stopped_copy_goes_on(
 
 def test_killed_inside_a_shard(tmp_path, target, monkeypatch):
     make_cache(tmp_path / "source")
-    original = copy._chunks
+    original = copy.file_chunks
 
     def chunks(path):
         chunk = next(original(path))
@@ -82,7 +82,7 @@ def test_killed_inside_a_shard(tmp_path, target, monkeypatch):
         raise _Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(copy, "_chunks", chunks)
+        patch.setattr(copy, "file_chunks", chunks)
         with pytest.raises(_Stop):
             copy_cache(tmp_path / "source", target)
     assert not set(names(target)) & set(NAMES)

@@ -84,24 +84,16 @@ def class_indices(
     return np.array([places[name] for name in found], dtype=np.int64)
 
 
-def drop_unseen(
+def unseen_classes(
     rows: TableRows, column: str, names: Sequence[str]
-) -> TableRows:
-    """Validation rows without those whose class training never saw.
-
-    A model cannot give a class it never saw. A few such rows are dropped and
-    counted; many mean that the files do not fit together.
-
-    Raises:
-        DataError: more than a tenth of the rows are such.
-    """
+) -> dict[int, str]:
+    """Rows whose class training never saw, with the class."""
     known = set(names)
-    unseen = {
+    return {
         row: name
         for row, name in enumerate(row_classes(rows, column))
         if name not in known
     }
-    return drop_unseen_rows(rows, column, names, unseen)
 
 
 def drop_unseen_rows(
@@ -110,7 +102,10 @@ def drop_unseen_rows(
     names: Sequence[str],
     unseen: Mapping[int, str],
 ) -> TableRows:
-    """The rows without those with unseen labels.
+    """Validation rows without those whose label training never saw.
+
+    A model cannot give a label it never saw. A few such rows are dropped and
+    counted; many mean that the files do not fit together.
 
     Args:
         rows: `TableRows` of validation.
@@ -121,11 +116,33 @@ def drop_unseen_rows(
     Raises:
         DataError: more than a tenth of the rows are such.
     """
-    if len(unseen) > _MOST_UNSEEN * len(rows):
+    if unseen:
         first = min(unseen)
-        raise DataError(
-            f"{rows.where(first)}: {column} is {unseen[first]!r}, which no "
-            f"training row has, as in {len(unseen)} of {len(rows)} rows; "
-            f"expected one of {listed(names)}"
+        check_unseen(
+            f"{rows.where(first)}: {column} is {unseen[first]!r}",
+            len(unseen),
+            len(rows),
+            names,
         )
     return rows.drop(UNSEEN, sorted(unseen)) if unseen else rows
+
+
+def check_unseen(
+    first: str, num_unseen: int, num_rows: int, names: Sequence[str]
+) -> None:
+    """Refuses validation rows of which many have labels never seen.
+
+    Args:
+        first: str. Where the first is, and its label.
+        num_unseen: int. Rows with such a label.
+        num_rows: int. Rows in all.
+        names: sequence of str. What training has.
+
+    Raises:
+        DataError: more than a tenth are such.
+    """
+    if num_unseen > _MOST_UNSEEN * num_rows:
+        raise DataError(
+            f"{first}, which no training row has, as in {num_unseen} of "
+            f"{num_rows} rows; expected one of {listed(names)}"
+        )

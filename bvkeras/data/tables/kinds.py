@@ -8,16 +8,17 @@ import numpy as np
 from bvkeras.data.tables import checks
 from bvkeras.data.tables.class_labels import (
     class_indices,
-    drop_unseen,
+    drop_unseen_rows,
     learn_classes,
+    unseen_classes,
 )
 from bvkeras.data.tables.finding import Finding
 from bvkeras.data.tables.held_out import score_classes
 from bvkeras.data.tables.label_sets import (
-    drop_unseen_labels,
     label_matrix,
     learn_labels,
     rarest_labels,
+    unseen_labels,
 )
 from bvkeras.data.tables.score_labels import row_scores, score_range
 from bvkeras.data.tables.table_rows import TableRows
@@ -75,7 +76,12 @@ class TableKind(abc.ABC):
     def held_out_classes(self, labels: np.ndarray) -> np.ndarray:
         """What a share of each of is held out, int64 `(n,)`."""
 
-    @abc.abstractmethod
+    def unseen(
+        self, rows: TableRows, columns: Sequence[str], names: Names
+    ) -> dict[int, str]:
+        """Validation rows with a label that training never saw, and which."""
+        return {}
+
     def without_unseen(
         self, rows: TableRows, columns: Sequence[str], names: Names
     ) -> TableRows:
@@ -84,6 +90,8 @@ class TableKind(abc.ABC):
         Raises:
             DataError: more than a tenth of the rows are such.
         """
+        unseen = self.unseen(rows, columns, names)
+        return drop_unseen_rows(rows, columns[0], names or (), unseen)
 
     @abc.abstractmethod
     def note(self, spec: TaskSpec) -> str:
@@ -113,10 +121,10 @@ class TableClasses(TableKind):
     def held_out_classes(self, labels: np.ndarray) -> np.ndarray:
         return labels
 
-    def without_unseen(
+    def unseen(
         self, rows: TableRows, columns: Sequence[str], names: Names
-    ) -> TableRows:
-        return drop_unseen(rows, columns[0], names or ())
+    ) -> dict[int, str]:
+        return unseen_classes(rows, columns[0], names or ())
 
     def note(self, spec: TaskSpec) -> str:
         return f"{spec.num_labels} classes: {_some(spec.label_names or ())}"
@@ -148,10 +156,10 @@ class TableLabels(TableKind):
     def held_out_classes(self, labels: np.ndarray) -> np.ndarray:
         return rarest_labels(labels)
 
-    def without_unseen(
+    def unseen(
         self, rows: TableRows, columns: Sequence[str], names: Names
-    ) -> TableRows:
-        return drop_unseen_labels(rows, columns, names or ())
+    ) -> dict[int, str]:
+        return unseen_labels(rows, columns, names or ())
 
     def note(self, spec: TaskSpec) -> str:
         return f"{spec.num_labels} labels: {_some(spec.label_names or ())}"
@@ -179,11 +187,6 @@ class TableScores(TableKind):
 
     def held_out_classes(self, labels: np.ndarray) -> np.ndarray:
         return score_classes(labels)
-
-    def without_unseen(
-        self, rows: TableRows, columns: Sequence[str], names: Names
-    ) -> TableRows:
-        return rows
 
     def note(self, spec: TaskSpec) -> str:
         low, high = spec.label_range or (0.0, 1.0)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bvkeras.data.tables.class_labels import drop_unseen_rows
 from bvkeras.data.tables.columns import listed
 from bvkeras.data.tables.label_lists import row_label_lists
 from bvkeras.data.tables.table_rows import TableRows
@@ -75,21 +74,17 @@ def label_matrix(
     return matrix
 
 
-def drop_unseen_labels(
+def unseen_labels(
     rows: TableRows, columns: Sequence[str], names: Sequence[str]
-) -> TableRows:
-    """Validation rows without those with a label that training never saw.
-
-    Raises:
-        DataError: more than a tenth of the rows are such.
-    """
+) -> dict[int, str]:
+    """Rows with a label that training never saw, with the first such."""
     known = set(names)
     unseen: dict[int, str] = {}
     for row, labels in enumerate(row_label_lists(rows, columns).labels):
         for name in labels:
             if name not in known:
                 unseen.setdefault(row, name)
-    return drop_unseen_rows(rows, columns[0], names, unseen)
+    return unseen
 
 
 def rarest_labels(labels: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from bvkeras.data.tables.label_cells import is_missing
@@ -73,6 +73,17 @@ class TableRows:
             {},
         )
 
+    def extended(self, more: "TableRows") -> "TableRows":
+        """These rows, in place, with more of the same files after them."""
+        self.places.extend(more.places)
+        self.ids.extend(more.ids)
+        for column, texts in zip(self.texts, more.texts, strict=True):
+            column.extend(texts)
+        self.labels.extend(more.labels)
+        for reason, places in more.dropped.items():
+            self.dropped[reason].extend(places)
+        return self
+
     def drop(self, reason: str, indices: Sequence[int]) -> "TableRows":
         """The rows without some, which count as dropped for a reason."""
         gone = set(indices)
@@ -113,27 +124,78 @@ def read_rows(
         DataError: a file or a cell is not as expected, an id comes twice, or
             no row is left.
     """
+    whole: TableRows | None = None
+    num_blank = 0
+    for part in row_batches(
+        files,
+        patterns,
+        text_columns,
+        label_columns,
+        unlabelled=unlabelled,
+        data_dir=data_dir,
+    ):
+        num_blank += part.num_blank
+        whole = part if whole is None else whole.extended(part)
+    assert whole is not None, "the reader refuses files without rows"
+    rows = dataclasses.replace(whole, num_blank=num_blank)
+    require_rows(rows, label_columns)
+    require_good_ids(rows, files.id_column)
+    return rows
+
+
+def row_batches(
+    files: TableFiles,
+    patterns: Sequence[str],
+    text_columns: Sequence[str],
+    label_columns: Sequence[str],
+    *,
+    unlabelled: bool = False,
+    data_dir: str | pathlib.Path | None = None,
+) -> Iterator[TableRows]:
+    """What `read_rows` reads, a few thousand rows at a time.
+
+    Args:
+        files: `TableFiles`. As `read_rows`, and so are the others.
+        patterns: sequence of str.
+        text_columns: sequence of one or two str.
+        label_columns: sequence of str.
+        unlabelled: bool.
+        data_dir: str, path or None.
+
+    Yields:
+        `TableRows`, whose ids nobody has looked at.
+
+    Raises:
+        DataError: a file or a cell is not as expected.
+    """
     paths = find_files(patterns, data_dir)
     names = row_names(paths, files, data_dir)
-    rows = TableRows(
-        paths, [], [], tuple([] for _ in text_columns), [],
-        {EMPTY_TEXT: [], NO_LABEL: []},
-    )  # fmt: skip
     id_columns = [files.id_column] if files.id_column else []
-    num_blank = 0
     for batch in open_batches(
         paths,
         (*text_columns, *label_columns, *id_columns),
         separator=files.separator,
         encoding=files.encoding,
     ):
-        num_blank += batch.blank
-        _add(rows, batch, names, text_columns, label_columns, id_columns,
-             unlabelled)  # fmt: skip
-    rows = dataclasses.replace(rows, num_blank=num_blank)
-    _require_rows(rows, label_columns)
-    require_good_ids(rows, files.id_column)
-    return rows
+        rows = TableRows(
+            paths,
+            [],
+            [],
+            tuple([] for _ in text_columns),
+            [],
+            {EMPTY_TEXT: [], NO_LABEL: []},
+            batch.blank,
+        )
+        _add(
+            rows,
+            batch,
+            names,
+            text_columns,
+            label_columns,
+            id_columns,
+            unlabelled,
+        )
+        yield rows
 
 
 def row_names(
@@ -214,7 +276,12 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def _require_rows(rows, label_columns):
+def require_rows(rows: TableRows, label_columns: Sequence[str]) -> None:
+    """Refuses rows of which none is left.
+
+    Raises:
+        DataError: all were dropped; names the first and why.
+    """
     if len(rows):
         return
     # The reader refuses files without rows, so some reason is there.
@@ -242,8 +309,22 @@ def require_good_ids(rows: TableRows, id_column: str | None) -> None:
                 f"{where}, expected an id without tabs and line breaks"
             )
         if name in seen:
-            raise DataError(
-                f"{where} again, as in {rows.where(seen[name])}; expected an "
-                "id of its own"
+            raise id_comes_twice(
+                f"{rows.where(index)}: {id_column}",
+                name,
+                rows.where(seen[name]),
             )
         seen[name] = index
+
+
+def id_comes_twice(where: str, name: str, first: str) -> DataError:
+    """What is raised of an id that comes again.
+
+    Args:
+        where: str. File, row and column.
+        name: str. The id.
+        first: str. Where it came first.
+    """
+    return DataError(
+        f"{where} is {name!r} again, as in {first}; expected an id of its own"
+    )

@@ -104,7 +104,7 @@ def split_tables(
         files.held_out,
         files.seed,
     )
-    require_held_out(held_out, train, files.held_out)
+    require_held_out(held_out, train.where(0), len(train), files.held_out)
     kept, taken = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     return TableSplits(
         train,
@@ -117,13 +117,14 @@ def split_tables(
 
 
 def require_held_out(
-    held_out: np.ndarray, rows: TableRows, share: float
+    held_out: np.ndarray, first: str, num_rows: int, share: float
 ) -> None:
     """Refuses rows of which none can be held out.
 
     Args:
         held_out: bool array `(n,)`. Which are.
-        rows: `TableRows`. The n rows.
+        first: str. File and row of the first, for the message.
+        num_rows: int. How many rows there are.
         share: float. How many were to be.
 
     Raises:
@@ -131,7 +132,7 @@ def require_held_out(
     """
     if not held_out.any():
         raise DataError(
-            f"{rows.where(0)}: and {len(rows) - 1} other rows are too few "
+            f"{first}: and {num_rows - 1} other rows are too few "
             f"to hold {share:.0%} out, expected more rows or a "
             "validation file"
         )

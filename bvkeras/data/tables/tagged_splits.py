@@ -115,7 +115,7 @@ def split_tagged(
         files.held_out,
         files.seed,
     )
-    require_held_out(held_out, train, files.held_out)
+    require_held_out(held_out, train.where(0), len(train), files.held_out)
     kept, taken = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     return TaggedSplits(
         train,

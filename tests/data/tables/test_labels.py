@@ -3,17 +3,15 @@
 import numpy as np
 import pytest
 
-from bvkeras.data.tables.class_labels import (
-    class_indices,
-    drop_unseen,
-    learn_classes,
-)
+from bvkeras.data.tables.class_labels import class_indices, learn_classes
+from bvkeras.data.tables.kinds import kind_of
 from bvkeras.data.tables.label_kind import infer_kind
 from bvkeras.data.tables.label_lists import row_label_lists
 from bvkeras.data.tables.score_labels import row_scores, score_range
 from bvkeras.data.tables.table_rows import read_rows
 from bvkeras.data.tables.tagged_words import TaggedWords, read_tagged_rows
 from bvkeras.errors import DataError
+from bvkeras.tasks.kind import Kind
 from bvkeras.tasks.table_files import TableFiles
 from tests.data.tables.written import write_rows, write_text
 
@@ -103,13 +101,14 @@ def test_rows_without_any_label(tmp_path):
 
 def test_unseen_labels_are_dropped_or_refused(tmp_path):
     rows = rows_of(tmp_path, ["a", "b"] * 10 + ["c"])
-    kept = drop_unseen(rows, "y", ("a", "b"))
+    without = kind_of(Kind.CLASSES).without_unseen
+    kept = without(rows, ("y",), ("a", "b"))
     assert len(kept) == 20
     assert kept.num_read == 21
     rows = rows_of(tmp_path, ["a", "B", "b"])
     message = "row 2: y is 'B', which no training row has, as in 1 of 3 rows"
     with pytest.raises(DataError, match=message):
-        drop_unseen(rows, "y", ("a", "b"))
+        without(rows, ("y",), ("a", "b"))
     with pytest.raises(DataError, match="row 2: y is 'B', expected one of 'a'"):
         class_indices(rows, "y", ("a", "b"))
 

@@ -1,0 +1,1 @@
+"""Long steps on engines that run on many machines."""
