@@ -7,7 +7,8 @@ import sys
 
 from benchmarks.pooling import tensorflow_steps
 from benchmarks.pooling.rows import Row
-from benchmarks.pooling.shapes import MEMORY_SHAPE, Operands, Shape
+from benchmarks.pooling.shapes import Operands
+from benchmarks.pooling.sizes import MEMORY_SHAPE, Shape
 from benchmarks.pooling.tensorflow_steps import logits_step
 
 # Stored type, and what is done.

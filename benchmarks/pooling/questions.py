@@ -8,7 +8,8 @@ from benchmarks.pooling import peaks, pytorch_steps, tensorflow_steps
 from benchmarks.pooling.fit import fit
 from benchmarks.pooling.memory import memory
 from benchmarks.pooling.rows import Row, timed_rows
-from benchmarks.pooling.shapes import SHAPES, WIDE_SHAPES, Operands
+from benchmarks.pooling.shapes import Operands
+from benchmarks.pooling.sizes import SHAPES, WIDE_SHAPES
 from benchmarks.pooling.tensorflow_steps import logits_step, pooled_step
 from benchmarks.pooling.timing import take_turns
 from bvkeras.ops import library

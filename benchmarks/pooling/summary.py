@@ -3,7 +3,7 @@
 import pathlib
 
 from benchmarks.pooling.rows import read_rows
-from benchmarks.pooling.shapes import SHAPES
+from benchmarks.pooling.sizes import SHAPES
 
 BEGIN = "<!-- summary of benchmarks/results/linear_pooling.csv: begin -->"
 END = "<!-- summary of benchmarks/results/linear_pooling.csv: end -->"

@@ -12,7 +12,9 @@
 // beyond what that holds.
 // tests/cuda/ builds and calls it, also under sanitizers. ThreadSanitizer
 // tells no more than 7,000 threads of a launch apart: what has more is left
-// out there.
+// out there. With BVKERAS_ON_DEVICE (tools/gpu_check) it runs by way of
+// gpu_check/on_device.h instead, so on a GPU too, where a seed says nothing
+// but that it runs once more.
 
 #include <cstdio>
 #include <cstdlib>
@@ -21,9 +23,13 @@
 #include "cuda/hidden_states_gradient.cuh"
 #include "cuda/launchers.h"
 #include "cuda/plan.h"
-#include "emulation.h"
 #include "linear_pooling.h"
 #include "trial.h"
+#if defined(BVKERAS_ON_DEVICE)
+#include "gpu_check/on_device.h"
+#else
+#include "emulation.h"
+#endif
 
 namespace bvkeras {
 namespace {
@@ -121,6 +127,18 @@ bool TooManyThreads(const Case& c, bool of_products) {
   return *std::max_element(std::begin(launches), std::end(launches)) > kMost;
 }
 
+#if defined(BVKERAS_ON_DEVICE)
+
+PassesOfProducts MakePasses() {
+  return {on_device::ForwardOfProducts, on_device::BackwardOfProducts};
+}
+
+void UseSeed(const char* seed) {
+  setenv("BVKERAS_EMULATION_SEED", seed, 1);
+}
+
+#else
+
 PassesOfProducts MakePasses() {
   // NaN until written, as a GPU's memory may be.
   const auto workspace = [](const Problem& problem, cuda::Pass pass) {
@@ -144,6 +162,13 @@ PassesOfProducts MakePasses() {
   return passes;
 }
 
+void UseSeed(const char* seed) {
+  setenv("BVKERAS_EMULATION_SEED", seed, 1);
+  emulation::SetSeed(std::atoi(seed));
+}
+
+#endif
+
 // Returns whether the case was tested at all.
 bool Test(unsigned number, bool of_products, char** seeds, int seed_count) {
   const Case c = MakeCase(number);
@@ -151,8 +176,7 @@ bool Test(unsigned number, bool of_products, char** seeds, int seed_count) {
   Trial trial(c, number, number / 3 % 2);
   std::unique_ptr<Results> first;
   for (int i = 0; i < seed_count; ++i) {
-    setenv("BVKERAS_EMULATION_SEED", seeds[i], 1);
-    emulation::SetSeed(std::atoi(seeds[i]));
+    UseSeed(seeds[i]);
     const std::string name = "case " + std::to_string(number) +
                              (of_products ? " of products seed " : " seed ") +
                              seeds[i];

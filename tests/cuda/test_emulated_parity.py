@@ -12,26 +12,19 @@ import pytest
 
 from tests.cuda.emulation import load_module
 from tests.ops import empty_work
-from tests.ops.test_native_parity import (
+from tests.ops.parity_cases import (
     DTYPES,
     GRID,
-    MASKS,
+    MORE_SHAPES,
     SHAPES,
-    check_results,
     make_case,
     named,
+    of_grid,
+    of_shapes,
     operand_dtype,
 )
+from tests.ops.test_native_parity import check_results
 
-# Besides those of the CPU's grid: units of two blocks, features that fill 16
-# bytes, as many layers as there may be, more tiles than there are chunks.
-MORE_SHAPES = [
-    (3, 20, 13, 48, 128, 2),
-    (2, 11, 2, 32, 129, 2),
-    (1, 3, 64, 16, 8, 1),
-    (30, 3, 9, 32, 16, 1),
-    (2, 150, 64, 8, 3, 2),
-]
 # Of a GPU with tensor cores for bfloat16, and of one without.
 GPUS = ("plain", "sm75")
 
@@ -99,26 +92,6 @@ def check(gpu, shape, dtype, operation, mask, approximate, form, keep, seeds):
         bits = {name: array.tobytes() for name, array in results.items()}
         assert bits == (first or bits)
         first = bits
-
-
-def of_grid(number):
-    dtype, form, operation, keep, approximate = GRID[number]
-    shape = SHAPES[number % 13]
-    mask = MASKS[(number * 3 + number // 4) % 4]
-    return shape, dtype, operation, mask, approximate, form, keep
-
-
-def of_shapes(shape, dtype):
-    number = (SHAPES + MORE_SHAPES).index(shape) + DTYPES.index(dtype)
-    return (
-        shape,
-        dtype,
-        ("pooling", "shared", "per position")[number % 3],
-        MASKS[number % 4],
-        number % 2 == 0,
-        ("stacked", "list")[number % 2],
-        ("stash", "recompute")[number // 2 % 2],
-    )
 
 
 def label(number):

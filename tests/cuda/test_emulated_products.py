@@ -13,26 +13,22 @@ import tensorflow as tf
 
 from bvkeras.ops import native_of_products
 from tests.cuda.emulation import build
-from tests.cuda.test_emulated_parity import (
-    MORE_SHAPES,
-    label,
-    numpy_dtype,
-    of_grid,
-    of_shapes,
-)
-from tests.ops.test_native_of_products import ROUNDINGS
-from tests.ops.test_native_parity import (
+from tests.cuda.test_emulated_parity import label, numpy_dtype
+from tests.ops.parity_cases import (
     DTYPES,
     GRID,
+    MORE_SHAPES,
+    ROUNDINGS,
     SHAPES,
-    check_results,
+    WIDE,
     make_case,
     named,
+    of_grid,
+    of_shapes,
     operand_dtype,
 )
+from tests.ops.test_native_parity import check_results
 
-# Units that the models have; more outputs than a thread holds at a time.
-WIDE = [(2, 5, 3, 33, 256, 2), (3, 4, 2, 16, 384, 7), (2, 70, 13, 8, 200, 1)]
 # As kernels/linear_pooling.h numbers them.
 _NUMBERS = {"float32": 0, "bfloat16": 1, "float16": 2, "int8": 3}
 _SIZES = [

@@ -10,17 +10,17 @@ import tensorflow as tf
 
 from bvkeras.ops import library
 from bvkeras.ops.implementation import MOST_KERNEL_UNITS
-from tests.cuda.test_emulated_parity import MORE_SHAPES, of_grid, of_shapes
-from tests.cuda.test_emulated_products import WIDE
-from tests.ops.test_native_of_products import ROUNDINGS
-from tests.ops.test_native_parity import (
+from tests.ops.parity_cases import (
     DTYPES,
     GRID,
+    MORE_SHAPES,
+    ROUNDINGS,
     SHAPES,
-    check_results,
-    native,
-    run,
+    WIDE,
+    of_grid,
+    of_shapes,
 )
+from tests.ops.test_native_parity import check_results, native, run
 
 pytestmark = pytest.mark.gpu
 

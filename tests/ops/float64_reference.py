@@ -1,7 +1,15 @@
 """Linear pooling in float64 numpy, written apart from the package."""
 
+import math
+
 import numpy as np
-from scipy.special import erf
+
+try:
+    from scipy.special import erf
+except ImportError:
+    # A GPU machine need not have it.
+    def erf(values):
+        return np.frompyfunc(math.erf, 1, 1)(values).astype(np.float64)
 
 
 def gelu(z, approximate):

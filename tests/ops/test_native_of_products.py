@@ -15,20 +15,16 @@ from bvkeras.errors import ArgumentError
 from bvkeras.ops import library, linear_pooling, native_of_products
 from bvkeras.ops.implementation import takes_matmul
 from tests.native import require_native
-from tests.ops.test_native_parity import (
+from tests.ops.parity_cases import (
     DTYPES,
     GRID,
     MASKS,
+    ROUNDINGS,
     SHAPES,
-    check_rule,
     exact,
-    native,
-    run,
 )
+from tests.ops.test_native_parity import check_rule, native, run
 
-# The products' gradient is rounded to the type of the products, and so is
-# what matmul makes of it, as in the plain version.
-ROUNDINGS = 2
 WIDE = [(2, 5, 3, 33, 129, 2), (1, 3, 2, 16, 384, 7)]
 
 

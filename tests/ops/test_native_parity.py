@@ -8,8 +8,6 @@ is kept in for the others.
 """
 
 import functools
-import itertools
-import zlib
 
 import numpy as np
 import pytest
@@ -22,113 +20,22 @@ from bvkeras.ops.linear_pooling import (
     linear_pooling_projection,
 )
 from tests.native import VARIANTS, force_variant, require_native
-from tests.ops import float64_reference
+from tests.ops.parity_cases import (
+    DTYPES,
+    FLOOR,
+    FORMS,
+    GRID,
+    KEEP,
+    MASKS,
+    OPERATIONS,
+    SHAPES,
+    exact,
+    make_case,
+    named,
+    operand_dtype,
+)
 
-# batch, tokens, layers, features, units, outputs: primes, one above and one
-# below powers of two, the widths of known encoders, more rows than one piece
-# of work takes, and sums that are too large for the cache.
-SHAPES = [
-    (1, 1, 1, 1, 1, 1),
-    (2, 3, 1, 5, 1, 2),
-    (3, 1, 2, 7, 3, 2),
-    (2, 17, 13, 11, 7, 3),
-    (1, 31, 3, 33, 17, 5),
-    (2, 33, 5, 31, 15, 1),
-    (3, 7, 2, 65, 16, 2),
-    (2, 13, 3, 63, 65, 7),
-    (2, 19, 7, 127, 31, 2),
-    (5, 29, 2, 129, 33, 3),
-    (2, 9, 3, 768, 64, 2),
-    (1, 11, 2, 384, 16, 3),
-    (1, 5, 2, 1024, 19, 2),
-    (11, 67, 3, 13, 5, 2),
-    (5, 43, 7, 96, 386, 2),
-]
-DTYPES = ("float32", "bfloat16", "float16", "int8")
-FORMS = ("stacked", "list")
-OPERATIONS = ("pooling", "shared", "per position")
-MASKS = (None, "ragged", "holes", "lengths")
-KEEP = ("stash", "recompute")
-FLOOR = {"float32": 4 * 2.0**-23, "bfloat16": 2.0**-8, "float16": 2.0**-11}
 ROUNDING = {"float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
-
-
-def operand_dtype(dtype):
-    return "bfloat16" if dtype == "int8" else dtype
-
-
-@functools.lru_cache(maxsize=256)
-def make_case(shape, dtype, operation, mask):
-    """Arrays in float64 that the operands' types hold exactly, and a mask."""
-    batch, tokens, layers, features, units, outputs = shape
-    random = np.random.default_rng(zlib.crc32(repr(shape).encode()))
-
-    def rounded(values, to):
-        return tf.cast(tf.cast(values, to), tf.float64).numpy()
-
-    case = {}
-    hidden_states = random.normal(size=(batch, tokens, layers, features))
-    if dtype == "int8":
-        scales = np.abs(hidden_states).max(axis=-1) / 127
-        case["scales"] = rounded(scales, "float32")
-        hidden_states = np.rint(hidden_states / scales[..., None])
-    case["hidden_states"] = rounded(hidden_states, dtype)
-    kernel = random.normal(size=(features, units)) / features**0.5
-    case["kernel"] = rounded(kernel, operand_dtype(dtype))
-    case["bias"] = rounded(random.normal(size=units), "float32")
-    if operation != "pooling":
-        positions = (tokens + 2,) if operation == "per position" else ()
-        projection = random.normal(size=(*positions, layers, units, outputs))
-        case["projection"] = rounded(projection, "float32")
-    lengths = random.integers(0, tokens + 1, size=batch)
-    masks = {
-        None: np.ones((batch, tokens), bool),
-        "ragged": np.arange(tokens) < lengths[:, None],
-        "lengths": np.arange(tokens) < lengths[:, None],
-        "holes": random.random(size=(batch, tokens)) < 0.5,
-    }
-    output_shape = (
-        (batch, tokens, layers, units)
-        if operation == "pooling"
-        else (batch, tokens, outputs)
-    )
-    gradient_dtype = (
-        operand_dtype(dtype) if operation == "pooling" else "float32"
-    )
-    case["output_gradient"] = rounded(
-        random.normal(size=output_shape), gradient_dtype
-    )
-    return case, masks[mask], lengths
-
-
-@functools.lru_cache(maxsize=256)
-def exact(shape, dtype, operation, mask, approximate):
-    """Output and gradients in float64: W, b, V and, but for int8, H."""
-    case, mask_array, _ = make_case(shape, dtype, operation, mask)
-    hidden_states = case["hidden_states"]
-    if dtype == "int8":
-        hidden_states = hidden_states * case["scales"][..., None]
-    arguments = [hidden_states, case["kernel"], case["bias"]]
-    if operation == "pooling":
-        forward = float64_reference.linear_pooling
-        backward = float64_reference.linear_pooling_gradients
-    else:
-        arguments.append(case["projection"])
-        forward = float64_reference.linear_pooling_projection
-        backward = float64_reference.linear_pooling_projection_gradients
-    arguments += [mask_array, approximate]
-    output = forward(*arguments)
-    by_h, *by_weights = backward(*arguments, case["output_gradient"])
-    return named([output, *by_weights, None if dtype == "int8" else by_h])
-
-
-def named(arrays):
-    """By name; without a projection V is missing, and H is the last."""
-    *others, by_h = arrays
-    results = dict(zip(("output", "W", "b", "V"), others, strict=False))
-    if by_h is not None:
-        results["H"] = by_h
-    return results
 
 
 def run(operation_function, shape, dtype, operation, mask, form):
@@ -259,9 +166,6 @@ def check_results(
         # of a few thousand draws, and can be small by luck.
         bound = 2 * plain[name] + allowed
         assert error(result, expected[name]) <= bound, name
-
-
-GRID = list(itertools.product(DTYPES, FORMS, OPERATIONS, KEEP, (False, True)))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
