@@ -2,12 +2,15 @@
 # make test: the whole test suite.
 # make bench: the pooling operation against TensorFlow and, where installed,
 #   PyTorch; under ten minutes. QUESTIONS="speed fit" asks only those.
+# make gpu-check: the CUDA kernels, checked and timed on a GPU, without
+#   TensorFlow and in no environment of its own: PYTHON needs numpy, and PyTorch
+#   for the times. EMULATED=1, or no GPU: on the emulated one, small and untimed.
 # make docs: the documentation, in site/; it needs no TensorFlow.
 # make wheels: in dist/, the sdist, a pure wheel, and one with the native library
 #   for the TensorFlow of .venv; CUDA=1 builds its CUDA kernels too.
 # make check-wheel: the pure wheel with its requirements in an empty environment.
-# All set up all they need in .venv from the package registry, docs in a small
-# environment of its own, .venv-docs, and Beam in .venv-beam.
+# All others set up all they need in .venv from the package registry, docs in a
+# small environment of its own, .venv-docs, and Beam in .venv-beam.
 
 PYTHON ?= python3
 VENV := .venv
@@ -33,7 +36,12 @@ CUDA_WHEELS := nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt \
   nvidia-cuda-runtime nvidia-cuda-cccl nvidia-cuda-cuobjdump \
   nvidia-cuda-nvdisasm
 
-.PHONY: demo test test-full test-beam bench docs wheels check-wheel lint clean
+# With what is there; a GPU machine has no .venv.
+EMULATED ?=
+GPU_CHECK_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+
+.PHONY: demo test test-full test-beam bench gpu-check docs wheels check-wheel \
+  lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/python recipes/reviews.py --output-dir $(RUN_DIR) $(DEMO_FLAGS)
@@ -60,6 +68,10 @@ $(BEAM_VENV)/installed: pyproject.toml
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.pooling $(QUESTIONS)
+
+gpu-check:
+	$(GPU_CHECK_PYTHON) -m tools.gpu_check \
+	  $(if $(filter-out 0,$(EMULATED)),--emulated)
 
 docs: $(DOCS_VENV)/installed
 	NO_MKDOCS_2_WARNING=1 PATH="$(abspath $(DOCS_VENV))/bin:$$PATH" \
