@@ -73,10 +73,9 @@ def test_runs_to_its_end_without_tensorflow(kernels, folder):
     (cases,) = rows(folder / "results" / "cases.csv")
     assert cases["verdict"] == "ok"
     times = rows(folder / "results" / "times.csv")
-    assert {row["candidate"] for row in times} == {
-        "kernels",
-        "matmul and kernels",
-    }
+    assert {row["verdict"] for row in times} == {"ok"}
+    candidates = {row["candidate"] for row in times}
+    assert candidates >= {"kernels", "matmul and kernels"}
     # Nothing is timed here.
     assert {row["median_us"] for row in times} == {""}
 

@@ -6,6 +6,7 @@ Exit code 1: something failed; what follows it is still run.
 """
 
 import argparse
+import faulthandler
 import os
 import pathlib
 import shutil
@@ -54,16 +55,21 @@ def main(arguments: list[str] | None = None) -> int:
         report.fail(f"the kernels cannot run: {problem}")
         return 1
     limit = options.minutes * 60
+    # A kernel that never ends must not hold the machine.
+    faulthandler.dump_traceback_later(limit + 25, exit=True)
     asked = options.stages or STAGES[: -1 if emulated else None]
     for stage in (stage for stage in STAGES if stage in asked):
         left = limit - report.seconds
         if left < 1:
-            report.say(f"{stage}: left out, no time left")
+            # What the CPU does is no news about the GPU.
+            tell = report.say if stage == "cpu" else report.fail
+            tell(f"{stage}: left out, no time left")
             continue
         try:
             _RUN[stage](report, options, builder, library, emulated, left)
         except Exception as error:
             report.fail(f"{stage}: {type(error).__name__}: {error}")
+    faulthandler.cancel_dump_traceback_later()
     report.say(f"CSV files: {report.folder}")
     report.say(
         f"{len(report.failures)} failures"
@@ -109,7 +115,7 @@ def _sanitizers(report, options, builder, library, emulated, left):
             " test-full has the emulated GPU's)"
         )
         return
-    for outcome in cases.run_sanitizers(builder.cases(), min(left / 6, 40)):
+    for outcome in cases.run_sanitizers(builder.cases(), min(left / 8, 30)):
         _outcome(report, outcome)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.pooling.sizes import Shape
 from tests.ops.parity_cases import rounded
-from tools.gpu_check.parity import store
+from tools.gpu_check.parity import load, store
 
 _SIZES = {"float32": 4, "bfloat16": 2}
 
@@ -112,15 +112,11 @@ class HostArrays:
 
     def read(self, memory: np.ndarray, shape: tuple, dtype: str):
         """Memory as float64 values."""
-        from tools.gpu_check.parity import load
-
         stored = np.uint16 if dtype == "bfloat16" else dtype
         return load(memory.view(stored).reshape(shape), dtype)
 
     def multiply(self, left, right, out, transpose=False):
         """`left @ right`, or `left.T @ right`, into the memory `out`."""
-        from tools.gpu_check.parity import load
-
         bfloat16 = left.dtype == np.uint16
         dtype = "bfloat16" if bfloat16 else "float32"
         left, right = load(left, dtype), load(self._like(right, dtype), dtype)
@@ -136,23 +132,31 @@ class HostArrays:
 
 
 class TorchArrays:
-    """Arrays in a GPU's memory, which PyTorch allots."""
+    """Arrays in a GPU's memory, which PyTorch allots.
 
-    def __init__(self):
+    Args:
+        device: string. `"cuda"`, or `"cpu"` for the emulated GPU.
+    """
+
+    def __init__(self, device: str = "cuda"):
         import torch
 
         self._torch = torch
-        self.stream = torch.cuda.current_stream().cuda_stream
+        self._device = device
+        self.stream = None
+        if device == "cuda":
+            self.stream = torch.cuda.current_stream().cuda_stream
 
     def put(self, values, dtype):
         """A tensor in a type."""
         torch = self._torch
-        return torch.from_numpy(values).cuda().to(getattr(torch, dtype))
+        tensor = torch.from_numpy(values).to(self._device)
+        return tensor.to(getattr(torch, dtype))
 
     def empty(self, num_bytes):
         """Memory that no one has written."""
         return self._torch.empty(
-            max(1, num_bytes), dtype=self._torch.uint8, device="cuda"
+            max(1, num_bytes), dtype=self._torch.uint8, device=self._device
         )
 
     def address(self, array):

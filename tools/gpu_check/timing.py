@@ -5,6 +5,7 @@ after a buffer larger than its caches has been written. Without a GPU the same
 steps run once on small sizes, untimed.
 """
 
+import importlib.util
 import statistics
 import time
 from collections.abc import Iterator
@@ -48,7 +49,9 @@ def entries(small: bool) -> list[Entry]:
 
 
 def dry_run(library: Library, entry: Entry) -> list[dict]:
-    """Runs the kernels' steps once on the emulated GPU, against float64.
+    """Runs the steps once on the emulated GPU, against float64.
+
+    PyTorch's too, on the CPU, where it is installed.
 
     Args:
         library: Library.
@@ -61,7 +64,16 @@ def dry_run(library: Library, entry: Entry) -> list[dict]:
     values = make_arrays(entry)
     expected = _float64(entry, values)
     rows = []
-    for name, steps in _kernel_steps(library, entry, values, HostArrays()):
+    candidates = list(_kernel_steps(library, entry, values, HostArrays()))
+    if importlib.util.find_spec("torch") is not None:
+        from tools.gpu_check.torch_steps import TorchSteps
+
+        arrays = TorchArrays("cpu")
+        for name, steps in _kernel_steps(library, entry, values, arrays):
+            candidates.append((f"{name}, PyTorch's memory", steps))
+        eager = TorchSteps(entry, values, compiled=False, device="cpu")
+        candidates.append(("PyTorch eager", eager))
+    for name, steps in candidates:
         steps.forward()
         steps.backward()
         rows.append(_judged(entry, name, steps.results(), expected))
