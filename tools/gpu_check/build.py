@@ -236,9 +236,9 @@ def _architectures(by_nvidia_smi):
     asked = os.environ.get("BVKERAS_CUDA_ARCHITECTURES")
     if asked:
         return asked.split(";")
-    if shutil.which("nvidia-smi") is None:
-        return [_torch_architecture() or by_nvidia_smi]
-    return by_nvidia_smi.split(";")
+    # Of the GPU that is used; nvidia-smi may be there and know of none.
+    used = _torch_architecture()
+    return [used] if used else by_nvidia_smi.split(";")
 
 
 def _nvcc(kernels):
