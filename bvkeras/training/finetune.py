@@ -408,7 +408,7 @@ def _train(
     frozen_parameters = untrained_parameters(encoder.backbone, model)
     seed_dropout(model, seed, replicas.worker)
     scale = TargetScale.of(task, tokens.labels)
-    if task.is_apart and start is None:
+    if task.is_apart and start is None and not state_path.exists():
         start_pairs(model, task, tokens, seed, scale)
     labels = scale.standardized(tokens.labels)
     if start is not None:
