@@ -104,7 +104,9 @@ def labelled(project: str, label: str, tensorflow: str) -> str:
 
 def _unpacked(sdist: pathlib.Path, folder: str) -> pathlib.Path:
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+        # Python 3.11 has it from its fourth release on.
+        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(folder, **safe)
     return next(pathlib.Path(folder).iterdir())
 
 
