@@ -70,7 +70,15 @@ def _texts_of(cache):
 
 
 @pytest.mark.parametrize(
-    "system", ["encoder", "head", "regression", "frozen", "frozen_regression"]
+    "system",
+    [
+        "encoder",
+        "head",
+        *(
+            pytest.param(name, marks=pytest.mark.full)
+            for name in ("regression", "frozen", "frozen_regression")
+        ),
+    ],
 )
 def test_served_it_answers_as_it_was_scored(
     run, tiny_bert, glue_dir, system, tmp_path

@@ -59,9 +59,9 @@ def finished(tiny_bert, glue_dir, tmp_path_factory):
     return comparison, output_dir
 
 
-# One of each shape: two metrics, two splits, scores. The other runs here take
-# sst2, a task of single texts, and rte.
-_SHORT_SET = ("mrpc", "mnli", "stsb")
+# One of each shape: two metrics, scores. The other runs here take sst2, a task
+# of single texts, and rte; test_pairs_apart.py takes mnli, which has two splits.
+_SHORT_SET = ("mrpc", "stsb")
 
 
 @pytest.fixture(
@@ -581,6 +581,7 @@ def test_baseline_is_made_from_the_training_labels():
     assert majority_baseline(state) == {"validation": {"accuracy": 0.25}}
 
 
+@pytest.mark.full
 def test_dtypes_and_pooler_can_be_chosen(tiny_bert, glue_dir, tmp_path):
     with short_report():
         comparison = pipeline.run(

@@ -150,6 +150,7 @@ def test_encoder_with_its_own_head(runs, bvkeras_export, tmp_path):
     np.testing.assert_array_equal(again, found)
 
 
+@pytest.mark.full
 def test_encoder_with_the_mean_as_sentence_pooling(
     tiny_bert, glue_dir, bvkeras_export, tmp_path
 ):
@@ -259,6 +260,7 @@ def test_what_cannot_be_exported_is_one_line(
     assert error.count("\n") == 1
 
 
+@pytest.mark.full
 def test_spans_of_an_encoders_own_head(tiny_bert, tmp_path):
     squad_dir = write_squad(tmp_path)
     task = tasks.get("squad_v2")

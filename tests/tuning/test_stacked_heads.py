@@ -76,7 +76,7 @@ def _assert_same(heads, weights):
         (SCORES, "scalar_mix", "flatten"),
         pytest.param(SCORES, "linear", "mean", marks=pytest.mark.full),
         (LABELS, "linear", "mean"),
-        (CLASSES, "weighted", "mean"),
+        pytest.param(CLASSES, "weighted", "mean", marks=pytest.mark.full),
         (APART, "weighted", "mean"),
         pytest.param(LABELS, "weighted", "mean", marks=pytest.mark.full),
         pytest.param(SCORES, "weighted", "mean", marks=pytest.mark.full),
