@@ -60,7 +60,7 @@ def finished(tiny_bert, glue_dir, tmp_path_factory):
 
 
 # One of each shape: two metrics, scores. The other runs here take sst2, a task
-# of single texts, and rte; test_pairs_apart.py takes mnli, which has two splits.
+# of single texts, and rte; test_pairs_apart.py takes mnli, with two splits.
 _SHORT_SET = ("mrpc", "stsb")
 
 
