@@ -53,6 +53,9 @@ class TaskSettings:
     def replaced(self, **settings: Any) -> "TaskSettings":
         """The same with some settings replaced.
 
+        A head that becomes one of weighted means gets what such a head is
+        trained with (`WEIGHTED_HEAD`), but for what is given besides.
+
         Args:
             **settings: by their names side by side.
 
@@ -61,6 +64,8 @@ class TaskSettings:
                 range.
         """
         tuned, head = {}, {}
+        if settings.get("pooler") == WEIGHTED != self.head.pooler:
+            settings = {**WEIGHTED_HEAD, **settings}
         for name, value in settings.items():
             if name in HEAD_NAMES:
                 HEAD_CHECKS[HEAD_NAMES[name]].require(name, value)

@@ -29,6 +29,18 @@ def test_each_name_is_of_one_config():
     assert SETTINGS.replaced(**changed.as_options()) == changed
 
 
+def test_a_head_of_weighted_means_brings_its_settings():
+    head = SETTINGS.replaced(pooler="weighted", head_epochs=7).head
+    assert head == HeadConfig(
+        pooler="weighted",
+        token_pooling="mean",
+        learning_rate=3e-3,
+        projection_rate=0.001,
+        batch_size=32,
+        epochs=7,
+    )
+
+
 def test_poolers_are_those_of_the_models():
     assert Kind.SPAN.traits.poolers == pooling_model.POOLERS
 
