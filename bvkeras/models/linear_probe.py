@@ -91,15 +91,7 @@ class LinearProbe(keras.Model):
         # The mean casts what it reads; Keras would round the scales of 8-bit
         # hidden states under mixed precision.
         self.autocast = False
-        for name, value, least in (
-            ("num_classes", num_classes, 1 if several_labels else 2),
-            ("num_layers", num_layers, 1),
-            ("hidden_dim", hidden_dim, 1),
-        ):
-            if value is not None and value < least:
-                raise ArgumentError(
-                    f"{name}: received {value!r}, expected at least {least}"
-                )
+        check_probe_sizes(num_classes, num_layers, hidden_dim, several_labels)
         self.num_classes = num_classes
         self.num_layers = num_layers
         self.hidden_dim = hidden_dim
@@ -207,6 +199,28 @@ class LinearProbe(keras.Model):
             pairs=self.pairs,
         )
         return config
+
+
+def check_probe_sizes(
+    num_classes: int | None,
+    num_layers: int | None,
+    hidden_dim: int | None,
+    several_labels: bool,
+) -> None:
+    """Refuses sizes that no `LinearProbe` can have; None is any.
+
+    Raises:
+        ArgumentError: one of them is too small; names it.
+    """
+    for name, value, least in (
+        ("num_classes", num_classes, 1 if several_labels else 2),
+        ("num_layers", num_layers, 1),
+        ("hidden_dim", hidden_dim, 1),
+    ):
+        if value is not None and value < least:
+            raise ArgumentError(
+                f"{name}: received {value!r}, expected at least {least}"
+            )
 
 
 def token_mean(hidden_states: Any, mask: Any) -> Any:

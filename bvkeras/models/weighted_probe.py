@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from bvkeras.errors import ArgumentError
-from bvkeras.models.linear_probe import LinearProbe
+from bvkeras.models.linear_probe import LinearProbe, check_probe_sizes
 from bvkeras.ops.text_pairs import pair_features
 from bvkeras.ops.weighted_mean import by_layers, read_masks, weighted_means
 
@@ -70,8 +70,8 @@ class WeightedProbe(LinearProbe):
                 f"dropout: received {dropout!r}, expected a number from 0 up"
                 " to, but not including, 1"
             )
-        # Before the constructor, which builds where it knows the sizes.
-        query_initializer = keras.initializers.get(query_initializer)
+        check_probe_sizes(num_classes, num_layers, hidden_dim, several_labels)
+        # Without the sizes: it would build before there is a query's start.
         super().__init__(
             num_classes=num_classes,
             kernel_initializer=kernel_initializer,
@@ -81,7 +81,7 @@ class WeightedProbe(LinearProbe):
         )
         self.num_layers = num_layers
         self.hidden_dim = hidden_dim
-        self.query_initializer = query_initializer
+        self.query_initializer = keras.initializers.get(query_initializer)
         self.dropout = dropout
         self.seed = seed
         self.feature_dropout = keras.layers.Dropout(

@@ -189,6 +189,8 @@ def test_dropout_is_of_training_alone(states):
 def test_what_cannot_be():
     with pytest.raises(ArgumentError, match=r"dropout: received 1"):
         WeightedProbe(2, dropout=1)
+    with pytest.raises(ArgumentError, match=r"num_layers: received 0"):
+        WeightedProbe(2, 0, FEATURES)
     with pytest.raises(ArgumentError, match=r"mask: expected 1 at tokens"):
         probe(2, True)(np.zeros((1, 2, LAYERS, FEATURES), np.float32))
     with pytest.raises(ArgumentError, match=r"expected \(3, 6\)"):
