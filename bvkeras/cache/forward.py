@@ -40,13 +40,14 @@ def cache_forward(encoder: Encoder, manifest: Manifest) -> Forward:
         int8's scales `(batch, tokens, layers)` or None, and whether all
         values of a token are finite, `(batch, tokens)`.
     """
+    dtype = manifest.dtype
     hidden_states = inference_encoder(
         encoder.backbone,
         manifest.identity["layers"],
         manifest.identity["compute_dtype"],
+        output_dtype="float32" if dtype == "int8" else dtype,
     )
     spec = tf.TensorSpec((None, None), tf.int32)
-    dtype = manifest.dtype
 
     @tf.function(
         input_signature=[
@@ -63,7 +64,6 @@ def cache_forward(encoder: Encoder, manifest: Manifest) -> Forward:
             scales = tf.stack(scales, axis=2)
             finite = tf.reduce_all(tf.math.is_finite(scales), axis=2)
             return tf.stack(states, axis=2), scales, finite
-        states = [tf.cast(state, dtype) for state in states]
         finite = tf.reduce_all(
             [
                 tf.reduce_all(

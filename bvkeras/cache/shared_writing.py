@@ -23,8 +23,8 @@ WORKERS_FOLDER = ".workers"
 
 _PLAN_FILE = "plan.json"
 _PLAN_SCHEMA = record_of(
-    identity=OBJECT, max_batch_tokens=POSITIVE, writer=TEXT,
-    shard_bytes=POSITIVE,
+    identity=OBJECT, max_batch_tokens=POSITIVE, threads=POSITIVE,
+    computed_by=TEXT, writer=TEXT, shard_bytes=POSITIVE,
 )  # fmt: skip
 _RECORD_SCHEMA = record_of(shard=SHARD_SCHEMA, seconds=SECONDS)
 _MANIFEST_CLAIM = "manifest"
@@ -49,9 +49,9 @@ def join_writing(directory: pathlib.Path, plan: dict[str, Any]) -> int:
 
     Args:
         directory: path. The cache's folder, held by this process.
-        plan: dict. `identity`, `max_batch_tokens`, `threads`, `writer`: what
-            must be the same for all, as it decides the bytes; and
-            `shard_bytes`.
+        plan: dict. `identity`, `max_batch_tokens`, `threads`, `computed_by`,
+            `writer`: what must be the same for all, as it decides the bytes;
+            and `shard_bytes`.
 
     Returns:
         int. The `shard_bytes` that the first process came with.
@@ -70,6 +70,13 @@ def join_writing(directory: pathlib.Path, plan: dict[str, Any]) -> int:
             f"{directory} is written with {found['threads']} threads a "
             f"process, not {plan['threads']}; set the environment variable "
             f"TF_NUM_INTRAOP_THREADS to {found['threads']}"
+        )
+    if found["computed_by"] != plan["computed_by"]:
+        raise RunError(
+            f"{directory} is computed by {found['computed_by']}, here it would "
+            f"be by {plan['computed_by']}, and the last bits would differ; set "
+            "the environment variable BVKERAS_IMPLEMENTATION to reference for "
+            "all, or BVKERAS_CPU_VARIANT to what all processors have"
         )
     shard_bytes = found.pop("shard_bytes")
     wanted = {name: plan[name] for name in plan if name != "shard_bytes"}

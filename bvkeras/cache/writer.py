@@ -46,6 +46,7 @@ from bvkeras.data.token_examples import TokenExamples
 from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.encoder import Encoder
 from bvkeras.encoders.fast_encoder import COMPUTE_DTYPES
+from bvkeras.encoders.inference import computed_by
 from bvkeras.errors import ArgumentError
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.spec import TaskSpec
@@ -182,6 +183,9 @@ def write_cache(
                     "identity": identity,
                     "max_batch_tokens": max_batch_tokens,
                     "threads": num_threads(),
+                    "computed_by": computed_by(
+                        encoder.backbone, identity["compute_dtype"]
+                    ),
                     "writer": bvkeras.__version__,
                     "shard_bytes": shard_bytes,
                 },

@@ -29,6 +29,7 @@ from bvkeras.data.span_examples import SpanExamples
 from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.data.token_examples import TokenExamples
 from bvkeras.data.tokenized_examples import TokenizedExamples
+from bvkeras.encoders.inference import computed_by
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.errors import ArgumentError, RunError
 from bvkeras.schema import OBJECT
@@ -129,6 +130,7 @@ class WriteHiddenStates(beam.PTransform):
             bounds=bounds,
             max_batch_tokens=max_batch_tokens,
             threads=num_threads(),
+            computed_by=computed_by(opened.backbone, identity["compute_dtype"]),
         )
         with held(self._directory):
             self._is_complete = self._begin(examples)
@@ -161,6 +163,7 @@ class WriteHiddenStates(beam.PTransform):
             "identity": work.manifest.identity,
             "max_batch_tokens": work.max_batch_tokens,
             "threads": work.threads,
+            "computed_by": work.computed_by,
             "shards": work.num_shards,
             "writer": work.manifest.writer,
         }
@@ -186,6 +189,7 @@ class _Work:
     bounds: list[int]
     max_batch_tokens: int
     threads: int
+    computed_by: str
 
     @property
     def num_shards(self) -> int:
@@ -241,6 +245,15 @@ class _MakeShard(beam.DoFn):
             name: work.manifest.identity[name] for name in encoder.identity()
         }
         fileio.require_same(work.encoder, encoder.identity(), found)
+        here = computed_by(
+            encoder.backbone, work.manifest.identity["compute_dtype"]
+        )
+        if here != work.computed_by:
+            raise RunError(
+                f"computed by {here} on this worker, the cache was planned for "
+                f"{work.computed_by}, and the last bits would differ; set the "
+                "environment variable BVKERAS_IMPLEMENTATION to reference"
+            )
         self._maker = ShardMaker(
             _Parts(work, encoder.tokenizer),  # type: ignore[arg-type]
             work.bounds,

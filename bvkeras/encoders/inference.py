@@ -3,29 +3,65 @@
 from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 
 from bvkeras.encoders.families.registry import family_of
-from bvkeras.encoders.fast_encoder import FastEncoder
+from bvkeras.encoders.fast_encoder import FastEncoder, checked_compute_dtype
 from bvkeras.encoders.keras_encoder import KerasEncoder
+from bvkeras.encoders.native_encoder import NativeEncoder, computes
+from bvkeras.ops import library
+from bvkeras.ops.implementation import takes_native
 
-InferenceEncoder = FastEncoder | KerasEncoder
+InferenceEncoder = FastEncoder | KerasEncoder | NativeEncoder
 
 
 def inference_encoder(
     backbone: keras.Model,
     layers: Sequence[int] | None = None,
     compute_dtype: str | None = None,
+    output_dtype: str = "float32",
 ) -> InferenceEncoder:
-    """`FastEncoder` where layers are BERT's, `KerasEncoder` for others.
+    """`NativeEncoder` or `FastEncoder` of BERT's layers, else `KerasEncoder`.
+
+    The native library computes where it is there and can: on a CPU, in float32
+    or bfloat16. The environment variable BVKERAS_IMPLEMENTATION can say
+    `"reference"`, as for linear pooling.
 
     Args:
         backbone: keras.Model. keras-hub's, of a family that bvkeras knows.
         layers: sequence of int. As of `FastEncoder`.
         compute_dtype: str. As of `FastEncoder`.
+        output_dtype: str. As of `FastEncoder`.
 
     Raises:
         ArgumentError: as `FastEncoder`.
     """
+    encoder: type[InferenceEncoder] = KerasEncoder
+    if family_of(backbone).has_bert_layer:
+        native = _takes_native(backbone, compute_dtype)
+        encoder = NativeEncoder if native else FastEncoder
+    return encoder(backbone, layers, compute_dtype, output_dtype)
+
+
+def computed_by(backbone: keras.Model, compute_dtype: str | None = None) -> str:
+    """What computes `inference_encoder`'s hidden states here.
+
+    Where it differs, their last bits do.
+
+    Args:
+        backbone: keras.Model. As of `inference_encoder`.
+        compute_dtype: str. As of `inference_encoder`.
+
+    Returns:
+        `"tensorflow"`, or `"native"` and the instruction set.
+    """
     fast = family_of(backbone).has_bert_layer
-    encoder = FastEncoder if fast else KerasEncoder
-    return encoder(backbone, layers, compute_dtype)
+    if fast and _takes_native(backbone, compute_dtype):
+        return f"native {library.cpu_variant()}"
+    return "tensorflow"
+
+
+def _takes_native(backbone, compute_dtype):
+    return computes(
+        checked_compute_dtype(compute_dtype, backbone)
+    ) and takes_native("auto", tf.float32)

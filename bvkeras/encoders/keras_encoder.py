@@ -28,13 +28,14 @@ class KerasEncoder:
             Defaults to all.
         compute_dtype: str. `"float32"`, `"bfloat16"` or `"float16"`. Defaults
             to the backbone's compute dtype.
+        output_dtype: str. As of `FastEncoder`.
 
     Call arguments:
         inputs: dict of int tensors `(batch, tokens)`: "token_ids",
             "segment_ids" where the family has them, "padding_mask".
 
     Returns:
-        list of float32 tensors `(batch, tokens, features)`, one for each of
+        list of tensors `(batch, tokens, features)`, one for each of
         `layers`. What stands at padded positions has no meaning.
 
     Raises:
@@ -47,8 +48,10 @@ class KerasEncoder:
         backbone: keras.Model,
         layers: Sequence[int] | None = None,
         compute_dtype: str | None = None,
+        output_dtype: str = "float32",
     ):
         self.compute_dtype = checked_compute_dtype(compute_dtype, backbone)
+        self._output_dtype = output_dtype
         self.layer_indices = layer_indices(layers, backbone.num_layers)
         self._family = family_of(backbone)
         self._backbone = backbone
@@ -78,7 +81,8 @@ class KerasEncoder:
                 self._backbone, inputs, max(self.layer_indices), training=False
             )
         return [
-            tf.cast(states[index], tf.float32) for index in self.layer_indices
+            tf.cast(states[index], self._output_dtype)
+            for index in self.layer_indices
         ]
 
     def map_weights(self, function: Callable[[tf.Tensor], Any]) -> None:

@@ -21,7 +21,7 @@ from bvkeras.errors import NativeLibraryError
 from bvkeras.schema import COUNT, TEXT, record_of
 
 # That of kernels/linear_pooling.h.
-CONTRACT_VERSION = 5
+CONTRACT_VERSION = 6
 
 BUILD_COMMAND = (
     "python -m pip install cmake ninja pybind11 scikit-build-core && "
@@ -124,6 +124,17 @@ def check_driver() -> None:
             f"the native library cannot be used on the GPU: {problem}; update"
             " the driver, or use implementation='reference'"
         )
+
+
+def cpu_variant() -> str:
+    """The instruction set that the CPU's kernels use, as `doctor` names it.
+
+    Raises:
+        NativeLibraryError: As `load`.
+    """
+    function = ctypes.CDLL(str(path())).bvkeras_cpu_variant
+    function.restype = ctypes.c_char_p
+    return function().decode()
 
 
 def path() -> pathlib.Path:

@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include "encoder_kernels.h"
 #include "tile_kernels.h"
 
 namespace bvkeras {
@@ -90,11 +91,18 @@ struct Avx2Vector {
 };
 
 #include "tile_kernels_impl.h"
+#include "encoder_kernels_impl.h"
 
 }  // namespace
 
 const TileKernels& Avx2Kernels() {
   static constexpr TileKernels kKernels = MakeTileKernels<Avx2Vector>("avx2");
+  return kKernels;
+}
+
+const EncoderKernels& Avx2EncoderKernels() {
+  static constexpr EncoderKernels kKernels =
+      MakeEncoderKernels<Avx2Vector>("avx2");
   return kKernels;
 }
 

@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include "encoder_kernels.h"
 #include "tile_kernels.h"
 
 namespace bvkeras {
@@ -11,12 +12,19 @@ namespace {
 #include "avx512_vector.h"
 #include "numbers.h"
 #include "tile_kernels_impl.h"
+#include "encoder_kernels_impl.h"
 
 }  // namespace
 
 const TileKernels& Avx512Kernels() {
   static constexpr TileKernels kKernels =
       MakeTileKernels<Avx512Vector>("avx512");
+  return kKernels;
+}
+
+const EncoderKernels& Avx512EncoderKernels() {
+  static constexpr EncoderKernels kKernels =
+      MakeEncoderKernels<Avx512Vector>("avx512");
   return kKernels;
 }
 

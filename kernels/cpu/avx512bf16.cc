@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include "encoder_kernels.h"
 #include "tile_kernels.h"
 
 namespace bvkeras {
@@ -90,12 +91,19 @@ struct Avx512Bf16Vector : Avx512Vector {
 };
 
 #include "tile_kernels_impl.h"
+#include "encoder_kernels_impl.h"
 
 }  // namespace
 
 const TileKernels& Avx512Bf16Kernels() {
   static constexpr TileKernels kKernels =
       MakeTileKernels<Avx512Bf16Vector>("avx512bf16");
+  return kKernels;
+}
+
+const EncoderKernels& Avx512Bf16EncoderKernels() {
+  static constexpr EncoderKernels kKernels =
+      MakeEncoderKernels<Avx512Bf16Vector>("avx512bf16");
   return kKernels;
 }
 

@@ -9,10 +9,30 @@ struct BFloat16Core {
   static constexpr int64_t kFeatureStep = 32;
   static constexpr int64_t kFeaturesATerm = 2;
 
+  // Features that are multiplied before the next rows are, where there are
+  // many: so much of a panel stays in the first-level cache.
+  static constexpr int64_t kBlock = 256;
+
   template <int M, int N>
   static void Multiply(const void* const* rows, const void* const* later,
                        int64_t features, const void* panel, float* out,
                        int64_t out_stride) {
+    MultiplyRange<M, N>(rows, later, 0, features, panel, out, out_stride);
+  }
+
+  // As FloatCore's.
+  template <int M, int N>
+  static void MultiplyBlock(const void* const* rows, const void* const* later,
+                            int64_t begin, int64_t features, const void* panel,
+                            float* out, int64_t out_stride) {
+    const int64_t end = begin + kBlock < features ? begin + kBlock : features;
+    MultiplyRange<M, N>(rows, later, begin, end, panel, out, out_stride);
+  }
+
+  template <int M, int N>
+  static void MultiplyRange(const void* const* rows, const void* const* later,
+                            int64_t begin, int64_t end, const void* panel,
+                            float* out, int64_t out_stride) {
     // One vector of units is few sums, and each waits for its last term: they
     // are made in two parts.
     constexpr int kParts = N == 1 ? 2 : 1;
@@ -26,10 +46,11 @@ struct BFloat16Core {
         sum[0][m][n] = sum[kParts - 1][m][n] = S::Set1(0.0f);
       }
     }
-    const uint32_t* w = static_cast<const uint32_t*>(panel);
+    const uint32_t* w = static_cast<const uint32_t*>(panel) +
+                        begin / kFeaturesATerm * N * S::kLanes;
     constexpr int64_t kLine = 64 / sizeof(uint16_t);
     static_assert(kFeatureStep % kLine == 0, "rows are whole lines");
-    for (int64_t e = 0; e < features; e += kLine) {
+    for (int64_t e = begin; e < end; e += kLine) {
       if (later != nullptr) {
 #pragma GCC unroll 8
         for (int m = 0; m < M; ++m) {
@@ -61,9 +82,11 @@ struct BFloat16Core {
     for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) {
-        S::Store(out + m * out_stride + n * S::kLanes,
-                 kParts == 1 ? sum[0][m][n]
-                             : S::Add(sum[0][m][n], sum[kParts - 1][m][n]));
+        float* place = out + m * out_stride + n * S::kLanes;
+        const auto all = kParts == 1
+                             ? sum[0][m][n]
+                             : S::Add(sum[0][m][n], sum[kParts - 1][m][n]);
+        S::Store(place, begin == 0 ? all : S::Add(S::Load(place), all));
       }
     }
   }

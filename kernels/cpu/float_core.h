@@ -7,62 +7,72 @@ struct FloatCore {
   static constexpr int64_t kFeatureStep = S::kLanes;
   static constexpr int64_t kFeaturesATerm = 1;
 
+  // Rounding errors grow with the terms of a sum: no more than these are added
+  // one to the other.
+  static constexpr int64_t kBlock = 128;
+
   // out[m, 0 .. N * kLanes] = rows[m] . W, and fetches `later` meanwhile: the
   // rows of the next call, or null.
   template <int M, int N>
   static void Multiply(const void* const* rows, const void* const* later,
                        int64_t features, const void* panel, float* out,
                        int64_t out_stride) {
+    for (int64_t begin = 0; begin < features; begin += kBlock) {
+      MultiplyBlock<M, N>(rows, later, begin, features, panel, out,
+                          out_stride);
+    }
+  }
+
+  // The same of kBlock features from `begin` on. Those before are there.
+  template <int M, int N>
+  static void MultiplyBlock(const void* const* rows, const void* const* later,
+                            int64_t begin, int64_t features, const void* panel,
+                            float* out, int64_t out_stride) {
     const float* row[M];
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) row[m] = static_cast<const float*>(rows[m]);
-    const float* w = static_cast<const float*>(panel);
-    // Rounding errors grow with the terms of a sum: no more than these are
-    // added one to the other.
-    constexpr int64_t kBlock = 128;
-    for (int64_t begin = 0; begin < features; begin += kBlock) {
-      typename S::Vec sum[M][N];
+    const float* w = static_cast<const float*>(panel) + begin * N * S::kLanes;
+    typename S::Vec sum[M][N];
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) {
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) sum[m][n] = S::Set1(0.0f);
+    }
+    const auto add_term = [&](int64_t e) {
+      typename S::Vec kernel[N];
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) kernel[n] = S::Load(w + n * S::kLanes);
+      w += N * S::kLanes;
 #pragma GCC unroll 8
       for (int m = 0; m < M; ++m) {
-#pragma GCC unroll 8
-        for (int n = 0; n < N; ++n) sum[m][n] = S::Set1(0.0f);
-      }
-      const auto add_term = [&](int64_t e) {
-        typename S::Vec kernel[N];
-#pragma GCC unroll 8
-        for (int n = 0; n < N; ++n) kernel[n] = S::Load(w + n * S::kLanes);
-        w += N * S::kLanes;
-#pragma GCC unroll 8
-        for (int m = 0; m < M; ++m) {
-          const auto h = S::Set1(row[m][e]);
-#pragma GCC unroll 8
-          for (int n = 0; n < N; ++n) {
-            sum[m][n] = S::Fma(h, kernel[n], sum[m][n]);
-          }
-        }
-      };
-      const int64_t end = begin + kBlock < features ? begin + kBlock : features;
-      constexpr int64_t kLine = 64 / sizeof(float);
-      int64_t e = begin;
-      for (; e + kLine <= end; e += kLine) {
-        if (later != nullptr) {
-#pragma GCC unroll 8
-          for (int m = 0; m < M; ++m) {
-            S::Prefetch(static_cast<const float*>(later[m]) + e);
-          }
-        }
-#pragma GCC unroll 4
-        for (int64_t i = e; i < e + kLine; ++i) add_term(i);
-      }
-      for (; e < end; ++e) add_term(e);
-#pragma GCC unroll 8
-      for (int m = 0; m < M; ++m) {
+        const auto h = S::Set1(row[m][e]);
 #pragma GCC unroll 8
         for (int n = 0; n < N; ++n) {
-          float* place = out + m * out_stride + n * S::kLanes;
-          S::Store(place, begin == 0 ? sum[m][n]
-                                     : S::Add(S::Load(place), sum[m][n]));
+          sum[m][n] = S::Fma(h, kernel[n], sum[m][n]);
         }
+      }
+    };
+    const int64_t end = begin + kBlock < features ? begin + kBlock : features;
+    constexpr int64_t kLine = 64 / sizeof(float);
+    int64_t e = begin;
+    for (; e + kLine <= end; e += kLine) {
+      if (later != nullptr) {
+#pragma GCC unroll 8
+        for (int m = 0; m < M; ++m) {
+          S::Prefetch(static_cast<const float*>(later[m]) + e);
+        }
+      }
+#pragma GCC unroll 4
+      for (int64_t i = e; i < e + kLine; ++i) add_term(i);
+    }
+    for (; e < end; ++e) add_term(e);
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) {
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) {
+        float* place = out + m * out_stride + n * S::kLanes;
+        S::Store(place, begin == 0 ? sum[m][n]
+                                   : S::Add(S::Load(place), sum[m][n]));
       }
     }
   }

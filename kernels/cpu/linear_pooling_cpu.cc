@@ -12,7 +12,9 @@
 #include <new>
 #include <vector>
 
+#include "memory.h"
 #include "tile_kernels.h"
+#include "variants.h"
 
 namespace bvkeras {
 
@@ -53,107 +55,6 @@ constexpr int64_t kMaxChunks = 32;
 constexpr int64_t kMinChunkRows = 512;
 constexpr int64_t kTileBytes = 256 << 10;
 
-int64_t DivideUp(int64_t value, int64_t by) { return (value + by - 1) / by; }
-int64_t RoundUp(int64_t value, int64_t by) { return DivideUp(value, by) * by; }
-
-// Memory that starts at a cache line; not zeroed.
-class Buffer {
- public:
-  explicit Buffer(size_t bytes)
-      : bytes_(bytes),
-        memory_(::operator new(std::max<size_t>(bytes, 1), kAlignment)) {}
-  ~Buffer() { ::operator delete(memory_, kAlignment); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  size_t bytes() const { return bytes_; }
-  void* get() const { return memory_; }
-  float* floats() const { return static_cast<float*>(memory_); }
-
- private:
-  static constexpr std::align_val_t kAlignment{64};
-  size_t bytes_;
-  void* memory_;
-};
-
-// A thread's memory, kept from call to call: fresh pages would cost more than
-// what is done in them. Each use has its own.
-enum Use { kChunkScratch, kPassSums, kUses };
-
-void* ThreadMemory(Use use, size_t bytes) {
-  thread_local std::unique_ptr<Buffer> buffers[kUses];
-  std::unique_ptr<Buffer>& buffer = buffers[use];
-  // None yet, or none any more where there was not enough memory.
-  if (buffer == nullptr || buffer->bytes() < bytes) {
-    buffer.reset();
-    buffer = std::make_unique<Buffer>(bytes);
-  }
-  return buffer->get();
-}
-
-struct Choice {
-  const char* name;
-  const TileKernels& (*kernels)();
-  bool (*supported)();
-};
-
-// Best first.
-const std::vector<Choice>& Choices() {
-  static const std::vector<Choice> choices = {
-#ifdef BVKERAS_HAVE_AVX512BF16
-      {"avx512bf16", Avx512Bf16Kernels,
-       [] {
-         return __builtin_cpu_supports("avx512bf16") &&
-                __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512dq") &&
-                __builtin_cpu_supports("avx512vl");
-       }},
-#endif
-#ifdef BVKERAS_HAVE_AVX512
-      {"avx512", Avx512Kernels,
-       [] {
-         return __builtin_cpu_supports("avx512f") &&
-                __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512dq") &&
-                __builtin_cpu_supports("avx512vl");
-       }},
-#endif
-#ifdef BVKERAS_HAVE_AVX2
-      {"avx2", Avx2Kernels,
-       [] {
-         return __builtin_cpu_supports("avx2") &&
-                __builtin_cpu_supports("fma") &&
-                __builtin_cpu_supports("f16c");
-       }},
-#endif
-      {"portable", PortableKernels, [] { return true; }},
-  };
-  return choices;
-}
-
-const Choice* Choose(std::string* error) {
-  // Read at every call: tests change it.
-  const char* wanted = std::getenv("BVKERAS_CPU_VARIANT");
-  const bool any = wanted == nullptr || *wanted == '\0';
-  for (const Choice& choice : Choices()) {
-    if (!any && std::strcmp(wanted, choice.name) != 0) continue;
-    if (choice.supported()) return &choice;
-    if (any) continue;
-    *error = std::string("BVKERAS_CPU_VARIANT: received ") + wanted +
-             ", which this processor does not have";
-    return nullptr;
-  }
-  *error = std::string("BVKERAS_CPU_VARIANT: received ") + wanted +
-           ", expected one of " + CompiledVariants();
-  return nullptr;
-}
-
-const TileKernels& ChosenKernels() {
-  std::string error;
-  const Choice* choice = Choose(&error);
-  // Callers ask Variant() first; whoever does not gets what always works.
-  return choice == nullptr ? PortableKernels() : choice->kernels();
-}
-
 bool PerPosition(const Problem& problem) {
   return problem.outputs > 0 && problem.positions > 0;
 }
@@ -192,7 +93,7 @@ class Plan {
   // `computes_z`: no stash holds Z, so W is needed.
   Plan(const Problem& problem, Direction direction, bool computes_z)
       : problem_(problem),
-        kernels_(ChosenKernels()),
+        kernels_(ChosenVariant().tile_kernels()),
         order_(RealTokens(problem)) {
     pass_.problem = &problem_;
     pass_.padded_units = RoundUp(problem.units, kUnitPad);
@@ -431,23 +332,6 @@ void BackwardHiddenStates(const Problem& problem, const void* output_gradient,
     chunk.scratch = ThreadMemory(kChunkScratch, plan.scratch_bytes());
     plan.kernels().backward_hidden_states(plan.pass(), chunk);
   });
-}
-
-const char* CompiledVariants() {
-  static const std::string names = [] {
-    std::string joined;
-    for (const Choice& choice : Choices()) {
-      if (!joined.empty()) joined += ", ";
-      joined += choice.name;
-    }
-    return joined;
-  }();
-  return names.c_str();
-}
-
-const char* Variant(std::string* error) {
-  const Choice* choice = Choose(error);
-  return choice == nullptr ? nullptr : choice->name;
 }
 
 }  // namespace cpu

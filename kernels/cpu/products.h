@@ -10,28 +10,45 @@ template <class S, class Core>
 struct Product {
   using Function = void (*)(const void* const*, const void* const*, int64_t,
                             const void*, float*, int64_t);
+  using BlockFunction = void (*)(const void* const*, const void* const*,
+                                 int64_t, int64_t, const void*, float*,
+                                 int64_t);
 
-  template <int M>
-  static Function Choose(int64_t n) {
+  struct Whole {
+    using Type = Function;
+    template <int M, int N>
+    static constexpr Function kFunction = Core::template Multiply<M, N>;
+  };
+  struct Block {
+    using Type = BlockFunction;
+    template <int M, int N>
+    static constexpr BlockFunction kFunction =
+        Core::template MultiplyBlock<M, N>;
+  };
+
+  template <class Kind, int M>
+  static typename Kind::Type ChooseVectors(int64_t n) {
     static_assert(S::kForwardVectors <= 4, "add a case");
     if constexpr (S::kForwardVectors >= 4) {
-      if (n == 4) return Core::template Multiply<M, 4>;
+      if (n == 4) return Kind::template kFunction<M, 4>;
     }
     if constexpr (S::kForwardVectors >= 3) {
-      if (n == 3) return Core::template Multiply<M, 3>;
+      if (n == 3) return Kind::template kFunction<M, 3>;
     }
     if constexpr (S::kForwardVectors >= 2) {
-      if (n == 2) return Core::template Multiply<M, 2>;
+      if (n == 2) return Kind::template kFunction<M, 2>;
     }
-    return Core::template Multiply<M, 1>;
+    return Kind::template kFunction<M, 1>;
   }
 
-  template <int M = S::kForwardRows>
-  static Function Choose(int64_t m, int64_t n) {
+  // What multiplies m rows with n vectors of units: all features of them, or
+  // a block.
+  template <class Kind = Whole, int M = S::kForwardRows>
+  static typename Kind::Type Choose(int64_t m, int64_t n) {
     if constexpr (M > 1) {
-      if (m < M) return Choose<M - 1>(m, n);
+      if (m < M) return Choose<Kind, M - 1>(m, n);
     }
-    return Choose<M>(n);
+    return ChooseVectors<Kind, M>(n);
   }
 
   static int64_t Panels(int64_t vectors) {

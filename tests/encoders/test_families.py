@@ -14,12 +14,14 @@ from bvkeras.encoders.fast_encoder import FastEncoder
 from bvkeras.encoders.inference import inference_encoder
 from bvkeras.encoders.keras_encoder import KerasEncoder
 from bvkeras.encoders.loading import load_backbone
+from bvkeras.encoders.native_encoder import NativeEncoder
 from bvkeras.encoders.tokenizer_loading import load_tokenizer
 from bvkeras.errors import ArgumentError, BackboneError
 from bvkeras.layers.hidden_states import HiddenStates
 from bvkeras.models.finetuning_model import finetuning_model
 from bvkeras.training.freezing import freeze
 from tests.families import FAMILIES, family, keras_tokenizer
+from tests.native import require_native
 
 # The same sums in another order.
 ROUNDING = 3e-5
@@ -117,7 +119,14 @@ def test_saved_by_keras_hub_and_preset(
 
 
 @every_family
-def test_inference_path_equals_the_layer(name, encoders):
+@pytest.mark.parametrize("implementation", ["reference", "native"])
+def test_inference_path_equals_the_layer(
+    name, implementation, encoders, monkeypatch
+):
+    if implementation == "native":
+        require_native()
+    monkeypatch.setenv("BVKERAS_IMPLEMENTATION", implementation)
+    fast = {"reference": FastEncoder, "native": NativeEncoder}[implementation]
     encoder = encoders[name]
     inputs = encoder.preprocess(*TEXTS)
     mask = inputs["padding_mask"] == 1
@@ -125,9 +134,7 @@ def test_inference_path_equals_the_layer(name, encoders):
     specs = dict.fromkeys(inputs, tf.TensorSpec((None, None), tf.int32))
     for compute_dtype, bound in (("float32", ROUNDING), ("bfloat16", BFLOAT16)):
         forward = inference_encoder(encoder.backbone, None, compute_dtype)
-        assert type(forward) is (
-            KerasEncoder if name == "deberta_v3" else FastEncoder
-        )
+        assert type(forward) is (KerasEncoder if name == "deberta_v3" else fast)
         function = tf.function(forward, input_signature=[specs])
         for index, state in enumerate(function(inputs)):
             assert state.dtype == "float32"

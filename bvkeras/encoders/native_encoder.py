@@ -1,0 +1,108 @@
+"""The inference path of BERT's layer in native code."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from bvkeras.encoders.bert_weights import BertWeights
+from bvkeras.encoders.fast_encoder import checked_compute_dtype
+from bvkeras.errors import ArgumentError
+from bvkeras.layers.hidden_states import layer_indices
+from bvkeras.ops.encoder_layers import encode_layers, pack_encoder_layer
+
+
+class NativeEncoder:
+    """What `FastEncoder` is, computed by the native library on the CPU.
+
+    Padded tokens are not computed at all, and each text goes through all
+    layers on one thread; docs/kernels.md says how. The states of a text depend
+    on its own tokens alone: not on the batch, and not on threads.
+
+    Matrix products of states and weights are computed in the compute dtype;
+    with `"bfloat16"` that takes a processor with such products, and others
+    compute in float32, which takes them as long.
+
+    The weights are copied, and packed for the processor, when the object is
+    made. There is no training and no dropout.
+
+    Args:
+        backbone: keras.Model. As of `FastEncoder`.
+        layers: sequence of int. As of `FastEncoder`.
+        compute_dtype: str. `"float32"` or `"bfloat16"`. Defaults to the
+            backbone's compute dtype.
+        output_dtype: str. Type of the hidden states: `"float32"`,
+            `"bfloat16"` or `"float16"`. Defaults to `"float32"`.
+
+    Call arguments:
+        inputs: as of `FastEncoder`.
+
+    Returns:
+        list of tensors `(batch, tokens, features)` of the output dtype, one
+        for each of `layers`. Zero at padded positions, but for the first
+        state, the embeddings, where they have no meaning.
+
+    Raises:
+        ArgumentError: as `FastEncoder`, and for float16.
+        NativeLibraryError: the native library is not there.
+    """
+
+    def __init__(
+        self,
+        backbone: keras.Model,
+        layers: Sequence[int] | None = None,
+        compute_dtype: str | None = None,
+        output_dtype: str = "float32",
+    ):
+        self.layer_indices = layer_indices(layers, backbone.num_layers)
+        self.compute_dtype = checked_compute_dtype(compute_dtype, backbone)
+        if not computes(self.compute_dtype):
+            raise ArgumentError(
+                f"compute_dtype: received {self.compute_dtype!r}, which the "
+                "native encoder does not compute, expected 'float32' or "
+                "'bfloat16'"
+            )
+        self._output_dtype = output_dtype
+        self._weights = BertWeights.of(backbone, max(self.layer_indices))
+        self._packed = [
+            pack_encoder_layer(
+                layer, self._weights.num_heads, self.compute_dtype
+            )
+            for layer in self._weights.layers
+        ]
+        self._inner_dim = (
+            len(self._weights.layers[0]["intermediate"][1])
+            if self._weights.layers
+            else 1
+        )
+        self._weights.layers = []
+
+    def __call__(self, inputs: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+        first = self._weights.embed(inputs, "float32")
+        # Of a step with more than one layer, what the last of them gives.
+        layers = [layer for step in self._weights.steps for layer in step]
+        ends = [-1]
+        for step in self._weights.steps:
+            ends.append(ends[-1] + len(step))
+        wanted = sorted({i for i in self.layer_indices if i > 0})
+        computed = encode_layers(
+            first,
+            tf.cast(inputs["padding_mask"], tf.bool),
+            self._packed,
+            num_heads=self._weights.num_heads,
+            inner_dim=self._inner_dim,
+            approximate_gelu=self._weights.approximate_gelu,
+            steps=layers,
+            wanted=[ends[i] for i in wanted],
+            compute_dtype=self.compute_dtype,
+            output_dtype=self._output_dtype,
+        )
+        states = dict(zip(wanted, computed, strict=True))
+        if 0 in self.layer_indices:
+            states[0] = tf.cast(first, self._output_dtype)
+        return [states[index] for index in self.layer_indices]
+
+
+def computes(compute_dtype: str) -> bool:
+    """Whether a `NativeEncoder` can have this compute dtype."""
+    return compute_dtype in ("float32", "bfloat16")
