@@ -49,6 +49,12 @@ class FastEncoder:
         list of tensors `(batch, tokens, features)`, one for each of
         `layers`. What stands at padded positions has no meaning.
 
+    Attributes:
+        weights: BertWeights. Dense layers in the compute dtype.
+        layer_indices: list of int. `layers`, none of them negative.
+        compute_dtype: str.
+        output_dtype: str.
+
     Raises:
         ArgumentError: the backbone has other layers; `layers` is empty or
             holds an index out of range; `compute_dtype` is none of the three.
@@ -67,24 +73,24 @@ class FastEncoder:
         output_dtype: str = "float32",
     ):
         self.layer_indices = layer_indices(layers, backbone.num_layers)
-        self._weights = BertWeights.of(backbone, max(self.layer_indices))
+        self.weights = BertWeights.of(backbone, max(self.layer_indices))
         self.compute_dtype = checked_compute_dtype(compute_dtype, backbone)
-        self._weights.cast_dense(self.compute_dtype)
-        self._output_dtype = output_dtype
+        self.weights.cast_dense(self.compute_dtype)
+        self.output_dtype = output_dtype
 
     def __call__(self, inputs: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         padding_mask = tf.cast(inputs["padding_mask"], tf.float32)
         mask = (1.0 - padding_mask[:, None, None, :]) * _MASKED
-        state = self._weights.embed(inputs, self.compute_dtype)
+        state = self.weights.embed(inputs, self.compute_dtype)
         states = [state]
-        for step in self._weights.steps:
+        for step in self.weights.steps:
             for number in step:
                 state = self._transform(
-                    state, mask, self._weights.layers[number]
+                    state, mask, self.weights.layers[number]
                 )
             states.append(state)
         return [
-            tf.cast(states[index], self._output_dtype)
+            tf.cast(states[index], self.output_dtype)
             for index in self.layer_indices
         ]
 
@@ -99,15 +105,15 @@ class FastEncoder:
                 variable of the same shape. Matrices are of rank 2; biases and
                 what belongs to LayerNorm are of rank 1.
         """
-        self._weights.map(function)
+        self.weights.map(function)
 
     def _transform(self, state, mask, weights):
         batch, tokens, features = tf.unstack(tf.shape(state))
         # As rows: only a product of two matrices is fused with its bias.
-        state = tf.reshape(state, (-1, self._weights.hidden_dim))
+        state = tf.reshape(state, (-1, self.weights.hidden_dim))
         projected = self._dense(state, weights["query_key_value"])
         projected = tf.reshape(
-            projected, (batch, tokens, 3, self._weights.num_heads, -1)
+            projected, (batch, tokens, 3, self.weights.num_heads, -1)
         )
         query, key, value = tf.unstack(
             tf.transpose(projected, (2, 0, 3, 1, 4)), num=3
@@ -116,14 +122,14 @@ class FastEncoder:
         scores = tf.nn.softmax(tf.cast(scores, tf.float32) + mask)
         scores = tf.cast(scores, self.compute_dtype)
         attended = tf.transpose(tf.matmul(scores, value), (0, 2, 1, 3))
-        attended = tf.reshape(attended, (-1, self._weights.hidden_dim))
+        attended = tf.reshape(attended, (-1, self.weights.hidden_dim))
         attended = self._dense(attended, weights["attention_output"])
         state = layer_norm(
             state + tf.cast(attended, tf.float32), weights["attention_norm"]
         )
         inner = tf.nn.gelu(
             self._dense(state, weights["intermediate"]),
-            approximate=self._weights.approximate_gelu,
+            approximate=self.weights.approximate_gelu,
         )
         outer = self._dense(inner, weights["output"])
         state = layer_norm(

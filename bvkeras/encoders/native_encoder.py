@@ -1,12 +1,13 @@
 """The inference path of BERT's layer in native code."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from bvkeras.encoders.bert_weights import BertWeights
-from bvkeras.encoders.fast_encoder import checked_compute_dtype
+from bvkeras.encoders.fast_encoder import FastEncoder, checked_compute_dtype
 from bvkeras.errors import ArgumentError
 from bvkeras.layers.hidden_states import layer_indices
 from bvkeras.ops.encoder_layers import encode_layers, pack_encoder_layer
@@ -54,28 +55,48 @@ class NativeEncoder:
         compute_dtype: str | None = None,
         output_dtype: str = "float32",
     ):
-        self.layer_indices = layer_indices(layers, backbone.num_layers)
-        self.compute_dtype = checked_compute_dtype(compute_dtype, backbone)
-        if not computes(self.compute_dtype):
+        indices = layer_indices(layers, backbone.num_layers)
+        compute_dtype = checked_compute_dtype(compute_dtype, backbone)
+        if not computes(compute_dtype):
             raise ArgumentError(
-                f"compute_dtype: received {self.compute_dtype!r}, which the "
-                "native encoder does not compute, expected 'float32' or "
-                "'bfloat16'"
+                f"compute_dtype: received {compute_dtype!r}, which the native "
+                "encoder does not compute, expected 'float32' or 'bfloat16'"
             )
-        self._output_dtype = output_dtype
-        self._weights = BertWeights.of(backbone, max(self.layer_indices))
-        self._packed = [
-            pack_encoder_layer(
-                layer, self._weights.num_heads, self.compute_dtype
-            )
-            for layer in self._weights.layers
-        ]
-        self._inner_dim = (
-            len(self._weights.layers[0]["intermediate"][1])
-            if self._weights.layers
-            else 1
+        weights = BertWeights.of(backbone, max(indices))
+        self._begin(weights, indices, compute_dtype, output_dtype)
+
+    @classmethod
+    def of(cls, encoder: FastEncoder) -> "NativeEncoder":
+        """What computes the same as a `FastEncoder`, from its weights.
+
+        Raises:
+            NativeLibraryError: the native library is not there.
+        """
+        native = cls.__new__(cls)
+        weights = dataclasses.replace(encoder.weights)
+        weights.map(lambda weight: tf.cast(weight, tf.float32))
+        native._begin(
+            weights,
+            encoder.layer_indices,
+            encoder.compute_dtype,
+            encoder.output_dtype,
         )
-        self._weights.layers = []
+        return native
+
+    def _begin(self, weights, layer_indices, compute_dtype, output_dtype):
+        self.layer_indices = layer_indices
+        self.compute_dtype = compute_dtype
+        self.output_dtype = output_dtype
+        self._weights = weights
+        self._packed = [
+            pack_encoder_layer(layer, weights.num_heads, compute_dtype)
+            for layer in weights.layers
+        ]
+        # Without a layer there is nothing that it would be the size of.
+        self._inner_dim = 1
+        for layer in weights.layers:
+            self._inner_dim = len(layer["intermediate"][1])
+        weights.layers = []
 
     def __call__(self, inputs: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         first = self._weights.embed(inputs, "float32")
@@ -95,11 +116,11 @@ class NativeEncoder:
             steps=layers,
             wanted=[ends[i] for i in wanted],
             compute_dtype=self.compute_dtype,
-            output_dtype=self._output_dtype,
+            output_dtype=self.output_dtype,
         )
         states = dict(zip(wanted, computed, strict=True))
         if 0 in self.layer_indices:
-            states[0] = tf.cast(first, self._output_dtype)
+            states[0] = tf.cast(first, self.output_dtype)
         return [states[index] for index in self.layer_indices]
 
 

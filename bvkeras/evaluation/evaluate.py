@@ -134,7 +134,7 @@ def evaluate_snapshot(
         tokens = tokenize_examples(
             cut, encoder, snapshot.max_tokens, apart=snapshot.task.is_apart
         )
-        outputs = predict_scores(model, tokens)
+        outputs = predict_scores(model, tokens, backbone=encoder.backbone)
         return SystemOutputs(tokens.ids, tokens.labels, outputs, tokens.offsets)
 
     return kind_of(task.kind).evaluate(

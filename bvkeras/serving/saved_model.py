@@ -6,21 +6,17 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from bvkeras import __version__, fileio
 from bvkeras.encoders.encoder import Encoder
-from bvkeras.encoders.families.registry import family_of_config
 from bvkeras.encoders.fast_encoder import FastEncoder
 from bvkeras.encoders.word_piece import WordPiece
-from bvkeras.errors import ArgumentError, DataError
-from bvkeras.layers.gelu import set_hidden_act
+from bvkeras.errors import ArgumentError
 from bvkeras.serving import layout, warm_up
-from bvkeras.serving.description import check_sizes
+from bvkeras.serving.parts import read_parts
 from bvkeras.serving.served_model import ServedModel
 from bvkeras.serving.served_task import ServedTask
-from bvkeras.serving.variables_check import read_shapes
 
 DTYPES = ("float32", "bfloat16")
 
@@ -125,25 +121,15 @@ def add_tasks(
             f"tasks: their heads are of the encoder {encoder_digest[:12]}…, "
             f"{version} has {about['digest'][:12]}…"
         )
-    shapes = read_shapes(version)
-    check_sizes(
-        description, {name: shape for name, (_, shape) in shapes.items()}
+    found = read_parts(version, description)
+    together = {task.name: task for task in [*found.tasks, *tasks]}
+    return _write(
+        found.forward,
+        found.tokenizer,
+        list(together.values()),
+        directory,
+        about,
     )
-    reader = _reader(version)
-    earlier = {
-        name: ServedTask.from_description(
-            name, task, _arrays(reader, f"heads/{name}")
-        )
-        for name, task in description["tasks"].items()
-    }
-    earlier |= {task.name: task for task in tasks}
-    backbone = _backbone(about["config"])
-    forward = FastEncoder(backbone, compute_dtype=about["dtype"])
-    arrays = iter(_arrays(reader, "encoder"))
-    forward.map_weights(lambda weight: tf.constant(next(arrays)))
-    vocabulary = layout.read_vocabulary(version)
-    tokenizer = WordPiece(vocabulary, **description["tokenizer"]["settings"])
-    return _write(forward, tokenizer, list(earlier.values()), directory, about)
 
 
 def _write(
@@ -239,43 +225,6 @@ def _check_tasks(tasks, config):
                 f"max_tokens: {task.name} has {task.max_tokens}, its head "
                 f"takes at most {length}"
             )
-
-
-def _reader(version: pathlib.Path):
-    path = version / layout.VARIABLES
-    try:
-        return tf.train.load_checkpoint(str(path))
-    except (tf.errors.OpError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-
-
-def _arrays(reader, prefix: str) -> list[np.ndarray]:
-    """The arrays of a list of variables, in its order."""
-    found = {}
-    shapes = reader.get_variable_to_shape_map()
-    for key in shapes:
-        if key.startswith(f"{prefix}/"):
-            number, _, rest = key.removeprefix(f"{prefix}/").partition("/")
-            if number.isdigit() and rest == ".ATTRIBUTES/VARIABLE_VALUE":
-                found[int(number)] = reader.get_tensor(key)
-    if not found or sorted(found) != list(range(len(found))):
-        raise DataError(f"the export's variables lack some of {prefix}")
-    return [found[number] for number in range(len(found))]
-
-
-def _backbone(config: dict[str, Any]):
-    """A backbone of the sizes of an exported one."""
-    try:
-        family = family_of_config(config)
-        backbone = family.backbone_class(
-            **family.arguments(config), dropout=0.0
-        )
-        set_hidden_act(backbone, config["hidden_act"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{layout.DESCRIPTION}: encoder cannot be read: {error}"
-        ) from None
-    return backbone
 
 
 def _versions() -> dict[str, str]:

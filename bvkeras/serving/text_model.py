@@ -15,6 +15,7 @@ from bvkeras.errors import ArgumentError, DataError
 from bvkeras.evaluation.tokens.entity_metrics import learned_scheme
 from bvkeras.serving import layout, loading
 from bvkeras.serving.inspection import inspect
+from bvkeras.serving.native_signatures import native_signatures
 from bvkeras.serving.ragged_rows import join_rows
 from bvkeras.serving.runs import open_run
 from bvkeras.serving.served_model import ServedModel
@@ -152,6 +153,9 @@ class TextModel:
                 f"task: {version} has {', '.join(tasks)}, got {task}"
             )
         loaded = loading.load(version)
+        native = native_signatures(inspection, loaded.signatures)
+        if native is not None:
+            return cls(task, tasks[task], native[task])
 
         def answer(**texts):
             # By way of what was loaded: its weights live as long as that.

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import pathlib
@@ -54,6 +55,7 @@ from bvkeras.training.freezing import (
     untrained_parameters,
 )
 from bvkeras.training.head import HISTORY_SCHEMA
+from bvkeras.training.inference import inference_function
 from bvkeras.training.kinds import kind_of
 from bvkeras.training.optimizers import adamw
 from bvkeras.training.parted_step import PartedStep
@@ -337,7 +339,10 @@ def finetune(
 
 
 def predict_scores(
-    model: keras.Model, tokens: TokenizedExamples, max_batch_tokens: int = 4096
+    model: keras.Model,
+    tokens: TokenizedExamples,
+    max_batch_tokens: int = 4096,
+    backbone: keras.Model | None = None,
 ) -> np.ndarray:
     """The model's outputs for every example, in the examples' order.
 
@@ -345,14 +350,20 @@ def predict_scores(
         model: what `Snapshot.load_model` returned.
         tokens: TokenizedExamples.
         max_batch_tokens: int. Most tokens a batch has, padding included.
+        backbone: keras.Model. The encoder in the model, to be computed as
+            `bvkeras.encoders.inference.inference_encoder` does. Defaults to
+            the model's own layers.
 
     Returns:
         float32 array `(examples, outputs)`; of a model with outputs for every
         token `(examples, tokens, outputs)`, where `tokens` is the longest
         example, and shorter ones have `MASKED_LOGIT` after their end.
     """
+    compute: Callable = functools.partial(model, training=False)
+    if backbone is not None:
+        compute = inference_function(model, backbone)
     forward = tf.function(
-        lambda inputs: model(inputs, training=False),
+        lambda inputs: compute(inputs),
         input_signature=[_INPUT_SIGNATURE],
         autograph=False,
     ).get_concrete_function()

@@ -13,6 +13,7 @@ from bvkeras import fileio
 from bvkeras.encoders.word_piece import WordPiece
 from bvkeras.errors import DataError
 from bvkeras.serving import inspection, layout, loading, warm_up
+from bvkeras.serving.native_signatures import native_signatures
 from bvkeras.serving.ragged_rows import trim_rows
 from bvkeras.serving.rest.one_line import one_line
 from bvkeras.serving.rest.request_size import RequestSize
@@ -27,6 +28,9 @@ _DESCRIBED = {
 
 class LoadedVersion:
     """A SavedModel and its signatures.
+
+    The encoder is computed by the native library where it is there and gives
+    the graph's answers.
 
     Args:
         path: path. The version's folder.
@@ -59,7 +63,10 @@ class LoadedVersion:
         self._definitions = found.signature_definitions
         # Its weights live as long as it does.
         self._model = loading.load(path)
-        self._serve(self._model.signatures)
+        functions = native_signatures(found, self._model.signatures)
+        if functions is not None:
+            self._model = None
+        self._serve(functions or self._model.signatures)
 
     def _serve(self, functions: Mapping[str, Any]) -> None:
         """Answers by these functions, which `description` is of."""

@@ -81,7 +81,10 @@ def _assert_equal(received, expected):
             texts = np.vectorize(bytes.decode, otypes=[object])(value)
             assert received[name] == texts.tolist()
         else:
-            np.testing.assert_allclose(received[name], value, rtol=1e-6)
+            # The native encoder adds up in another order than the graph.
+            np.testing.assert_allclose(
+                received[name], value, rtol=1e-5, atol=1e-5
+            )
 
 
 def test_single_input_needs_no_name(server):
