@@ -458,6 +458,10 @@ def test_processes_that_share_a_cache_come_with_one_plan(
     with pytest.raises(RunError, match="TF_NUM_INTRAOP_THREADS to "):
         write_cache(**arguments)
     monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "computed_by", lambda *_: "another processor")
+        with pytest.raises(RunError, match="BVKERAS_IMPLEMENTATION"):
+            write_cache(**arguments)
     with pytest.raises(RunError, match="several processes"):
         prune_cache(tmp_path)
     # Alone again, it finishes what several began.
