@@ -6,6 +6,7 @@ one sentence of movie reviews after the other. What is served:
   keras_padded   `keras.Model.export` of the same encoder and head: the client
                  sends ids padded to 128 tokens, and made them beforehand
   float32        `bvkeras export`, one head; texts
+  graph          the same export, its encoder computed by TensorFlow
   bfloat16       the same in bfloat16
   ten_heads      ten heads on the encoder; each request asks for all answers
   ten_tasks      the same export; each request asks for one of the ten, in turn
@@ -37,6 +38,7 @@ import csv
 import http.client
 import itertools
 import json
+import os
 import pathlib
 import re
 import statistics
@@ -58,6 +60,7 @@ _CLIENTS = (1, 8, 64)
 _SYSTEMS = {
     BASELINE: BASELINE,
     "float32": "float32",
+    "graph": "float32",
     "bfloat16": "bfloat16",
     "ten_heads": "ten_heads",
     "ten_tasks": "ten_heads",
@@ -78,7 +81,13 @@ _SOAK_COLUMNS = ("minute", "clients", "requests", "failed", "p99_ms", "rss_mb")
 class Server:
     """A server in a process of its own."""
 
-    def __init__(self, directory: pathlib.Path, batch_rows: str, port: int = 0):
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        batch_rows: str,
+        port: int = 0,
+        implementation: str = "auto",
+    ):
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "bvkeras", "serve", str(directory)),
@@ -88,6 +97,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env={**os.environ, "BVKERAS_IMPLEMENTATION": implementation},
         )
         line = self.process.stdout.readline()
         self.port = int(re.search(r":(\d+)/", line)[1])
@@ -148,6 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--systems", nargs="+", default=list(_SYSTEMS))
     parser.add_argument("--soak", type=float, metavar="SECONDS")
     parser.add_argument("--heavy", type=float, metavar="SECONDS")
     parser.add_argument("--results", type=pathlib.Path, default=_RESULTS)
@@ -166,7 +177,8 @@ def main() -> None:
             rows = _heavy(exports["float32"], texts, options.heavy)
             _write(options.results / "serving_heavy.csv", _HEAVY_COLUMNS, rows)
             return
-        bodies = {name: _bodies(name, encoder, texts) for name in _SYSTEMS}
+        systems = dict.fromkeys([BASELINE, *options.systems])
+        bodies = {name: _bodies(name, encoder, texts) for name in systems}
         rows = _compare(exports, bodies, options.rounds, options.seconds)
     _write(options.results / "serving_load.csv", _COLUMNS, rows)
     _print_table(rows)
@@ -192,9 +204,13 @@ def _compare(exports, bodies, rounds, seconds) -> list[dict]:
     servers = {}
     rows = []
     try:
-        for system, export in _SYSTEMS.items():
+        for system in bodies:
+            export = _SYSTEMS[system]
             for batches, batch_rows in _BATCH_ROWS.items():
-                server = Server(exports[export], batch_rows)
+                implementation = "reference" if system == "graph" else "auto"
+                server = Server(
+                    exports[export], batch_rows, implementation=implementation
+                )
                 servers[system, batches] = server
                 # Batches of every size are met once before they are timed.
                 ask(server, bodies[system], 64, 2.0)
