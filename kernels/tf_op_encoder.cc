@@ -154,6 +154,12 @@ class EncodeOp : public EncoderOp {
                       ", expected rising numbers below ", steps_.size())));
       last = step;
     }
+    int64_t outputs;
+    OP_REQUIRES_OK(context, context->GetAttr("M", &outputs));
+    OP_REQUIRES(context, outputs == static_cast<int64_t>(wanted_.size()),
+                absl::InvalidArgumentError(
+                    absl::StrCat("wanted: received ", wanted_.size(),
+                                 " steps for ", outputs, " outputs")));
   }
 
   void Compute(OpKernelContext* context) override {
