@@ -5,43 +5,23 @@
 //     cmake -S . -B build/kernel_tests -D BVKERAS_KERNEL_TESTS=ON
 //     cmake --build build/kernel_tests
 //     build/kernel_tests/linear_pooling_test
+//     build/kernel_tests/linear_pooling_test_avx512
+//
+// The second has AVX-512's variants, emulated (emulated_avx512/immintrin.h).
 //
 // Arrays begin one number after an aligned address. Each pass runs with its
 // tasks in order, in reverse and on threads, and must give the same bits.
 
-#include <atomic>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <thread>
-#include <vector>
 
+#include "cpu_runs.h"
 #include "linear_pooling.h"
 #include "trial.h"
 
 namespace bvkeras {
 namespace {
-
-using Task = std::function<void(int64_t)>;
-
-void InOrder(int64_t tasks, int64_t, const Task& task) {
-  for (int64_t i = 0; i < tasks; ++i) task(i);
-}
-
-void InReverse(int64_t tasks, int64_t, const Task& task) {
-  for (int64_t i = tasks; i-- > 0;) task(i);
-}
-
-void OnThreads(int64_t tasks, int64_t, const Task& task) {
-  std::atomic<int64_t> next{0};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 3; ++i) {
-    threads.emplace_back([&] {
-      for (int64_t at; (at = next++) < tasks;) task(at);
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-}
 
 void Test(const char* variant, const Case& c, unsigned seed) {
   Trial trial(c, seed);
@@ -164,19 +144,8 @@ void TestNothingToDo(const char* variant) {
 
 int main() {
   bvkeras::TestCheck();
-  int tested = 0;
-  for (const char* variant : {"avx512bf16", "avx512", "avx2", "portable"}) {
-    setenv("BVKERAS_CPU_VARIANT", variant, 1);
-    std::string error;
-    bvkeras::cpu::Variant(&error);
-    if (!error.empty()) {
-      std::printf("left out: %s\n", error.c_str());
-      continue;
-    }
+  return bvkeras::OnEveryVariant([](const char* variant) {
     bvkeras::TestNothingToDo(variant);
     bvkeras::TestVariant(variant);
-    ++tested;
-  }
-  std::printf("%d variants tested, %d failures\n", tested, bvkeras::failures);
-  return bvkeras::failures != 0 || tested == 0;
+  });
 }

@@ -7,16 +7,36 @@
 
 set(address_sanitizer -fsanitize=address,undefined -fno-sanitize-recover=all)
 
-add_executable(linear_pooling_test kernels/tests/linear_pooling_test.cc)
-target_include_directories(linear_pooling_test PRIVATE kernels)
-target_link_libraries(linear_pooling_test PRIVATE kernels_cpu Threads::Threads)
 add_executable(crc32c_test kernels/tests/crc32c_test.cc)
-target_include_directories(crc32c_test PRIVATE kernels)
-foreach(target kernels_cpu linear_pooling_test crc32c_test)
-  target_compile_options(${target} PRIVATE -O1 -g ${address_sanitizer})
+# AVX-512's variants on any processor: their own files, with instructions in
+# plain C++, and a list of variants that finds every instruction set there.
+add_library(kernels_avx512 OBJECT
+            kernels/tests/emulated_avx512/avx512bf16.cc
+            kernels/tests/emulated_avx512/avx512.cc
+            kernels/cpu/variants.cc)
+target_include_directories(kernels_avx512 BEFORE PRIVATE
+                           kernels/tests/emulated_avx512)
+target_compile_definitions(kernels_avx512 PRIVATE BVKERAS_HAVE_AVX512BF16
+                                                  BVKERAS_HAVE_AVX512)
+target_compile_options(kernels_avx512 PRIVATE
+                       -Wno-psabi "-D__builtin_cpu_supports(name)=true")
+set(cpu_objects "$<TARGET_OBJECTS:kernels_cpu>")
+set(cpu_drivers "$<FILTER:${cpu_objects},INCLUDE,_cpu[.]cc|portable[.]cc>")
+foreach(name linear_pooling_test encoder_test)
+  add_executable(${name} kernels/tests/${name}.cc)
+  target_link_libraries(${name} PRIVATE kernels_cpu)
+  add_executable(${name}_avx512 kernels/tests/${name}.cc ${cpu_drivers})
+  target_link_libraries(${name}_avx512 PRIVATE kernels_avx512)
+  target_compile_definitions(${name}_avx512 PRIVATE BVKERAS_EMULATED_AVX512)
+  list(APPEND cpu_tests ${name} ${name}_avx512)
 endforeach()
-foreach(target linear_pooling_test crc32c_test)
+foreach(target crc32c_test ${cpu_tests})
+  target_include_directories(${target} PRIVATE kernels)
   target_link_options(${target} PRIVATE ${address_sanitizer})
+  target_link_libraries(${target} PRIVATE Threads::Threads)
+endforeach()
+foreach(target kernels_cpu kernels_avx512 crc32c_test ${cpu_tests})
+  target_compile_options(${target} PRIVATE -O1 -g ${address_sanitizer})
 endforeach()
 
 set(BVKERAS_CUDA_INCLUDE "" CACHE PATH "Where cuda_runtime.h lies")
