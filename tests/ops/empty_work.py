@@ -4,7 +4,9 @@ What a thread has done before hides what the first call gets wrong, so every
 case here runs in a new thread, and tests/ops/test_empty_work.py runs this file
 in a new process, which such a fault may end:
 
-    python -m tests.ops.empty_work fit | numpy | tensorflow | variants
+    python -m tests.ops.empty_work WHAT
+
+with one of encoder, fit, numpy, tensorflow and variants.
 
 Each gives zeros of the right shape, or nothing where the shape holds none; and
 what the thread does afterwards is right. The last line says how many cases
@@ -315,8 +317,37 @@ def check_fit():
     return len(after)
 
 
+def check_encoder():
+    """A native encoder's layers, then with real tokens, every variant."""
+    count = 0
+    for _ in variants():
+        for empty in ("no batch", "no tokens", "mask"):
+            in_new_thread(_check_encoder, empty)
+            count += 1
+    return count
+
+
+def _check_encoder(empty):
+    import tensorflow as tf
+
+    from tests.ops.test_encoder_layers import SMALL, Case
+
+    case = Case(SMALL)
+    batch, tokens = sizes_of(empty)
+    shape = (batch, tokens, SMALL[2])
+    states = case.native(
+        states=tf.fill(shape, np.nan), mask=tf.zeros((batch, tokens), tf.bool)
+    )
+    _require_zeros(states, [shape] * 2)
+    for state, expected in zip(
+        case.native(), case.plain("float32", "float32"), strict=True
+    ):
+        _require_close([state.numpy()[case.mask]], [expected], "float32")
+
+
 def main(what):
     checks = {
+        "encoder": check_encoder,
         "fit": check_fit,
         "numpy": check_every_variant,
         "tensorflow": check_tensorflow,

@@ -49,6 +49,28 @@ def digest(operations):
         ]
         for result in results:
             digest.update(tf.cast(result, tf.float32).numpy().tobytes())
+    # One long text, whose layers threads share, and a text for each of them.
+    for batch, tokens in ((1, 149), (5, 31)):
+        packed = operations.bvkeras_pack_encoder_layer(
+            *(constant(64, 192), constant(192), constant(64, 64)),
+            *(constant(64), constant(64), constant(64)),
+            *(constant(64, 96), constant(96), constant(96, 64)),
+            *(constant(64), constant(64), constant(64)),
+            heads=4,
+            epsilons=[1e-6, 1e-6],
+        )
+        states = operations.bvkeras_encode_layers(
+            constant(batch, tokens, 64),
+            tf.constant(random.random(size=(batch, tokens)) < 0.7),
+            [packed],
+            M=1,
+            heads=4,
+            inner=96,
+            approximate=False,
+            steps=[0, 0],
+            wanted=[1],
+        )
+        digest.update(states[0].numpy().tobytes())
     return digest.hexdigest()
 
 

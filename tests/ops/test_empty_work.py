@@ -15,7 +15,7 @@ _ROOT = pathlib.Path(__file__).parents[2]
 @pytest.mark.parametrize(
     "what",
     [
-        *("fit", "numpy", "tensorflow"),
+        *("encoder", "fit", "numpy", "tensorflow"),
         pytest.param("variants", marks=pytest.mark.full),
     ],
 )
