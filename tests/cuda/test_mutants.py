@@ -4,8 +4,9 @@ kernels/tests/mutants/ holds patches against the shipped source. Each says
 what it breaks and which check must see it: "values", the cases against
 float64 under several orders of threads; "empty_or_far", those without a real
 token and those with Z beyond float16; "address", the first ones under
-AddressSanitizer and UBSan; "thread", a case under ThreadSanitizer; "cpu",
-kernels/tests/linear_pooling_test.cc, for the CPU's kernels.
+AddressSanitizer and UBSan; "thread", a case under ThreadSanitizer. For the
+CPU's kernels: "cpu", kernels/tests/linear_pooling_test.cc; "encoder",
+encoder_test.cc; "encoder_avx512", that with AVX-512's variants, emulated.
 """
 
 import re
@@ -18,8 +19,7 @@ from tests.cuda.emulation import ROOT, build, run_cases
 
 MUTANTS = sorted((ROOT / "kernels" / "tests" / "mutants").glob("*.patch"))
 
-# By the name of a check: runs of first case, step, number of cases and seeds;
-# the CPU's test has none of these.
+# By the name of a check: runs of first case, step, number of cases and seeds.
 # ThreadSanitizer's: a product on tensor cores; tokens of one position in
 # several chunks; rows in several parts.
 CHECKS = {
@@ -29,7 +29,12 @@ CHECKS = {
     ],
     "address": [("address", 1, 101, 12, (0, 2))],
     "thread": [("thread", case, 1, 1, (2,)) for case in (33, 22, 88)],
-    "cpu": [],
+}
+# Programs that run all they have.
+PROGRAMS = {
+    "cpu": "linear_pooling_test",
+    "encoder": "encoder_test",
+    "encoder_avx512": "encoder_test_avx512",
 }
 
 
@@ -45,10 +50,10 @@ class Workbench:
         self.good = set()
 
     def run(self, check):
-        if check == "cpu":
-            build("linear_pooling_test", self.source, self.build)
+        if check in PROGRAMS:
+            build(PROGRAMS[check], self.source, self.build)
             return subprocess.run(
-                [self.build / "linear_pooling_test"],
+                [self.build / PROGRAMS[check]],
                 capture_output=True,
                 text=True,
             )
@@ -100,7 +105,8 @@ def caught(workbench, path):
 
 def test_there_are_enough():
     assert len(MUTANTS) >= 12
-    assert {check_of(path) for path in MUTANTS} == CHECKS.keys()
+    checks = CHECKS.keys() | PROGRAMS.keys()
+    assert {check_of(path) for path in MUTANTS} == checks
 
 
 @pytest.mark.full
