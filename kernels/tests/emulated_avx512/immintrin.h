@@ -34,7 +34,10 @@ typedef int32_t Ints __attribute__((vector_size(64)));
 typedef uint32_t Words __attribute__((vector_size(64)));
 typedef uint16_t Halves __attribute__((vector_size(64)));
 typedef uint16_t HalfHalves __attribute__((vector_size(32)));
+typedef int16_t Shorts __attribute__((vector_size(64)));
 typedef int8_t Bytes __attribute__((vector_size(16)));
+typedef int8_t AllBytes __attribute__((vector_size(64)));
+typedef uint8_t UnsignedBytes __attribute__((vector_size(64)));
 typedef double Doubles __attribute__((vector_size(128)));
 
 template <class To, class From>
@@ -215,6 +218,70 @@ inline __m256i _mm512_cvtps_ph(__m512 a, int) {
   for (int i = 0; i < 16; ++i) halves[i] = emulated::FloatToFloat16(a[i]);
   return emulated::As<__m256i>(halves);
 }
+
+inline __m512i _mm512_setzero_si512() { return __m512i{}; }
+inline __m512i _mm512_set1_epi16(short x) {
+  return emulated::As<__m512i>(emulated::Shorts{} + x);
+}
+inline __m512i _mm512_set1_epi8(signed char x) {
+  return emulated::As<__m512i>(emulated::AllBytes{} + x);
+}
+inline __m512i _mm512_sub_epi32(__m512i a, __m512i b) {
+  return emulated::As<__m512i>(emulated::As<emulated::Words>(a) -
+                               emulated::As<emulated::Words>(b));
+}
+inline __m512i _mm512_abs_epi16(__m512i a) {
+  const auto shorts = emulated::As<emulated::Shorts>(a);
+  return emulated::As<__m512i>(shorts < 0 ? -shorts : shorts);
+}
+inline __mmask32 _mm512_cmpgt_epi16_mask(__m512i a, __m512i b) {
+  const auto more = emulated::As<emulated::Shorts>(a) >
+                    emulated::As<emulated::Shorts>(b);
+  __mmask32 mask = 0;
+  for (int i = 0; i < 32; ++i) mask |= __mmask32{more[i] != 0} << i;
+  return mask;
+}
+// Of a's unsigned and b's signed bytes, two products each, cut to 16 bits.
+inline __m512i _mm512_maddubs_epi16(__m512i a, __m512i b) {
+  const auto x = emulated::As<emulated::UnsignedBytes>(a);
+  const auto y = emulated::As<emulated::AllBytes>(b);
+  emulated::Shorts result;
+  for (int i = 0; i < 32; ++i) {
+    const int sum = x[2 * i] * y[2 * i] + x[2 * i + 1] * y[2 * i + 1];
+    result[i] = sum < -32768 ? -32768 : sum > 32767 ? 32767 : sum;
+  }
+  return emulated::As<__m512i>(result);
+}
+inline __m512i _mm512_madd_epi16(__m512i a, __m512i b) {
+  const auto x = emulated::As<emulated::Shorts>(a);
+  const auto y = emulated::As<emulated::Shorts>(b);
+  emulated::Ints result;
+  for (int i = 0; i < 16; ++i) {
+    result[i] = x[2 * i] * y[2 * i] + x[2 * i + 1] * y[2 * i + 1];
+  }
+  return emulated::As<__m512i>(result);
+}
+// Of a's unsigned and b's signed bytes, four products each.
+inline __m512i _mm512_dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
+  const auto x = emulated::As<emulated::UnsignedBytes>(a);
+  const auto y = emulated::As<emulated::AllBytes>(b);
+  auto result = emulated::As<emulated::Ints>(sum);
+  for (int i = 0; i < 64; ++i) result[i / 4] += x[i] * y[i];
+  return emulated::As<__m512i>(result);
+}
+inline __m512i _mm512_cvtps_epi32(__m512 a) {
+  emulated::Ints result;
+  for (int i = 0; i < 16; ++i) {
+    result[i] = static_cast<int>(std::nearbyint(a[i]));
+  }
+  return emulated::As<__m512i>(result);
+}
+// The lower bytes.
+inline __m128i _mm512_cvtepi32_epi8(__m512i a) {
+  return emulated::As<__m128i>(__builtin_convertvector(
+      emulated::As<emulated::Ints>(a), emulated::Bytes));
+}
+inline void _mm_storeu_si128(void* p, __m128i a) { emulated::StoreTo(p, a); }
 
 // Of a and b one after the other.
 inline __m512 _mm512_permutex2var_ps(__m512 a, __m512i index, __m512 b) {
