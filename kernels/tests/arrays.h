@@ -1,5 +1,5 @@
-// What the kernels' tests share: arrays, heap blocks of their exact size so that
-// a byte read or written beyond them is seen; their numbers' types; GELU.
+// What the kernels' tests share: arrays, heap blocks of their exact size so
+// that a byte read or written beyond them is seen; their numbers' types; GELU.
 
 #ifndef BVKERAS_KERNELS_TESTS_ARRAYS_H_
 #define BVKERAS_KERNELS_TESTS_ARRAYS_H_

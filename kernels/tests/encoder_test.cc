@@ -560,7 +560,8 @@ void TestCheck() {
   ExpectOneLine("heads", Check(EncoderSizes{6, 0, 1}), "heads");
   ExpectOneLine("inner", Check(EncoderSizes{6, 3, 0}), "inner");
   ExpectOneLine("negative", Check(EncoderSizes{-6, 3, 1}), "-6");
-  ExpectOneLine("heads that do not divide", Check(EncoderSizes{6, 4, 1}), "heads");
+  ExpectOneLine("heads that do not divide", Check(EncoderSizes{6, 4, 1}),
+                "heads");
 }
 
 void TestPackedLayer(const char* variant) {

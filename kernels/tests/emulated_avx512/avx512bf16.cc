@@ -1,3 +1,3 @@
-// kernels/cpu/avx512bf16.cc with the instructions of immintrin.h beside this file.
+// kernels/cpu/avx512bf16.cc with the instructions of this folder.
 
 #include "../../cpu/avx512bf16.cc"

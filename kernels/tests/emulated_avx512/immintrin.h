@@ -134,7 +134,7 @@ inline __m512 _mm512_fnmadd_ps(__m512 a, __m512 b, __m512 c) {
 // Right to 14 bits, and no more.
 inline __m512 _mm512_rcp14_ps(__m512 a) {
   const auto bits = emulated::As<emulated::Words>(1.0f / a);
-  return emulated::As<__m512>(bits & 0xfffffc00);
+  return emulated::As<__m512>(bits & 0xfffffe00);
 }
 inline float _mm512_reduce_add_ps(__m512 a) {
   for (int half = 8; half > 0; half /= 2) {
@@ -175,7 +175,9 @@ inline __m512i _mm512_mask_blend_epi32(__mmask16 mask, __m512i a, __m512i b) {
 inline __m512i _mm512_mask_blend_epi16(__mmask32 mask, __m512i a, __m512i b) {
   auto result = emulated::As<emulated::Halves>(a);
   const auto others = emulated::As<emulated::Halves>(b);
-  for (int i = 0; i < 32; ++i) result[i] = mask >> i & 1 ? others[i] : result[i];
+  for (int i = 0; i < 32; ++i) {
+    result[i] = mask >> i & 1 ? others[i] : result[i];
+  }
   return emulated::As<__m512i>(result);
 }
 
