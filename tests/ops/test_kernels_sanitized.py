@@ -38,7 +38,7 @@ def test_kernels_under_sanitizers(tmp_path):
         [cmake, "--build", build],
     ):
         _run(command)
-    for test in ("linear_pooling_test", "crc32c_test"):
+    for test in ("linear_pooling_test", "encoder_int8_test", "crc32c_test"):
         assert "0 failures" in _run([build / test])
 
 
