@@ -14,9 +14,18 @@
 // padding and the number of threads do not change a bit.
 //
 // Types. States and attention are float32. Precision is that of the products
-// with weights: float32, or bfloat16 operands with sums in float32. Where the
-// processor has no product of bfloat16 numbers, float32 takes its place: as
-// fast there, and more exact. Outputs are of a type of their own.
+// with weights: float32, or bfloat16 operands with sums in float32, or int8.
+// Where the processor has no product of bfloat16 numbers, float32 takes its
+// place: as fast there, and more exact. Outputs are of a type of their own.
+//
+// In int8, with q(x) = round(127 x / max|x|) over a row's numbers and q(w) over
+// a column's weights, halves to even,
+//
+//     x . w = (sum q(x) q(w)) (max|x| / 127) (max|w| / 127)
+//
+// The sums are of 32 bits and exact: the same with every instruction set. A
+// maximum below 2^-100 counts as none: all are 0. A row with a number that is
+// not finite gives NaN, and so does a column.
 //
 // Weights are packed once, for the instruction set in use. A packed layer says
 // what it was packed for, and nothing else reads it.
@@ -58,7 +67,7 @@ struct EncoderWeights {
 
 struct EncoderProblem {
   EncoderSizes sizes;
-  DType precision = DType::kFloat32;  // or kBFloat16
+  DType precision = DType::kFloat32;  // or kBFloat16, or kInt8
   bool approximate = false;           // GELU by tanh, not by erf
   int64_t batch = 0;
   int64_t tokens = 0;
@@ -73,7 +82,8 @@ struct EncoderProblem {
 };
 
 // One line that names the first thing wrong, or an empty string.
-std::string Check(const EncoderSizes& sizes);
+std::string Check(const EncoderSizes& sizes,
+                  DType precision = DType::kFloat32);
 
 namespace cpu {
 

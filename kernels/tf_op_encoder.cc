@@ -54,8 +54,8 @@ class EncoderOp : public OpKernel {
     return absl::OkStatus();
   }
 
-  static absl::Status CheckSizes(const EncoderSizes& sizes) {
-    const std::string wrong = Check(sizes);
+  absl::Status CheckSizes(const EncoderSizes& sizes) const {
+    const std::string wrong = Check(sizes, precision_);
     if (!wrong.empty()) return absl::InvalidArgumentError(wrong);
     return absl::OkStatus();
   }
@@ -230,7 +230,7 @@ REGISTER_OP("BvkerasPackEncoderLayer")
     .Output("packed: uint8")
     .Attr("heads: int >= 1")
     .Attr("epsilons: list(float)")
-    .Attr("precision: {float, bfloat16} = DT_FLOAT")
+    .Attr("precision: {float, bfloat16, int8} = DT_FLOAT")
     .SetShapeFn([](InferenceContext* context) {
       context->set_output(0, context->Vector(context->UnknownDim()));
       return absl::OkStatus();
@@ -247,7 +247,7 @@ REGISTER_OP("BvkerasEncodeLayers")
     .Attr("M: int >= 0")
     .Attr("heads: int >= 1")
     .Attr("inner: int >= 1")
-    .Attr("precision: {float, bfloat16} = DT_FLOAT")
+    .Attr("precision: {float, bfloat16, int8} = DT_FLOAT")
     .Attr("approximate: bool")
     .Attr("steps: list(int)")
     .Attr("wanted: list(int)")

@@ -21,6 +21,10 @@ struct Avx2Vector {
   static constexpr int kOuterVectors = 3;
   static constexpr int kOuterPairUnits = 4;
   static constexpr bool kHasBFloat16Dot = false;
+  // 4 x 2 sums, 2 vectors of W, a row's numbers and magnitudes, and what is
+  // made of them.
+  static constexpr int kInt8Rows = 4;
+  static constexpr bool kInt8Offset = false;
 
   static Vec Set1(float x) { return _mm256_set1_ps(x); }
   static Vec Load(const float* p) { return _mm256_loadu_ps(p); }
@@ -87,6 +91,38 @@ struct Avx2Vector {
     const __m256i packed = _mm256_permute4x64_epi64(
         _mm256_packus_epi32(result, result), 0x08);
     _mm_storeu_si128(static_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+  }
+
+  using Ints = __m256i;
+  struct Quad {
+    __m256i numbers;
+    __m256i magnitudes;
+  };
+  static Ints ZeroInts() { return _mm256_setzero_si256(); }
+  static Ints LoadInts(const void* p) {
+    return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+  }
+  static void StoreInts(void* p, Ints a) {
+    _mm256_storeu_si256(static_cast<__m256i*>(p), a);
+  }
+  static Vec ToFloats(Ints a) { return _mm256_cvtepi32_ps(a); }
+  static Quad Set1Quad(const void* numbers, const void* magnitudes) {
+    return {_mm256_set1_epi32(LoadScalar<int>(numbers)),
+            _mm256_set1_epi32(LoadScalar<int>(magnitudes))};
+  }
+  // |x| sign(w, x): two of them are within 16 bits.
+  static Ints AddQuads(Ints sum, Quad x, Ints w) {
+    const __m256i pairs = _mm256_maddubs_epi16(
+        x.magnitudes, _mm256_sign_epi8(w, x.numbers));
+    return _mm256_add_epi32(sum,
+                            _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+  // Rounded to the nearest, even.
+  static void StoreInt8(void* p, Vec a) {
+    const __m256i bits = _mm256_cvtps_epi32(a);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(bits),
+                                          _mm256_extracti128_si256(bits, 1));
+    _mm_storel_epi64(static_cast<__m128i*>(p), _mm_packs_epi16(words, words));
   }
 };
 

@@ -9,8 +9,8 @@ namespace bvkeras {
 namespace cpu {
 namespace {
 
-#include "avx512_vector.h"
 #include "numbers.h"
+#include "avx512_vector.h"
 #include "tile_kernels_impl.h"
 #include "encoder_kernels_impl.h"
 

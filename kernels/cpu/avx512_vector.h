@@ -11,6 +11,8 @@ struct Avx512Vector {
   static constexpr int kOuterVectors = 3;
   static constexpr int kOuterPairUnits = 8;
   static constexpr bool kHasBFloat16Dot = false;
+  static constexpr int kInt8Rows = 8;
+  static constexpr bool kInt8Offset = false;
 
   static Vec Set1(float x) { return _mm512_set1_ps(x); }
   static Vec Load(const float* p) { return _mm512_loadu_ps(p); }
@@ -71,5 +73,33 @@ struct Avx512Vector {
     const __m512i result = _mm512_mask_blend_epi32(nan, rounded, quiet);
     _mm256_storeu_si256(static_cast<__m256i*>(p),
                         _mm512_cvtepi32_epi16(_mm512_srli_epi32(result, 16)));
+  }
+
+  using Ints = __m512i;
+  struct Quad {
+    __mmask64 negative;
+    __m512i magnitudes;
+  };
+  static Ints ZeroInts() { return _mm512_setzero_si512(); }
+  static Ints LoadInts(const void* p) { return _mm512_loadu_si512(p); }
+  static void StoreInts(void* p, Ints a) { _mm512_storeu_si512(p, a); }
+  static Ints SubInts(Ints a, Ints b) { return _mm512_sub_epi32(a, b); }
+  static Vec ToFloats(Ints a) { return _mm512_cvtepi32_ps(a); }
+  static Quad Set1Quad(const void* numbers, const void* magnitudes) {
+    return {_mm512_movepi8_mask(_mm512_set1_epi32(LoadScalar<int>(numbers))),
+            _mm512_set1_epi32(LoadScalar<int>(magnitudes))};
+  }
+  // |x| times w or -w: two of them are within 16 bits.
+  static Ints AddQuads(Ints sum, Quad x, Ints w) {
+    const __m512i turned =
+        _mm512_mask_sub_epi8(w, x.negative, _mm512_setzero_si512(), w);
+    return _mm512_add_epi32(
+        sum, _mm512_madd_epi16(_mm512_maddubs_epi16(x.magnitudes, turned),
+                               _mm512_set1_epi16(1)));
+  }
+  // Rounded to the nearest, even.
+  static void StoreInt8(void* p, Vec a) {
+    _mm_storeu_si128(static_cast<__m128i*>(p),
+                     _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
   }
 };

@@ -1,4 +1,4 @@
-// AVX-512 with the bfloat16 dot product, VDPBF16PS.
+// AVX-512 with the dot products of bfloat16, VDPBF16PS, and of 8 bits, VPDPBUSD.
 
 #include <immintrin.h>
 
@@ -9,8 +9,8 @@ namespace bvkeras {
 namespace cpu {
 namespace {
 
-#include "avx512_vector.h"
 #include "numbers.h"
+#include "avx512_vector.h"
 
 struct Avx512Bf16Vector : Avx512Vector {
   static constexpr bool kHasBFloat16Dot = true;
@@ -25,6 +25,17 @@ struct Avx512Bf16Vector : Avx512Vector {
   static Vec Dot(Vec sum, Pairs a, Pairs b) {
     return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
   }
+
+  // Every processor with VDPBF16PS has VPDPBUSD.
+  static constexpr bool kInt8Offset = true;
+  using Quad = __m512i;
+  static Quad Set1Quad(const void* numbers, const void*) {
+    return _mm512_set1_epi32(LoadScalar<int>(numbers));
+  }
+  static Ints AddQuads(Ints sum, Quad x, Ints w) {
+    return _mm512_dpbusd_epi32(sum, x, w);
+  }
+
   static void StoreBFloat16(void* p, Vec a) {
     const __m256bh rounded = _mm512_cvtneps_pbh(a);
     __builtin_memcpy(p, &rounded, sizeof rounded);

@@ -5,6 +5,8 @@ struct BFloat16Core {
   using Row = uint16_t;
   // Such rows have to be widened for the forward product.
   static constexpr bool kWidens = sizeof(Stored) == 1;
+  static constexpr bool kQuantises = false;
+  static constexpr int kRows = S::kForwardRows;
   using Panel = uint32_t;
   static constexpr int64_t kFeatureStep = 32;
   static constexpr int64_t kFeaturesATerm = 2;

@@ -16,7 +16,10 @@
 
 namespace bvkeras {
 
-std::string Check(const EncoderSizes& sizes) {
+// Of so many terms of 127 * 127 a sum is within 32 bits.
+constexpr int64_t kMostInt8Terms = INT32_MAX / (127 * 127);
+
+std::string Check(const EncoderSizes& sizes, DType precision) {
   if (sizes.hidden < 1 || sizes.heads < 1 || sizes.inner < 1) {
     return "hidden, heads and inner: received " +
            std::to_string(sizes.hidden) + ", " + std::to_string(sizes.heads) +
@@ -25,6 +28,12 @@ std::string Check(const EncoderSizes& sizes) {
   if (sizes.hidden % sizes.heads != 0) {
     return "heads: received " + std::to_string(sizes.heads) +
            ", which does not divide hidden, " + std::to_string(sizes.hidden);
+  }
+  if (precision == DType::kInt8 &&
+      std::max(sizes.hidden, sizes.inner) > kMostInt8Terms) {
+    return "hidden and inner: received " + std::to_string(sizes.hidden) +
+           " and " + std::to_string(sizes.inner) + ", expected at most " +
+           std::to_string(kMostInt8Terms) + " in int8";
   }
   return "";
 }
@@ -194,8 +203,11 @@ class Encoding {
       const int64_t cost = rows.rows * columns * terms / 16 / tiles / blocks;
       parallel_for(tiles * blocks, cost, [&](int64_t i) {
         const int64_t tile = i / blocks, block = i % blocks;
+        void* const scratch = ThreadMemory(
+            kProduct,
+            kernels_.product_bytes(problem_.sizes, problem_.precision));
         product(pass, rows,
-                {tile * rows.rows / tiles, (tile + 1) * rows.rows / tiles,
+                {scratch, tile * rows.rows / tiles, (tile + 1) * rows.rows / tiles,
                  block * panels / blocks, (block + 1) * panels / blocks});
       });
     };

@@ -42,6 +42,15 @@ class EncoderEngine {
     NarrowRows(pass, rows, first_row, last_row);
   }
 
+  // Of a tile's rows in 8 bits.
+  static size_t ProductBytes(const EncoderSizes& sizes, DType precision) {
+    if (precision != DType::kInt8) return 0;
+    using Core = Int8Core<S>;
+    const int64_t most =
+        sizes.hidden > sizes.inner ? sizes.hidden : sizes.inner;
+    return kTile * Core::RowBytes(RoundUp(most, Core::kFeatureStep));
+  }
+
   static void Project(const EncoderPass& pass, const EncoderRows& rows,
                       const EncoderPart& part) {
     const PackedLayout<S> layout(pass.sizes, pass.precision);
@@ -192,6 +201,10 @@ class EncoderEngine {
   static void Multiply(const EncoderPass& pass, const PackedProduct& product,
                        void* operands, int64_t stride, const EncoderPart& part,
                        const Epilogue& epilogue) {
+    if (pass.precision == DType::kInt8) {
+      return MultiplyBy<Int8Core<S>>(pass, product, operands, stride, part,
+                                     epilogue);
+    }
     if constexpr (S::kHasBFloat16Dot) {
       if (MultipliesBFloat16<S>(pass.precision)) {
         return MultiplyBy<BFloat16Core<S>>(pass, product, operands, stride,
@@ -208,6 +221,7 @@ class EncoderEngine {
     using Matrix = Product<S, Core>;
     alignas(64) float tile[kTile * kPanel];
     const void* pointers[kTile];
+    float scales[kTile];
     const auto* packed = reinterpret_cast<const typename Core::Panel*>(
         static_cast<const char*>(pass.packed) + product.kernel);
     const int64_t panels = Matrix::Panels(product.vectors);
@@ -218,9 +232,17 @@ class EncoderEngine {
       const int64_t count = left < kTile ? left : kTile;
       for (int64_t r = 0; r < count; ++r) {
         pointers[r] = Operand(pass, operands, first + r, stride);
+        if constexpr (Core::kQuantises) {
+          auto* const row = static_cast<uint8_t*>(part.scratch) +
+                            r * Core::RowBytes(product.features);
+          scales[r] =
+              Core::Quantise(static_cast<const float*>(pointers[r]),
+                             product.given, product.features, row);
+          pointers[r] = row;
+        }
       }
       // Blocks of rows as even as can be: few rows take nearly as long as many.
-      const int64_t blocks = (count + S::kForwardRows - 1) / S::kForwardRows;
+      const int64_t blocks = (count + Core::kRows - 1) / Core::kRows;
       for (int64_t p = part.first_panel; p < part.last_panel; ++p) {
         const int64_t begin = PanelStart(p, panels, product.vectors);
         const int64_t vectors =
@@ -237,6 +259,13 @@ class EncoderEngine {
           }
         }
         for (int64_t r = 0; r < count; ++r) {
+          if constexpr (Core::kQuantises) {
+            Core::Dequantise(
+                tile + r * width, width, scales[r],
+                Floats(pass, product.scales) + begin * kLanes,
+                reinterpret_cast<const int32_t*>(
+                    Floats(pass, product.offsets)) + begin * kLanes);
+          }
           epilogue(first + r, begin * kLanes, width, tile + r * width);
         }
       }
@@ -454,6 +483,7 @@ constexpr EncoderKernels MakeEncoderKernels(const char* name) {
           Engine::Strides,
           Engine::Panels,
           Engine::Prepare,
+          Engine::ProductBytes,
           Engine::Project,
           Engine::AttentionBytes,
           Engine::Attend,

@@ -42,6 +42,7 @@ struct EncoderPass {
 
 // Rows [first_row, last_row) times panels [first_panel, last_panel).
 struct EncoderPart {
+  void* scratch;  // of product_bytes, for this part alone
   int64_t first_row;
   int64_t last_row;
   int64_t first_panel;
@@ -63,6 +64,7 @@ struct EncoderKernels {
   // Rows' states are there: makes their operands of them.
   void (*prepare)(const EncoderPass&, const EncoderRows&, int64_t first_row,
                   int64_t last_row);
+  size_t (*product_bytes)(const EncoderSizes& sizes, DType precision);
   EncoderProduct project;
   // One text's heads [first_head, last_head); scratch of attention_bytes.
   size_t (*attention_bytes)(const EncoderSizes& sizes, int64_t tokens);

@@ -5,13 +5,17 @@ inline bool MultipliesBFloat16(DType precision) {
   return S::kHasBFloat16Dot && precision == DType::kBFloat16;
 }
 
-// One product's weights: panels, and the bias padded to whole vectors.
+// One product's weights: panels, and the bias padded to whole vectors; with 8
+// bits, so are the columns' scales, and offsets where they are needed.
 struct PackedProduct {
-  int64_t features;  // of a row that is multiplied, padded
+  int64_t given;     // features of a row
+  int64_t features;  // the same, padded
   int64_t columns;
   int64_t vectors;
   size_t kernel;  // where they begin, in bytes
   size_t bias;
+  size_t scales;
+  size_t offsets;
 };
 
 template <class S>
@@ -24,6 +28,7 @@ struct PackedLayout {
   PackedLayout(const EncoderSizes& sizes, DType precision) {
     const int64_t hidden = sizes.hidden;
     const bool narrow = MultipliesBFloat16<S>(precision);
+    const bool quantised = precision == DType::kInt8;
     bytes = 0;
     const auto take = [&](size_t size) {
       const size_t place = bytes;
@@ -33,12 +38,18 @@ struct PackedLayout {
     const auto product = [&](int64_t features, int64_t columns) {
       PackedProduct product;
       product.features =
-          narrow ? RoundUp(features, BFloat16Core<S>::kFeatureStep) : features;
+          quantised ? RoundUp(features, Int8Core<S>::kFeatureStep)
+          : narrow  ? RoundUp(features, BFloat16Core<S>::kFeatureStep)
+                    : features;
+      product.given = features;
       product.columns = columns;
       product.vectors = RoundUp(columns, S::kLanes) / S::kLanes;
       product.kernel = take(product.features * product.vectors * S::kLanes *
-                            (narrow ? 2 : 4));
-      product.bias = take(product.vectors * S::kLanes * 4);
+                            (quantised ? 1 : narrow ? 2 : 4));
+      const size_t row = product.vectors * S::kLanes * 4;
+      product.bias = take(row);
+      product.scales = take(quantised ? row : 0);
+      product.offsets = take(quantised && S::kInt8Offset ? row : 0);
       return product;
     };
     query_key_value = product(hidden, 3 * hidden);
@@ -68,7 +79,13 @@ class EncoderPacking {
     __builtin_memset(base, 0, layout.bytes);
     const auto pack = [&](const PackedProduct& product, int64_t features,
                           const float* kernel, const float* bias) {
-      if (MultipliesBFloat16<S>(precision)) {
+      if (precision == DType::kInt8) {
+        using Core = Int8Core<S>;
+        Core::PackColumns(kernel, features, product.columns,
+                          reinterpret_cast<float*>(base + product.scales),
+                          reinterpret_cast<int32_t*>(base + product.offsets));
+        PackKernel<Core>(product, features, kernel, base + product.kernel);
+      } else if (MultipliesBFloat16<S>(precision)) {
         if constexpr (S::kHasBFloat16Dot) {
           PackKernel<BFloat16Core<S>>(product, features, kernel,
                                       base + product.kernel);

@@ -4,6 +4,8 @@ struct FloatCore {
   using Row = float;
   using Panel = float;
   static constexpr bool kWidens = false;
+  static constexpr bool kQuantises = false;
+  static constexpr int kRows = S::kForwardRows;
   static constexpr int64_t kFeatureStep = S::kLanes;
   static constexpr int64_t kFeaturesATerm = 1;
 

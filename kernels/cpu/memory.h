@@ -40,7 +40,7 @@ class Buffer {
 
 // A thread's memory, kept from call to call: fresh pages would cost more than
 // what is done in them. Each use has its own.
-enum Use { kChunkScratch, kPassSums, kEncoderRows, kAttention, kUses };
+enum Use { kChunkScratch, kPassSums, kEncoderRows, kAttention, kProduct, kUses };
 
 inline void* ThreadMemory(Use use, size_t bytes) {
   thread_local std::unique_ptr<Buffer> buffers[kUses];

@@ -43,7 +43,7 @@ struct Product {
 
   // What multiplies m rows with n vectors of units: all features of them, or
   // a block.
-  template <class Kind = Whole, int M = S::kForwardRows>
+  template <class Kind = Whole, int M = Core::kRows>
   static typename Kind::Type Choose(int64_t m, int64_t n) {
     if constexpr (M > 1) {
       if (m < M) return Choose<Kind, M - 1>(m, n);

@@ -24,6 +24,7 @@ enum class Source { kRows, kRowsToBlock, kBlock };
 #include "typed_vectors.h"
 #include "float_core.h"
 #include "bfloat16_core.h"
+#include "int8_core.h"
 #include "products.h"
 #include "tile_layout.h"
 #include "packing.h"

@@ -16,6 +16,7 @@ const std::vector<CpuVariant>& Variants() {
       {"avx512bf16", Avx512Bf16Kernels, Avx512Bf16EncoderKernels,
        [] {
          return __builtin_cpu_supports("avx512bf16") &&
+                __builtin_cpu_supports("avx512vnni") &&
                 __builtin_cpu_supports("avx512bw") &&
                 __builtin_cpu_supports("avx512dq") &&
                 __builtin_cpu_supports("avx512vl");
