@@ -41,7 +41,7 @@ namespace bvkeras {
 
 // Raised whenever an operation's arguments, results or numerics change:
 // bvkeras/ops/library.py refuses a library with another number.
-constexpr int kContractVersion = 6;
+constexpr int kContractVersion = 7;
 
 enum class DType : int { kFloat32 = 0, kBFloat16, kFloat16, kInt8 };
 

@@ -45,8 +45,7 @@ from bvkeras.data.token_batches import tokenize_examples
 from bvkeras.data.token_examples import TokenExamples
 from bvkeras.data.tokenized_examples import TokenizedExamples
 from bvkeras.encoders.encoder import Encoder
-from bvkeras.encoders.fast_encoder import COMPUTE_DTYPES
-from bvkeras.encoders.inference import computed_by
+from bvkeras.encoders.inference import check_compute_dtype, computed_by
 from bvkeras.errors import ArgumentError
 from bvkeras.progress import progress_bar
 from bvkeras.tasks.spec import TaskSpec
@@ -94,8 +93,9 @@ def write_cache(
         extras: sequence of str. What else to keep of every token:
             `"token_ids"`, `"offsets"` (its characters in the text), which a
             span task's windows always have.
-        compute_dtype: str. `"float32"`, `"bfloat16"` or `"float16"`: what the
-            encoder computes in. Defaults to its own compute dtype.
+        compute_dtype: str. `"float32"`, `"bfloat16"`, `"float16"` or `"int8"`:
+            what the encoder computes in, as of `inference_encoder`. Defaults to
+            its own compute dtype.
         max_batch_tokens: int. Most tokens a batch has, padding included.
         shared: bool. Whether other processes, here or on other machines that
             share the folder, write the same cache at the same time. Each then
@@ -109,6 +109,7 @@ def write_cache(
 
     Raises:
         ArgumentError: `dtype`, `compute_dtype` or `extras` has another value,
+            `compute_dtype` is `"int8"` without the native library,
             `max_batch_tokens` is below 1, or no example of the task is given.
         CacheError: the disk is too small.
         DataError: a label is none of the task's, or a hidden state is NaN or
@@ -229,7 +230,7 @@ def cache_identity(
     check_examples(task, examples)
     compute_dtype = compute_dtype or encoder.backbone.compute_dtype
     _check_choice("dtype", dtype, tuple(DTYPES))
-    _check_choice("compute_dtype", compute_dtype, COMPUTE_DTYPES)
+    check_compute_dtype(compute_dtype, encoder.backbone)
     extras = _kept_extras(extras, examples)
     if max_batch_tokens < 1:
         raise ArgumentError(

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--compute-dtype",
-        choices=shared.COMPUTE_DTYPES,
+        choices=shared.INFERENCE_DTYPES,
         help="what the encoder computes in (float32)",
     )
     parser.add_argument(

@@ -10,7 +10,7 @@ from bvkeras.errors import ArgumentError, BvkerasError
 
 # As in encoders/fast_encoder.py, encoders/sentence_pooling.py and
 # cache/format.py, which are slow to import.
-COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
+INFERENCE_DTYPES = ("float32", "bfloat16", "float16", "int8")
 # As in serving/runs.py, which is slow to import.
 SYSTEMS = ("head", "frozen", "encoder", "regression", "frozen_regression")
 _SENTENCE_POOLINGS = ("cls", "first", "mean")

@@ -43,7 +43,7 @@ def add_recipe_arguments(
     shared.add_cache_dtype(parser)
     parser.add_argument(
         "--extraction-dtype",
-        choices=shared.COMPUTE_DTYPES,
+        choices=shared.INFERENCE_DTYPES,
         help="what the encoder computes hidden states in (float32)",
     )
     parser.add_argument(

@@ -11,6 +11,8 @@ from bvkeras.errors import ArgumentError
 from bvkeras.layers.hidden_states import layer_indices
 
 COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
+# With what the native library alone computes.
+INFERENCE_DTYPES = (*COMPUTE_DTYPES, "int8")
 # What a padded position adds to a score; float16 takes it as well.
 _MASKED = -3e4
 
@@ -142,17 +144,19 @@ class FastEncoder:
 
 
 def checked_compute_dtype(
-    compute_dtype: str | None, backbone: keras.Model
+    compute_dtype: str | None,
+    backbone: keras.Model,
+    expected: Sequence[str] = COMPUTE_DTYPES,
 ) -> str:
     """What an encoder computes in: what is asked for, or the backbone's.
 
     Raises:
-        ArgumentError: it is none of `COMPUTE_DTYPES`.
+        ArgumentError: it is none of `expected`.
     """
     compute_dtype = compute_dtype or backbone.compute_dtype
-    if compute_dtype not in COMPUTE_DTYPES:
+    if compute_dtype not in expected:
         raise ArgumentError(
-            f"compute_dtype: expected one of {', '.join(COMPUTE_DTYPES)}, "
+            f"compute_dtype: expected one of {', '.join(expected)}, "
             f"got {compute_dtype!r}"
         )
     return compute_dtype

@@ -6,9 +6,15 @@ import keras
 import tensorflow as tf
 
 from bvkeras.encoders.families.registry import family_of
-from bvkeras.encoders.fast_encoder import FastEncoder, checked_compute_dtype
+from bvkeras.encoders.fast_encoder import (
+    COMPUTE_DTYPES,
+    INFERENCE_DTYPES,
+    FastEncoder,
+    checked_compute_dtype,
+)
 from bvkeras.encoders.keras_encoder import KerasEncoder
 from bvkeras.encoders.native_encoder import NativeEncoder, computes
+from bvkeras.errors import ArgumentError
 from bvkeras.ops import library
 from bvkeras.ops.implementation import takes_native
 
@@ -23,24 +29,56 @@ def inference_encoder(
 ) -> InferenceEncoder:
     """`NativeEncoder` or `FastEncoder` of BERT's layers, else `KerasEncoder`.
 
-    The native library computes where it is there and can: on a CPU, in float32
-    or bfloat16. The environment variable BVKERAS_IMPLEMENTATION can say
-    `"reference"`, as for linear pooling.
+    The native library computes where it is there and can: on a CPU, in
+    float32, bfloat16 or int8. The environment variable BVKERAS_IMPLEMENTATION
+    can say `"reference"`, as for linear pooling.
 
     Args:
         backbone: keras.Model. keras-hub's, of a family that bvkeras knows.
         layers: sequence of int. As of `FastEncoder`.
-        compute_dtype: str. As of `FastEncoder`.
+        compute_dtype: str. As of `FastEncoder`, or `"int8"`, which only
+            `NativeEncoder` computes.
         output_dtype: str. As of `FastEncoder`.
 
     Raises:
-        ArgumentError: as `FastEncoder`.
+        ArgumentError: as `FastEncoder`, and as `check_compute_dtype`.
     """
+    check_compute_dtype(compute_dtype, backbone)
     encoder: type[InferenceEncoder] = KerasEncoder
     if family_of(backbone).has_bert_layer:
         native = _takes_native(backbone, compute_dtype)
         encoder = NativeEncoder if native else FastEncoder
     return encoder(backbone, layers, compute_dtype, output_dtype)
+
+
+def check_compute_dtype(
+    compute_dtype: str | None, backbone: keras.Model
+) -> None:
+    """Raises ArgumentError where `inference_encoder` cannot compute in it here.
+
+    Args:
+        compute_dtype: str, or None. As of `inference_encoder`.
+        backbone: keras.Model. As of `inference_encoder`.
+
+    Raises:
+        ArgumentError: it is none there is; or it is `"int8"`, and the layers
+            are not BERT's, or the native library is not used.
+    """
+    if (
+        checked_compute_dtype(compute_dtype, backbone, INFERENCE_DTYPES)
+        != "int8"
+    ):
+        return
+    why = ""
+    if not family_of(backbone).has_bert_layer:
+        why = "only layers of BERT's kind can have"
+    elif not _takes_native(backbone, compute_dtype):
+        why = "takes the native library, not used here (bvkeras doctor)"
+    if why:
+        raise ArgumentError(
+            f"compute_dtype: received 'int8', which {why}; expected one of "
+            f"{', '.join(COMPUTE_DTYPES)}"
+        )
 
 
 def computed_by(backbone: keras.Model, compute_dtype: str | None = None) -> str:
@@ -63,5 +101,5 @@ def computed_by(backbone: keras.Model, compute_dtype: str | None = None) -> str:
 
 def _takes_native(backbone, compute_dtype):
     return computes(
-        checked_compute_dtype(compute_dtype, backbone)
+        checked_compute_dtype(compute_dtype, backbone, INFERENCE_DTYPES)
     ) and takes_native("auto", tf.float32)

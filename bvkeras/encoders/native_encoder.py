@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from bvkeras.encoders.bert_weights import BertWeights
 from bvkeras.encoders.fast_encoder import FastEncoder, checked_compute_dtype
-from bvkeras.errors import ArgumentError
 from bvkeras.layers.hidden_states import layer_indices
 from bvkeras.ops.encoder_layers import encode_layers, pack_encoder_layer
+
+_COMPUTE_DTYPES = ("float32", "bfloat16", "int8")
 
 
 class NativeEncoder:
@@ -22,7 +23,10 @@ class NativeEncoder:
 
     Matrix products of states and weights are computed in the compute dtype;
     with `"bfloat16"` that takes a processor with such products, and others
-    compute in float32, which takes them as long.
+    compute in float32, which takes them as long. With `"int8"` the factors of
+    these products are rounded to 8 bits: weights by a column's largest, states
+    by a token's; `kernels/encoder.h` has the formula. Sums are exact. All else
+    is computed in float32.
 
     The weights are copied, and packed for the processor, when the object is
     made. There is no training and no dropout.
@@ -30,8 +34,8 @@ class NativeEncoder:
     Args:
         backbone: keras.Model. As of `FastEncoder`.
         layers: sequence of int. As of `FastEncoder`.
-        compute_dtype: str. `"float32"` or `"bfloat16"`. Defaults to the
-            backbone's compute dtype.
+        compute_dtype: str. `"float32"`, `"bfloat16"` or `"int8"`. Defaults to
+            the backbone's compute dtype.
         output_dtype: str. Type of the hidden states: `"float32"`,
             `"bfloat16"` or `"float16"`. Defaults to `"float32"`.
 
@@ -56,12 +60,9 @@ class NativeEncoder:
         output_dtype: str = "float32",
     ):
         indices = layer_indices(layers, backbone.num_layers)
-        compute_dtype = checked_compute_dtype(compute_dtype, backbone)
-        if not computes(compute_dtype):
-            raise ArgumentError(
-                f"compute_dtype: received {compute_dtype!r}, which the native "
-                "encoder does not compute, expected 'float32' or 'bfloat16'"
-            )
+        compute_dtype = checked_compute_dtype(
+            compute_dtype, backbone, _COMPUTE_DTYPES
+        )
         weights = BertWeights.of(backbone, max(indices))
         self._begin(weights, indices, compute_dtype, output_dtype)
 
@@ -126,4 +127,4 @@ class NativeEncoder:
 
 def computes(compute_dtype: str) -> bool:
     """Whether a `NativeEncoder` can have this compute dtype."""
-    return compute_dtype in ("float32", "bfloat16")
+    return compute_dtype in _COMPUTE_DTYPES

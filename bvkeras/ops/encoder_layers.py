@@ -22,7 +22,7 @@ def pack_encoder_layer(
     Args:
         layer: dict of float32 tensors. As of `BertWeights.layers`.
         num_heads: int. Of attention.
-        compute_dtype: str. `"float32"` or `"bfloat16"`.
+        compute_dtype: str. `"float32"`, `"bfloat16"` or `"int8"`.
 
     Returns:
         uint8 tensor `(bytes,)`.

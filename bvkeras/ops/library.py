@@ -21,7 +21,7 @@ from bvkeras.errors import NativeLibraryError
 from bvkeras.schema import COUNT, TEXT, record_of
 
 # That of kernels/linear_pooling.h.
-CONTRACT_VERSION = 6
+CONTRACT_VERSION = 7
 
 BUILD_COMMAND = (
     "python -m pip install cmake ninja pybind11 scikit-build-core && "

@@ -8,6 +8,7 @@ from typing import Any
 from bvkeras.cache.reader import HiddenStateCache
 from bvkeras.data.example_checks import check_examples
 from bvkeras.data.sources import load_examples
+from bvkeras.encoders.inference import check_compute_dtype
 from bvkeras.encoders.loading import load_backbone
 from bvkeras.evaluation.comparison import SystemResult
 from bvkeras.evaluation.evaluation import Evaluation
@@ -88,6 +89,9 @@ class RunState:
             task,
             self.encoder.hidden_dim,
             **{**overrides, "sentence_pooling": pooling},
+        )
+        check_compute_dtype(
+            self.settings.extraction_dtype, self.encoder.backbone
         )
         config = self.settings.finetune
         check_freeze_layers(self.encoder.backbone, config.freeze_layers)

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from bvkeras.cache.format import DTYPES
-from bvkeras.encoders.fast_encoder import COMPUTE_DTYPES
+from bvkeras.encoders.fast_encoder import INFERENCE_DTYPES
 from bvkeras.encoders.sentence_pooling import check_sentence_pooling
 from bvkeras.tasks.finetune_config import FinetuneConfig
 from bvkeras.tasks.head_config import HeadConfig
@@ -15,7 +15,7 @@ from bvkeras.training.head import check_pooler, check_token_pooling
 
 _CHECKS = {
     "cache_dtype": one_of(*DTYPES),
-    "extraction_dtype": one_of(*COMPUTE_DTYPES),
+    "extraction_dtype": one_of(*INFERENCE_DTYPES),
 }
 
 

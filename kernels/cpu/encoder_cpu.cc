@@ -16,8 +16,8 @@
 
 namespace bvkeras {
 
-// Of so many terms of 127 * 127 a sum is within 32 bits.
-constexpr int64_t kMostInt8Terms = INT32_MAX / (127 * 127);
+// Of so many terms a sum is within 32 bits, and so is what a column takes off.
+constexpr int64_t kMostInt8Terms = INT32_MAX / (128 * 127);
 
 std::string Check(const EncoderSizes& sizes, DType precision) {
   if (sizes.hidden < 1 || sizes.heads < 1 || sizes.inner < 1) {
