@@ -22,7 +22,7 @@ target_compile_options(kernels_avx512 PRIVATE
                        -Wno-psabi "-D__builtin_cpu_supports(name)=true")
 set(cpu_objects "$<TARGET_OBJECTS:kernels_cpu>")
 set(cpu_drivers "$<FILTER:${cpu_objects},INCLUDE,_cpu[.]cc|portable[.]cc>")
-foreach(name linear_pooling_test encoder_test)
+foreach(name linear_pooling_test encoder_test encoder_int8_test)
   add_executable(${name} kernels/tests/${name}.cc)
   target_link_libraries(${name} PRIVATE kernels_cpu)
   add_executable(${name}_avx512 kernels/tests/${name}.cc ${cpu_drivers})
