@@ -13,7 +13,7 @@ sorted by length in batches of 32 and every engine given the same batches:
   torch        Hugging Face's BertModel with its default attention
 
 each in float32, and with `--bfloat16`, on a processor with such products, in
-bfloat16, too. Counted is what turns padded token ids into arrays; tokenising
+bfloat16, too; `native` in int8 as well. Counted is what turns padded token ids into arrays; tokenising
 and loading are not. Engines take turns in one process, so that what else the
 machine does meets all of them alike; ratios are taken within a turn. The
 largest difference to `tensorflow` in float32 is printed, too.
@@ -172,6 +172,9 @@ def _engines(
         )
         engines[f"openvino_{dtype}"] = _openvino(backbone, dtype)
         engines[f"torch_{dtype}"] = _torch(checkpoint, dtype)
+    engines["native_int8"] = _compiled(
+        NativeEncoder(backbone, compute_dtype="int8")
+    )
     return engines | _onnxruntime(backbone, checkpoint, folder)
 
 

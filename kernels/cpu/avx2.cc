@@ -21,10 +21,10 @@ struct Avx2Vector {
   static constexpr int kOuterVectors = 3;
   static constexpr int kOuterPairUnits = 4;
   static constexpr bool kHasBFloat16Dot = false;
-  // 4 x 2 sums, 2 vectors of W, a row's numbers and magnitudes, and what is
-  // made of them.
+  // Fewer rows than registers hold: more are slower.
   static constexpr int kInt8Rows = 4;
-  static constexpr bool kInt8Offset = false;
+  static constexpr int kInt8Step = 32;
+  static constexpr Int8Kind kInt8 = Int8Kind::kUnsignedWeights;
 
   static Vec Set1(float x) { return _mm256_set1_ps(x); }
   static Vec Load(const float* p) { return _mm256_loadu_ps(p); }
@@ -94,10 +94,6 @@ struct Avx2Vector {
   }
 
   using Ints = __m256i;
-  struct Quad {
-    __m256i numbers;
-    __m256i magnitudes;
-  };
   static Ints ZeroInts() { return _mm256_setzero_si256(); }
   static Ints LoadInts(const void* p) {
     return _mm256_loadu_si256(static_cast<const __m256i*>(p));
@@ -106,16 +102,24 @@ struct Avx2Vector {
     _mm256_storeu_si256(static_cast<__m256i*>(p), a);
   }
   static Vec ToFloats(Ints a) { return _mm256_cvtepi32_ps(a); }
-  static Quad Set1Quad(const void* numbers, const void* magnitudes) {
-    return {_mm256_set1_epi32(LoadScalar<int>(numbers)),
-            _mm256_set1_epi32(LoadScalar<int>(magnitudes))};
+  static Ints SubInts(Ints a, Ints b) { return _mm256_sub_epi32(a, b); }
+  static Ints Set1Int(int32_t a) { return _mm256_set1_epi32(a); }
+  static Ints Set1Quad(const void* numbers) {
+    return _mm256_set1_epi32(LoadScalar<int>(numbers));
   }
-  // |x| sign(w, x): two of them are within 16 bits.
-  static Ints AddQuads(Ints sum, Quad x, Ints w) {
-    const __m256i pairs = _mm256_maddubs_epi16(
-        x.magnitudes, _mm256_sign_epi8(w, x.numbers));
-    return _mm256_add_epi32(sum,
+  static Ints AddQuads(Ints sum, Ints x, Ints w) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(w, x),
+                                                   _mm256_set1_epi16(1)));
+  }
+  // Adds kInt8Step numbers to the sum; whether two side by side are beyond 129.
+  static bool AddNumbers(const void* numbers, Ints* sum) {
+    const __m256i pairs =
+        _mm256_maddubs_epi16(_mm256_set1_epi8(1), LoadInts(numbers));
+    *sum = _mm256_add_epi32(*sum,
                             _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    const __m256i far = _mm256_cmpgt_epi16(_mm256_abs_epi16(pairs),
+                                           _mm256_set1_epi16(129));
+    return !_mm256_testz_si256(far, far);
   }
   // Rounded to the nearest, even.
   static void StoreInt8(void* p, Vec a) {

@@ -12,7 +12,8 @@ struct Avx512Vector {
   static constexpr int kOuterPairUnits = 8;
   static constexpr bool kHasBFloat16Dot = false;
   static constexpr int kInt8Rows = 8;
-  static constexpr bool kInt8Offset = false;
+  static constexpr int kInt8Step = 64;
+  static constexpr Int8Kind kInt8 = Int8Kind::kUnsignedWeights;
 
   static Vec Set1(float x) { return _mm512_set1_ps(x); }
   static Vec Load(const float* p) { return _mm512_loadu_ps(p); }
@@ -76,26 +77,27 @@ struct Avx512Vector {
   }
 
   using Ints = __m512i;
-  struct Quad {
-    __mmask64 negative;
-    __m512i magnitudes;
-  };
   static Ints ZeroInts() { return _mm512_setzero_si512(); }
   static Ints LoadInts(const void* p) { return _mm512_loadu_si512(p); }
   static void StoreInts(void* p, Ints a) { _mm512_storeu_si512(p, a); }
   static Ints SubInts(Ints a, Ints b) { return _mm512_sub_epi32(a, b); }
   static Vec ToFloats(Ints a) { return _mm512_cvtepi32_ps(a); }
-  static Quad Set1Quad(const void* numbers, const void* magnitudes) {
-    return {_mm512_movepi8_mask(_mm512_set1_epi32(LoadScalar<int>(numbers))),
-            _mm512_set1_epi32(LoadScalar<int>(magnitudes))};
+  static Ints Set1Int(int32_t a) { return _mm512_set1_epi32(a); }
+  static Ints Set1Quad(const void* numbers) {
+    return _mm512_set1_epi32(LoadScalar<int>(numbers));
   }
-  // |x| times w or -w: two of them are within 16 bits.
-  static Ints AddQuads(Ints sum, Quad x, Ints w) {
-    const __m512i turned =
-        _mm512_mask_sub_epi8(w, x.negative, _mm512_setzero_si512(), w);
-    return _mm512_add_epi32(
-        sum, _mm512_madd_epi16(_mm512_maddubs_epi16(x.magnitudes, turned),
-                               _mm512_set1_epi16(1)));
+  static Ints AddQuads(Ints sum, Ints x, Ints w) {
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_maddubs_epi16(w, x),
+                                                   _mm512_set1_epi16(1)));
+  }
+  // Adds kInt8Step numbers to the sum; whether two side by side are beyond 129.
+  static bool AddNumbers(const void* numbers, Ints* sum) {
+    const __m512i pairs =
+        _mm512_maddubs_epi16(_mm512_set1_epi8(1), LoadInts(numbers));
+    *sum = _mm512_add_epi32(*sum,
+                            _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+    return _mm512_cmpgt_epi16_mask(_mm512_abs_epi16(pairs),
+                                   _mm512_set1_epi16(129)) != 0;
   }
   // Rounded to the nearest, even.
   static void StoreInt8(void* p, Vec a) {

@@ -27,12 +27,8 @@ struct Avx512Bf16Vector : Avx512Vector {
   }
 
   // Every processor with VDPBF16PS has VPDPBUSD.
-  static constexpr bool kInt8Offset = true;
-  using Quad = __m512i;
-  static Quad Set1Quad(const void* numbers, const void*) {
-    return _mm512_set1_epi32(LoadScalar<int>(numbers));
-  }
-  static Ints AddQuads(Ints sum, Quad x, Ints w) {
+  static constexpr Int8Kind kInt8 = Int8Kind::kUnsignedRows;
+  static Ints AddQuads(Ints sum, Ints x, Ints w) {
     return _mm512_dpbusd_epi32(sum, x, w);
   }
 

@@ -221,7 +221,7 @@ class EncoderEngine {
     using Matrix = Product<S, Core>;
     alignas(64) float tile[kTile * kPanel];
     const void* pointers[kTile];
-    float scales[kTile];
+    typename Core::Row quantised[kTile];
     const auto* packed = reinterpret_cast<const typename Core::Panel*>(
         static_cast<const char*>(pass.packed) + product.kernel);
     const int64_t panels = Matrix::Panels(product.vectors);
@@ -235,7 +235,7 @@ class EncoderEngine {
         if constexpr (Core::kQuantises) {
           auto* const row = static_cast<uint8_t*>(part.scratch) +
                             r * Core::RowBytes(product.features);
-          scales[r] =
+          quantised[r] =
               Core::Quantise(static_cast<const float*>(pointers[r]),
                              product.given, product.features, row);
           pointers[r] = row;
@@ -260,8 +260,13 @@ class EncoderEngine {
         }
         for (int64_t r = 0; r < count; ++r) {
           if constexpr (Core::kQuantises) {
+            if (quantised[r].rests > 0) {
+              Core::AddRests(static_cast<const uint8_t*>(pointers[r]),
+                             product.features, quantised[r].rests, panel,
+                             vectors, tile + r * width);
+            }
             Core::Dequantise(
-                tile + r * width, width, scales[r],
+                tile + r * width, width, quantised[r],
                 Floats(pass, product.scales) + begin * kLanes,
                 reinterpret_cast<const int32_t*>(
                     Floats(pass, product.offsets)) + begin * kLanes);

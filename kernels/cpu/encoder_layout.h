@@ -49,7 +49,7 @@ struct PackedLayout {
       const size_t row = product.vectors * S::kLanes * 4;
       product.bias = take(row);
       product.scales = take(quantised ? row : 0);
-      product.offsets = take(quantised && S::kInt8Offset ? row : 0);
+      product.offsets = take(quantised && Int8Core<S>::kUnsignedRows ? row : 0);
       return product;
     };
     query_key_value = product(hidden, 3 * hidden);

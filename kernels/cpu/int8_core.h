@@ -6,19 +6,40 @@
 // Integers are exact, in any order and with any instruction: every instruction
 // set gives the same sums. No term saturates, since no number is beyond 127.
 //
-// A row is stored twice, as the instructions read it: its numbers, then their
-// magnitudes. Where S::kInt8Offset, unsigned numbers are multiplied: those of
-// the row plus 128, and 128 times the sum of each column is taken off.
+// The instructions multiply unsigned numbers with signed ones; which are made
+// unsigned is S::kInt8's. What that adds to a sum is taken off in the end: 128
+// times the sum of a column, or 127 times that of a row.
+//
+// With unsigned weights, two terms are added in 16 bits first. They fit unless
+// two numbers of a row side by side are beyond 129 together, which few are: what
+// is too much is multiplied by itself, in a list of such rests.
 template <class S>
 struct Int8Core {
   using Panel = uint32_t;  // four features of a column
   static constexpr int kRows = S::kInt8Rows;
-  static constexpr int64_t kFeatureStep = 16;
+  static constexpr int64_t kFeatureStep = S::kInt8Step;
   static constexpr int64_t kFeaturesATerm = 4;
   static constexpr int64_t kBlock = 512;
   static constexpr bool kQuantises = true;
 
+  static constexpr bool kUnsignedRows = S::kInt8 == Int8Kind::kUnsignedRows;
+  static constexpr bool kUnsignedWeights =
+      S::kInt8 == Int8Kind::kUnsignedWeights;
+
   static_assert(kFeatureStep % S::kLanes == 0, "rows are whole vectors");
+
+  // What is left of a term's four numbers of a row.
+  struct Rest {
+    int32_t term;
+    int8_t numbers[4];
+  };
+
+  // A row in 8 bits; its rests lie behind its numbers.
+  struct Row {
+    float scale;     // NaN where a number is not finite
+    int32_t offset;  // of each sum
+    int32_t rests;
+  };
 
   // As FloatCore's; what is written are integers.
   template <int M, int N>
@@ -47,7 +68,7 @@ struct Int8Core {
       w += N * S::kLanes;
 #pragma GCC unroll 8
       for (int m = 0; m < M; ++m) {
-        const auto x = S::Set1Quad(row[m] + e, row[m] + features + e);
+        const auto x = S::Set1Quad(row[m] + e);
 #pragma GCC unroll 8
         for (int n = 0; n < N; ++n) {
           sum[m][n] = S::AddQuads(sum[m][n], x, kernel[n]);
@@ -63,12 +84,13 @@ struct Int8Core {
     }
   }
 
-  static int64_t RowBytes(int64_t padded) { return RoundUp(2 * padded, 64); }
+  static int64_t RowBytes(int64_t padded) {
+    const int64_t rests = kUnsignedWeights ? padded / 4 : 0;
+    return RoundUp(padded + rests * sizeof(Rest), 64);
+  }
 
-  // A row of floats in 8 bits; gives its scale, which is NaN where one of them
-  // is not finite.
-  static float Quantise(const float* row, int64_t features, int64_t padded,
-                        uint8_t* out) {
+  static Row Quantise(const float* row, int64_t features, int64_t padded,
+                      uint8_t* out) {
     typename S::Vec most = S::Set1(0.0f);
     typename S::Vec wrong = S::Set1(0.0f);
     for (int64_t e = 0; e < features; e += S::kLanes) {
@@ -95,38 +117,74 @@ struct Int8Core {
       }
       __builtin_memset(numbers + e, 0, padded - e);
     }
-    for (int64_t e = 0; e < padded; ++e) {
-      const int number = numbers[e];
-      if (S::kInt8Offset) {
-        out[e] = static_cast<uint8_t>(number + 128);
-      } else {
-        out[padded + e] = static_cast<uint8_t>(number < 0 ? -number : number);
+    Row made = {scale.scale, 0, 0};
+    if constexpr (kUnsignedRows) {
+      for (int64_t e = 0; e < padded; ++e) out[e] ^= 0x80;
+    }
+    if constexpr (kUnsignedWeights) {
+      auto sum = S::ZeroInts();
+      for (int64_t e = 0; e < padded; e += kFeatureStep) {
+        if (S::AddNumbers(numbers + e, &sum)) {
+          SplitRests(numbers, e, padded, &made);
+        }
+      }
+      alignas(64) int32_t sums[S::kLanes];
+      S::StoreInts(sums, sum);
+      for (int64_t i = 0; i < S::kLanes; ++i) made.offset += 127 * sums[i];
+    }
+    return made;
+  }
+
+  // Adds what the row's rests give to its sums with a panel.
+  template <int N = S::kForwardVectors>
+  static void AddRests(const uint8_t* row, int64_t padded, int32_t rests,
+                       const Panel* panel, int64_t vectors, float* sums) {
+    if constexpr (N > 1) {
+      if (vectors < N) {
+        return AddRests<N - 1>(row, padded, rests, panel, vectors, sums);
       }
     }
-    return scale.scale;
+    typename S::Ints sum[N];
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) sum[n] = S::LoadInts(sums + n * S::kLanes);
+    const uint8_t* rest = row + padded;
+    for (int32_t i = 0; i < rests; ++i, rest += sizeof(Rest)) {
+      const int64_t term = LoadScalar<int32_t>(rest);
+      const auto x = S::Set1Quad(rest + sizeof(int32_t));
+      const Panel* w = panel + term * N * S::kLanes;
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) {
+        sum[n] = S::AddQuads(sum[n], x, S::LoadInts(w + n * S::kLanes));
+      }
+    }
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) S::StoreInts(sums + n * S::kLanes, sum[n]);
   }
 
   // The integers of a row's sums as floats, in their place.
-  static void Dequantise(float* sums, int64_t count, float row_scale,
+  static void Dequantise(float* sums, int64_t count, const Row& row,
                          const float* column_scales, const int32_t* offsets) {
-    const auto scale = S::Set1(row_scale);
+    const auto scale = S::Set1(row.scale);
     for (int64_t i = 0; i < count; i += S::kLanes) {
       auto sum = S::LoadInts(sums + i);
-      if constexpr (S::kInt8Offset) {
+      if constexpr (kUnsignedRows) {
         sum = S::SubInts(sum, S::LoadInts(offsets + i));
+      }
+      if constexpr (kUnsignedWeights) {
+        sum = S::SubInts(sum, S::Set1Int(row.offset));
       }
       S::Store(sums + i, S::Mul(S::Mul(S::ToFloats(sum), scale),
                                 S::Load(column_scales + i)));
     }
   }
 
-  // Each column's scale, and what S::kInt8Offset asks to be taken off.
+  // Each column's scale, and what is taken off its sums.
   static void PackColumns(const float* kernel, int64_t features,
                           int64_t columns, float* scales, int32_t* offsets) {
     for (int64_t a = 0; a < columns; ++a) {
       const float most = LargestOf(kernel + a, features, columns);
       scales[a] = ScaleOf(most).scale;
-      if (!S::kInt8Offset) continue;
+      if (!kUnsignedRows) continue;
       int32_t sum = 0;
       for (int64_t e = 0; e < features; ++e) {
         sum += Rounded(kernel[e * columns + a], ScaleOf(most));
@@ -138,7 +196,7 @@ struct Int8Core {
   // W in panels: [features / 4, units, 4] each.
   static void PackPanel(const Problem& problem, int64_t features,
                         int64_t first_unit, int64_t unit_count, void* target) {
-    int8_t* const out = static_cast<int8_t*>(target);
+    uint8_t* const out = static_cast<uint8_t*>(target);
     __builtin_memset(out, 0, features * unit_count);
     const int64_t left = problem.units - first_unit;
     for (int64_t a = 0; a < (left < unit_count ? left : unit_count); ++a) {
@@ -147,7 +205,8 @@ struct Int8Core {
           ScaleOf(LargestOf(column, problem.features, problem.units));
       for (int64_t e = 0; e < problem.features; ++e) {
         out[(e / 4 * unit_count + a) * 4 + e % 4] =
-            Rounded(column[e * problem.units], scale);
+            static_cast<uint8_t>(Rounded(column[e * problem.units], scale) +
+                                 (kUnsignedWeights ? 127 : 0));
       }
     }
   }
@@ -157,6 +216,28 @@ struct Int8Core {
     float inverse;  // what numbers are multiplied with; 0: all are 0
     float scale;
   };
+
+  // Of the step's pairs that are beyond 129, what is too much.
+  static void SplitRests(int8_t* numbers, int64_t begin, int64_t padded,
+                         Row* row) {
+    for (int64_t e = begin; e < begin + kFeatureStep; e += 4) {
+      Rest rest = {static_cast<int32_t>(e / 4), {0, 0, 0, 0}};
+      bool any = false;
+      for (int64_t k = 0; k < 4; k += 2) {
+        int8_t* const pair = numbers + e + k;
+        const int sum = pair[0] + pair[1];
+        const int most = sum < 0 ? -129 : 129;
+        if (sum * (sum < 0 ? -1 : 1) <= 129) continue;
+        rest.numbers[k] = static_cast<int8_t>(sum - most);
+        pair[0] = static_cast<int8_t>(most - pair[1]);
+        any = true;
+      }
+      if (!any) continue;
+      __builtin_memcpy(numbers + padded + row->rests * sizeof(Rest), &rest,
+                       sizeof rest);
+      ++row->rests;
+    }
+  }
 
   static Scale ScaleOf(float largest) {
     if (!(largest <= 0x1.fffffep127f)) return {0.0f, __builtin_nanf("")};

@@ -8,6 +8,9 @@ inline T LoadScalar(const void* source) {
   return value;
 }
 
+// What a product of 8 bits makes unsigned: int8_core.h.
+enum class Int8Kind { kSigned, kUnsignedRows, kUnsignedWeights };
+
 inline int64_t RoundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }

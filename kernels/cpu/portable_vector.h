@@ -12,7 +12,8 @@ struct PortableVector {
   static constexpr int kOuterPairUnits = 4;
   static constexpr bool kHasBFloat16Dot = false;
   static constexpr int kInt8Rows = 4;
-  static constexpr bool kInt8Offset = false;
+  static constexpr int kInt8Step = 16;
+  static constexpr Int8Kind kInt8 = Int8Kind::kSigned;
 
   static Vec Set1(float x) { return Vec{x, x, x, x}; }
   static Vec Load(const float* p) {
@@ -77,7 +78,7 @@ struct PortableVector {
   static void StoreInts(void* p, Ints a) { __builtin_memcpy(p, &a, sizeof a); }
   static Ints SubInts(Ints a, Ints b) { return a - b; }
   static Vec ToFloats(Ints a) { return __builtin_convertvector(a, Vec); }
-  static Quad Set1Quad(const void* numbers, const void* /*magnitudes*/) {
+  static Quad Set1Quad(const void* numbers) {
     const int32_t bits = LoadScalar<int32_t>(numbers);
     return ToQuad(Ints{bits, bits, bits, bits});
   }

@@ -28,11 +28,11 @@ namespace {
 
 // VPDPBUSD, lane by lane.
 struct EmulatedVector : PortableVector {
-  static constexpr bool kInt8Offset = true;
+  static constexpr Int8Kind kInt8 = Int8Kind::kUnsignedRows;
   struct Quad {
     uint8_t numbers[4];
   };
-  static Quad Set1Quad(const void* numbers, const void* /*magnitudes*/) {
+  static Quad Set1Quad(const void* numbers) {
     Quad quad;
     std::memcpy(&quad, numbers, sizeof quad);
     return quad;
