@@ -395,7 +395,7 @@ def test_disk_that_is_just_large_enough(encoder, tmp_path, monkeypatch):
     [
         ("examples: .*none", {"examples": make_examples(2).take([])}),
         ("^dtype: .*'int4'", {"dtype": "int4"}),
-        ("compute_dtype: .*'int8'", {"compute_dtype": "int8"}),
+        ("compute_dtype: .*'int4'", {"compute_dtype": "int4"}),
         ("extras: .*'words'", {"extras": ("words",)}),
         ("max_batch_tokens: .*0", {"max_batch_tokens": 0}),
         (r"layers: .*each once, got \[0, -3\]", {"layers": [0, -3]}),
