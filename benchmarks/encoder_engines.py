@@ -16,7 +16,7 @@ each in float32, and with `--bfloat16`, on a processor with such products, in
 bfloat16, too; `native` in int8 as well. Counted is what turns padded token ids
 into arrays; tokenising and loading are not. Engines take turns in one process,
 so that what else the machine does meets all of them alike; ratios are taken
-within a turn. The largest difference to `tensorflow` in float32 is printed, too.
+within a turn. The largest difference to `tensorflow` in float32 is printed.
 
     pip install openvino onnxruntime onnx torch transformers
     python -m benchmarks.encoder_engines

@@ -4,7 +4,6 @@
 // AddressSanitizer and UBSan, as linear_pooling_test.cc.
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -12,12 +11,12 @@
 #include <limits>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "cpu/encoder_kernels.h"
 #include "cpu/tile_kernels.h"
 #include "cpu/variants.h"
+#include "cpu_runs.h"
 
 namespace bvkeras {
 namespace cpu {
@@ -49,8 +48,6 @@ struct EmulatedVector : PortableVector {
 
 #include "cpu/tile_kernels_impl.h"
 #include "cpu/encoder_kernels_impl.h"
-
-int failures = 0;
 
 void Fail(const char* variant, const std::string& what) {
   std::printf("%s: %s\n", variant, what.c_str());
@@ -230,23 +227,6 @@ void TestProducts(const EncoderKernels& kernels, const Sizes& given,
   }
 }
 
-using Task = std::function<void(int64_t)>;
-
-void InOrder(int64_t tasks, int64_t, const Task& task) {
-  for (int64_t i = 0; i < tasks; ++i) task(i);
-}
-
-void OnThreads(int64_t tasks, int64_t, const Task& task) {
-  std::atomic<int64_t> next{0};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 3; ++i) {
-    threads.emplace_back([&] {
-      for (int64_t at; (at = next++) < tasks;) task(at);
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-}
-
 std::vector<float> Encode(const EncoderSizes& sizes, int64_t batch,
                           int64_t tokens, const std::vector<float>& states,
                           const bool* mask, const void* packed, int64_t threads,
@@ -332,23 +312,11 @@ void TestKernels(const EncoderKernels& kernels) {
 
 int main() {
   using namespace bvkeras::cpu;
-  int tested = 0;
-  for (const char* variant : {"avx512bf16", "avx512", "avx2", "portable"}) {
-    setenv("BVKERAS_CPU_VARIANT", variant, 1);
-    std::string error;
-    Variant(&error);
-    if (!error.empty()) {
-      std::printf("left out: %s\n", error.c_str());
-      continue;
-    }
-    TestKernels(ChosenVariant().encoder_kernels());
-    TestTexts(variant);
-    ++tested;
-  }
   static constexpr EncoderKernels kEmulated =
       MakeEncoderKernels<EmulatedVector>("emulated");
   TestKernels(kEmulated);
-  std::printf("%d variants tested, and the emulated one, %d failures\n", tested,
-              failures);
-  return failures != 0 || tested == 0;
+  return bvkeras::OnEveryVariant([](const char* variant) {
+    TestKernels(ChosenVariant().encoder_kernels());
+    TestTexts(variant);
+  });
 }

@@ -399,9 +399,11 @@ def test_library_shows_no_symbol_of_its_own():
         capture_output=True,
         text=True,
     ).stdout
-    # But for what is asked of a build with CUDA before anything runs.
+    # But for what is asked of a build: its instruction set, and of one with
+    # CUDA its versions before anything runs.
     shown = {line.split()[-1] for line in found.splitlines()}
     assert {name for name in shown if "bvkeras" in name} <= {
+        "bvkeras_cpu_variant",
         "bvkeras_cuda_build_version",
         "bvkeras_cuda_driver_version",
     }
