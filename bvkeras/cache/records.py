@@ -213,9 +213,10 @@ class RecordParser:
             places[name] = feature
             place = entry_end
         if list(places) != self._names:
+            # In one line, whatever is in a name.
+            found = ", ".join(ascii(name)[1:-1] for name in places)
             raise RecordError(
-                f"its features are {', '.join(places)}; expected "
-                f"{', '.join(self._names)}"
+                f"its features are {found}; expected {', '.join(self._names)}"
             )
         return places
 

@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bvkeras import fileio
@@ -715,6 +715,7 @@ def test_record_written_to_do_harm(copy, index, name):
     inserted=st.binary(max_size=12),
     removed=st.integers(0, 12),
 )
+@example(position=8, inserted=bytes(9) + b"\n", removed=10)
 @settings(max_examples=400, deadline=None)
 def test_any_message_is_parsed_or_refused(
     whole_parser, position, inserted, removed
