@@ -203,21 +203,19 @@ def _authors(train, dev, folder, options):
                     data[rows[0] : rows[-1] + 1] = stacked.numpy()
 
     clock.timed("hidden_states", write_states)
-    head_scores = []
 
     def try_heads():
         for trial in range(options.authors_trials):
             head = _head(torch, _UNITS[trial % len(_UNITS)])
             with h5py.File(path) as file:
                 _train_head(torch, head, file["train"], batches["train"][1])
-            head_scores.append((trial, head))
+        return head
 
-    clock.timed("trials", try_heads)
+    head = clock.timed("trials", try_heads)
     clock.seconds["trials"] *= _TRIALS / options.authors_trials
 
     def evaluate():
         inputs, labels = batches["dev"]
-        head = head_scores[-1][1]
         right = [0, 0]
         with h5py.File(path) as file, torch.inference_mode():
             for rows in torch.arange(len(labels)).split(_BATCH):
